@@ -1,1 +1,36 @@
-//! Stub.
+//! The seam between a filter's logic and the Proxy-Wasm ABI 0.2.1.
+//!
+//! A filter is plain Rust on plain data: [`Filter::compile`] turns a configuration into a filter or names what is wrong with it, and each
+//! callback reads the stream through a [`View`] and answers with [`Effects`]. Host calls, contexts and memory live in the shell, which
+//! [`export!`] puts around a filter in one line. Off wasm32, [`fake`] stands in for the host.
+
+mod bounded;
+mod callbacks;
+mod effects;
+mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod fake;
+mod filter;
+mod header_name;
+mod load;
+pub mod matcher;
+pub mod metrics;
+mod pairs;
+mod reader;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod shell;
+mod template;
+mod view;
+
+pub use bounded::Bounded;
+pub use callbacks::Callbacks;
+pub use effects::{Callout, Effects, Flow, HeaderChange, HeaderMap, Level, MetricChange, Reply};
+pub use error::ConfigError;
+pub use filter::Filter;
+pub use header_name::{HeaderName, InvalidHeaderName};
+pub use load::load;
+pub use pairs::Pairs;
+pub use reader::{cookies, query_parameter};
+pub use template::{InvalidTemplate, Template};
+pub use view::{Buffer, Phase, Source, View};

@@ -1,0 +1,226 @@
+//! Plain data in the host's place, for native tests of a filter.
+
+use crate::{
+    Buffer, Callbacks, Effects, Filter, HeaderChange, HeaderMap, Level, MetricChange, Pairs, Phase, Source,
+    View,
+    metrics::{Kind, Metrics},
+};
+use std::{cell::Cell, collections::BTreeMap};
+
+/// Names and values, in order.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// One exchange as plain data: what the client sends, what the upstream answers, the clock and the random source.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    request: Headers,
+    response: Headers,
+    properties: BTreeMap<String, Vec<u8>>,
+    now: u64,
+    random: Cell<Option<u64>>,
+}
+
+/// What became of an exchange.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The request's headers as the upstream gets them.
+    pub request: Headers,
+    /// The response's headers as the client gets them.
+    pub response: Headers,
+    /// The sums that were added to each series, by the stat's name; of a gauge the last value.
+    pub metrics: BTreeMap<String, u64>,
+    /// The status of the filter's own reply.
+    pub reply: Option<u16>,
+    /// Filter state.
+    pub state: BTreeMap<String, String>,
+    /// Log lines.
+    pub log: Vec<(Level, String)>,
+}
+
+impl Stream {
+    /// A `GET` of a path, answered by a plain 200. Time stands at 0 and random bytes come from the seed 0.
+    pub fn get(path: &str) -> Self {
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        Self {
+            request: vec![
+                header(":authority", "shop.example"),
+                header(":path", path),
+                header(":method", "GET"),
+                header(":scheme", "http"),
+            ],
+            response: vec![header(":status", "200")],
+            properties: BTreeMap::new(),
+            now: 0,
+            random: Cell::new(Some(0)),
+        }
+    }
+
+    /// With a further request header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.request.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// With a further response header.
+    #[must_use]
+    pub fn response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.response.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// With a property, whose path is joined by dots.
+    #[must_use]
+    pub fn property(mut self, path: &str, value: impl AsRef<[u8]>) -> Self {
+        self.properties.insert(path.to_owned(), value.as_ref().to_vec());
+        self
+    }
+
+    /// With the clock at so many nanoseconds since 1970.
+    #[must_use]
+    pub fn at(mut self, now: u64) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// With random bytes from this seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.random.set(Some(seed));
+        self
+    }
+
+    /// With a host that has no random bytes.
+    #[must_use]
+    pub fn without_random(self) -> Self {
+        self.random.set(None);
+        self
+    }
+
+    /// Takes the exchange through the filter's callbacks, those it declares, in Envoy's order.
+    pub fn drive<F: Filter>(&self, filter: &F) -> Outcome {
+        let mut outcome =
+            Outcome { request: self.request.clone(), response: self.response.clone(), ..Outcome::default() };
+        let mut state = None;
+        let metrics = filter.metrics();
+        if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) {
+            let view = View::new(self, Phase::RequestHeaders, self.request.len(), true);
+            outcome.apply(metrics, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
+        }
+        if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
+            let view = View::new(self, Phase::ResponseHeaders, self.response.len(), true);
+            outcome.apply(metrics, Phase::ResponseHeaders, filter.on_response_headers(&view, &mut state));
+        }
+        if F::CALLBACKS.contains(Callbacks::LOG) {
+            let after =
+                Self { request: outcome.request.clone(), response: outcome.response.clone(), ..self.clone() };
+            let view = View::new(&after, Phase::Log, 0, true);
+            outcome.apply(metrics, Phase::Log, filter.on_log(&view, &mut state));
+        }
+        outcome
+    }
+}
+
+impl Source for Stream {
+    fn pairs(&self, map: HeaderMap) -> Pairs {
+        let headers: &[(String, Vec<u8>)] = match map {
+            HeaderMap::Request => &self.request,
+            HeaderMap::Response => &self.response,
+            _ => &[],
+        };
+        Pairs::new(
+            Pairs::encode(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))).into(),
+        )
+    }
+
+    fn buffer(&self, _: Buffer) -> Box<[u8]> {
+        Box::default()
+    }
+
+    fn property(&self, path: &[&str]) -> Option<Box<[u8]>> {
+        self.properties.get(&path.join(".")).map(|value| value.as_slice().into())
+    }
+
+    fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> bool {
+        let Some(mut seed) = self.random.get() else { return false };
+        // SplitMix64 (Steele, Lea and Flood, 2014).
+        for chunk in bytes.chunks_mut(8) {
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut word = seed;
+            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            word ^= word >> 31;
+            for (byte, random) in chunk.iter_mut().zip(word.to_le_bytes()) {
+                *byte = random;
+            }
+        }
+        self.random.set(Some(seed));
+        true
+    }
+}
+
+impl Outcome {
+    /// The values of a request header.
+    pub fn request_header(&self, name: &str) -> Vec<String> {
+        values(&self.request, name)
+    }
+
+    /// The values of a response header.
+    pub fn response_header(&self, name: &str) -> Vec<String> {
+        values(&self.response, name)
+    }
+
+    fn apply(&mut self, metrics: &Metrics, phase: Phase, effects: Effects<'_>) {
+        for (map, change) in effects.headers {
+            let headers = match map {
+                HeaderMap::Request => &mut self.request,
+                HeaderMap::Response => &mut self.response,
+                _ => continue,
+            };
+            if phase.can_write(map) {
+                change_header(headers, change);
+            }
+        }
+        for change in effects.metrics {
+            let (kind, name, value) = match change {
+                MetricChange::Known(series, value) => {
+                    let Some((kind, name)) = metrics.get(series) else { continue };
+                    (kind, name.to_owned(), value)
+                }
+                MetricChange::Labelled(family, values, value) => {
+                    let (kind, name) = metrics.name(family, &values);
+                    (kind, name, value)
+                }
+            };
+            let sum = self.metrics.entry(name).or_default();
+            *sum = if kind == Kind::Gauge { value } else { *sum + value };
+        }
+        self.state.extend(
+            effects.state.into_iter().map(|(key, value)| (key.to_owned(), value.as_str().to_owned())),
+        );
+        self.log.extend(effects.log.into_iter().map(|(level, text)| (level, text.as_str().to_owned())));
+        if let Some(reply) = effects.reply {
+            self.reply.get_or_insert(reply.status);
+        }
+    }
+}
+
+fn values(headers: &Headers, name: &str) -> Vec<String> {
+    let lossy = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
+    headers.iter().filter(|(other, _)| other == name).map(|(_, value)| lossy(value)).collect()
+}
+
+fn change_header(headers: &mut Headers, change: HeaderChange<'_>) {
+    let (HeaderChange::Set(name, _) | HeaderChange::Add(name, _) | HeaderChange::Remove(name)) = &change;
+    let name = name.as_str();
+    if !matches!(change, HeaderChange::Add(..)) {
+        headers.retain(|(other, _)| other != name);
+    }
+    if let HeaderChange::Set(_, value) | HeaderChange::Add(_, value) = &change {
+        headers.push((name.to_owned(), value.to_vec()));
+    }
+}

@@ -1,0 +1,109 @@
+//! What a filter is.
+
+use crate::{Callbacks, ConfigError, Effects, View, metrics::Metrics};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// A filter's logic, without the ABI.
+///
+/// All failure is in [`compile`](Filter::compile). A callback cannot fail: it answers with [`Effects`], and no effect means that the
+/// stream goes on untouched. `stream` is what the filter remembers of one stream from callback to callback; `None` costs nothing.
+pub trait Filter: Sized + 'static {
+    /// The filter's name in logs, such as `ab-routing`.
+    const NAME: &'static str;
+    /// The callbacks that the host is asked for; the others are never called.
+    const CALLBACKS: Callbacks;
+    /// The configuration as it is written.
+    type Config: DeserializeOwned;
+    /// What is remembered of one stream between callbacks.
+    type Stream;
+
+    /// Turns a configuration into a filter.
+    ///
+    /// # Errors
+    /// The first thing wrong with the configuration, with the field's path.
+    fn compile(config: Self::Config) -> Result<Self, ConfigError>;
+
+    /// The metrics that the filter was compiled with.
+    fn metrics(&self) -> &Metrics;
+
+    /// How often [`on_tick`](Filter::on_tick) is called, from 1 ms up; `None` is never. Read once, at configuration.
+    fn tick_period(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The request's headers have arrived. [`Flow::Pause`](crate::Flow::Pause) holds the request until a callout resumes it.
+    fn on_request_headers<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Self::Stream>,
+    ) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// A part of the request's body has arrived. [`Flow::Pause`](crate::Flow::Pause) buffers it until the next part.
+    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Self::Stream>) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// The request's trailers have arrived.
+    fn on_request_trailers<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Self::Stream>,
+    ) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// The response's headers have arrived: from the upstream, or from a local reply.
+    fn on_response_headers<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Self::Stream>,
+    ) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// A part of the response's body has arrived.
+    fn on_response_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Self::Stream>) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// The response's trailers have arrived.
+    fn on_response_trailers<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Self::Stream>,
+    ) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// The exchange is over. Header maps are readable, and only logs, metrics and filter state can be written.
+    fn on_log<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Self::Stream>) -> Effects<'a> {
+        let _ = (view, stream);
+        Effects::default()
+    }
+
+    /// A callout that this stream made has been answered, or has failed: [`View::callout_status`] says which. `tag` is the callout's own.
+    fn on_callout<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Self::Stream>,
+        tag: u32,
+    ) -> Effects<'a> {
+        let _ = (view, stream, tag);
+        Effects::default()
+    }
+
+    /// The timer has run out: once on the main thread and once on each worker.
+    fn on_tick<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
+        let _ = view;
+        Effects::default()
+    }
+}

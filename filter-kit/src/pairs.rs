@@ -1,0 +1,114 @@
+//! A header map as the host hands it over, read in place.
+
+/// The pairs of a header map, in the host's own wire format: a count, the lengths of every name and value, then the bytes of each name and
+/// value with a NUL after it, numbers as 32-bit little-endian (Proxy-Wasm ABI 0.2.1).
+///
+/// One host call fetches the map; nothing is copied out of it. A malformed buffer reads as an empty map.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    buffer: Box<[u8]>,
+}
+
+impl Pairs {
+    /// Takes the buffer that the host filled.
+    pub fn new(buffer: Box<[u8]>) -> Self {
+        Self { buffer }
+    }
+
+    /// Writes pairs in the wire format.
+    pub fn encode<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let mut count = 0_u32;
+        let mut buffer = vec![0; 4];
+        for (name, value) in pairs.clone() {
+            count += 1;
+            buffer.extend(length(name));
+            buffer.extend(length(value));
+        }
+        for (name, value) in pairs {
+            for part in [name, value] {
+                buffer.extend(part);
+                buffer.push(0);
+            }
+        }
+        if let Some(head) = buffer.first_chunk_mut() {
+            *head = count.to_le_bytes();
+        }
+        buffer
+    }
+
+    /// The pairs in the map's order; names are in lower case, values are any bytes.
+    pub fn iter(&self) -> Iter<'_> {
+        let empty = Iter { lengths: &[], bytes: &[] };
+        let Some((count, rest)) = self.buffer.split_first_chunk() else { return empty };
+        let size = (u32::from_le_bytes(*count) as usize).saturating_mul(8);
+        let Some((lengths, bytes)) = rest.split_at_checked(size) else { return empty };
+        Iter { lengths, bytes }
+    }
+
+    /// The values of a header, in order. The name is in lower case.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// The first value of a header. The name is in lower case.
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+    }
+}
+
+/// Walks the pairs of a map.
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    lengths: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_length, rest) = self.lengths.split_first_chunk()?;
+        let (value_length, rest) = rest.split_first_chunk()?;
+        self.lengths = rest;
+        let name = self.take(u32::from_le_bytes(*name_length))?;
+        let value = self.take(u32::from_le_bytes(*value_length))?;
+        Some((name, value))
+    }
+}
+
+impl<'a> Iter<'a> {
+    #[inline]
+    fn take(&mut self, length: u32) -> Option<&'a [u8]> {
+        let (part, rest) = self.bytes.split_at_checked(length as usize)?;
+        self.bytes = rest.get(1..)?;
+        Some(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pairs;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pairs_are_read_as_they_were_written() {
+        let written: Vec<(&[u8], &[u8])> =
+            vec![(b":path", b"/"), (b"cookie", b"a=\xff\0b"), (b"empty", b""), (b"cookie", b"c=d")];
+        let pairs = Pairs::new(Pairs::encode(written.iter().copied()).into());
+        assert_eq!(pairs.iter().collect::<Vec<_>>(), written);
+        assert_eq!(pairs.first("cookie"), Some(&b"a=\xff\0b"[..]));
+        assert_eq!(pairs.all("cookie").count(), 2);
+        assert_eq!(pairs.first("empty"), Some(&b""[..]));
+        assert_eq!(pairs.first("absent"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_some_map(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let pairs = Pairs::new(bytes.into());
+            prop_assert!(pairs.iter().count() <= 25);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Cookies and query parameters, read in place.
+
+use memchr::{memchr, memchr2};
+use percent_encoding::percent_decode;
+use std::borrow::Cow;
+
+/// The cookies of one `cookie` header (RFC 6265, 5.4), in order: name and value, without the spaces around them and without the value's
+/// quotes. A part without `=` is skipped, as browsers never send one.
+pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = Some(header);
+    std::iter::from_fn(move || {
+        loop {
+            let current = rest?;
+            let (part, after) = split_at(current, b';');
+            rest = after;
+            if let (name, Some(value)) = split_at(part, b'=') {
+                let value = value.trim_ascii();
+                let unquoted =
+                    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+                return Some((name.trim_ascii(), unquoted));
+            }
+        }
+    })
+}
+
+/// The first value of a query parameter in a request target, decoded as a form is: `%xx` and `+`. An escape that is cut short stands for
+/// itself. A parameter without `=` has an empty value. A fragment is no part of the query.
+pub fn query_parameter<'a>(target: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
+    let (_, query) = split_at(target, b'?');
+    let (query, _) = split_at(query?, b'#');
+    let mut rest = Some(query);
+    while let Some(current) = rest {
+        let (part, after) = split_at(current, b'&');
+        rest = after;
+        let (key, value) = split_at(part, b'=');
+        if *form_decode(key) == *name.as_bytes() {
+            return Some(form_decode(value.unwrap_or_default()));
+        }
+    }
+    None
+}
+
+/// A request target without its query and fragment.
+pub(crate) fn path_of(target: &[u8]) -> &[u8] {
+    match memchr2(b'?', b'#', target) {
+        Some(end) => target.get(..end).unwrap_or(target),
+        None => target,
+    }
+}
+
+fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr2(b'%', b'+', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let spaced: Vec<u8> = text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
+}
+
+fn split_at(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr(byte, text).and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cookies, path_of, query_parameter};
+
+    #[track_caller]
+    fn check_cookies(header: &[u8], expected: &[(&[u8], &[u8])]) {
+        assert_eq!(cookies(header).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn cookies_are_split_and_trimmed() {
+        check_cookies(b"", &[]);
+        check_cookies(b"a=1", &[(b"a", b"1")]);
+        check_cookies(b"a=1; b=2;c=3 ; d", &[(b"a", b"1"), (b"b", b"2"), (b"c", b"3")]);
+        check_cookies(b"a=x=y; b=\"q\"; c=", &[(b"a", b"x=y"), (b"b", b"q"), (b"c", b"")]);
+        check_cookies(b";;=v;a=\"", &[(b"", b"v"), (b"a", b"\"")]);
+        check_cookies(b"a=\xff\xfe", &[(b"a", b"\xff\xfe")]);
+    }
+
+    #[track_caller]
+    fn check_query(target: &str, name: &str, expected: Option<&[u8]>) {
+        assert_eq!(query_parameter(target.as_bytes(), name).as_deref(), expected, "{target}");
+    }
+
+    #[test]
+    fn a_query_parameter_is_decoded_and_the_first_wins() {
+        check_query("/a?u=1&u=2", "u", Some(b"1"));
+        check_query("/a?x=1&u=a%20b+c", "u", Some(b"a b c"));
+        check_query("/a?%75=1", "u", Some(b"1"));
+        check_query("/a?u", "u", Some(b""));
+        check_query("/a?u=", "u", Some(b""));
+        check_query("/a?v=1", "u", None);
+        check_query("/a", "u", None);
+        check_query("/a?", "u", None);
+        check_query("/a?u=%4", "u", Some(b"%4"));
+        check_query("/a?u=%ff", "u", Some(b"\xff"));
+        check_query("/a?u=1#u=2", "u", Some(b"1"));
+        check_query("/a?uu=1&&&=&u=3", "u", Some(b"3"));
+    }
+
+    #[test]
+    fn a_path_ends_before_the_query() {
+        assert_eq!(path_of(b"/a/b?c"), b"/a/b");
+        assert_eq!(path_of(b"/a#b?c"), b"/a");
+        assert_eq!(path_of(b"/a"), b"/a");
+    }
+}

@@ -1,0 +1,232 @@
+//! What a filter sees of the world.
+
+use crate::{HeaderMap, Pairs, reader};
+use std::{borrow::Cow, cell::OnceCell};
+
+/// Where a stream is: which callback asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// In `on_request_headers`.
+    RequestHeaders,
+    /// In `on_request_body`.
+    RequestBody,
+    /// In `on_request_trailers`.
+    RequestTrailers,
+    /// In `on_response_headers`.
+    ResponseHeaders,
+    /// In `on_response_body`.
+    ResponseBody,
+    /// In `on_response_trailers`.
+    ResponseTrailers,
+    /// In `on_log`.
+    Log,
+    /// In `on_callout`.
+    Callout,
+    /// In `on_tick`.
+    Tick,
+}
+
+impl Phase {
+    /// Whether Envoy lets a filter read this map in this phase. Once the header callback has let the headers go, the map is gone until the log.
+    pub fn can_read(self, map: HeaderMap) -> bool {
+        match map {
+            HeaderMap::Request => matches!(self, Self::RequestHeaders | Self::Log | Self::Callout),
+            HeaderMap::RequestTrailers => matches!(self, Self::RequestTrailers | Self::Log),
+            HeaderMap::Response => matches!(self, Self::ResponseHeaders | Self::Log),
+            HeaderMap::ResponseTrailers => matches!(self, Self::ResponseTrailers | Self::Log),
+            HeaderMap::Callout | HeaderMap::CalloutTrailers => self == Self::Callout,
+        }
+    }
+
+    /// Whether Envoy lets a filter change this map in this phase. Trailers can be added where the last part of a body passes.
+    pub fn can_write(self, map: HeaderMap) -> bool {
+        match map {
+            HeaderMap::Request => matches!(self, Self::RequestHeaders | Self::Callout),
+            HeaderMap::RequestTrailers => matches!(self, Self::RequestBody | Self::RequestTrailers),
+            HeaderMap::Response => self == Self::ResponseHeaders,
+            HeaderMap::ResponseTrailers => matches!(self, Self::ResponseBody | Self::ResponseTrailers),
+            HeaderMap::Callout | HeaderMap::CalloutTrailers => false,
+        }
+    }
+
+    /// The body that passes in this phase.
+    pub fn body(self) -> Option<Buffer> {
+        match self {
+            Self::RequestBody => Some(Buffer::RequestBody),
+            Self::ResponseBody => Some(Buffer::ResponseBody),
+            Self::Callout => Some(Buffer::CalloutBody),
+            _ => None,
+        }
+    }
+}
+
+/// A buffer of the host, with its number in the ABI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Buffer {
+    /// The part of the request's body that is at hand.
+    RequestBody = 0,
+    /// The part of the response's body that is at hand.
+    ResponseBody = 1,
+    /// The body of a callout's answer.
+    CalloutBody = 4,
+    /// The plugin's configuration.
+    PluginConfiguration = 7,
+}
+
+/// Where facts come from: the host's calls in a module, plain data in a test.
+pub trait Source {
+    /// The pairs of a header map; empty where the map is not readable.
+    fn pairs(&self, map: HeaderMap) -> Pairs;
+    /// A buffer's bytes; empty where it is not readable.
+    fn buffer(&self, buffer: Buffer) -> Box<[u8]>;
+    /// A property's serialised value.
+    fn property(&self, path: &[&str]) -> Option<Box<[u8]>>;
+    /// Nanoseconds since 1970 (UTC).
+    fn now(&self) -> u64;
+    /// Fills the buffer with random bytes fit for a secret; false when there are none to be had.
+    fn random(&self, bytes: &mut [u8]) -> bool;
+}
+
+/// What a filter sees of the stream in one callback.
+///
+/// Every fact is asked of the host when it is first wanted and kept for the callback: a map is fetched by one host call, whole, and read
+/// in place (two single headers already cost more). In a phase where the host would refuse a map, it reads as empty without a call.
+pub struct View<'h> {
+    source: &'h dyn Source,
+    phase: Phase,
+    size: usize,
+    last: bool,
+    request: OnceCell<Pairs>,
+    response: OnceCell<Pairs>,
+    trailers: OnceCell<Pairs>,
+    body: OnceCell<Box<[u8]>>,
+}
+
+impl<'h> View<'h> {
+    /// A view of `source` in `phase`. `size` is the count of headers or the bytes of body at hand, `last` whether the stream ends here.
+    pub fn new(source: &'h dyn Source, phase: Phase, size: usize, last: bool) -> Self {
+        Self {
+            source,
+            phase,
+            size,
+            last,
+            request: OnceCell::new(),
+            response: OnceCell::new(),
+            trailers: OnceCell::new(),
+            body: OnceCell::new(),
+        }
+    }
+
+    /// The callback that asks.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether nothing of this side of the stream comes after this callback.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The bytes of body at hand, without reading them. With what was held back by [`Flow::Pause`](crate::Flow::Pause).
+    pub fn body_size(&self) -> usize {
+        if self.phase.body().is_some() { self.size } else { 0 }
+    }
+
+    /// The body at hand: with what was held back by [`Flow::Pause`](crate::Flow::Pause), or the answer's in `on_callout`.
+    pub fn body(&self) -> &[u8] {
+        self.body
+            .get_or_init(|| self.phase.body().map(|buffer| self.source.buffer(buffer)).unwrap_or_default())
+    }
+
+    /// The request's headers, the pseudo headers among them.
+    pub fn request_headers(&self) -> &Pairs {
+        self.map(&self.request, HeaderMap::Request)
+    }
+
+    /// The response's headers, or in `on_callout` the answer's.
+    pub fn response_headers(&self) -> &Pairs {
+        let map = if self.phase == Phase::Callout { HeaderMap::Callout } else { HeaderMap::Response };
+        self.map(&self.response, map)
+    }
+
+    /// The trailers that pass in this callback.
+    pub fn trailers(&self) -> &Pairs {
+        let map = match self.phase {
+            Phase::RequestTrailers => HeaderMap::RequestTrailers,
+            Phase::Callout => HeaderMap::CalloutTrailers,
+            _ => HeaderMap::ResponseTrailers,
+        };
+        self.map(&self.trailers, map)
+    }
+
+    /// The first value of a request header. The name is in lower case.
+    pub fn request_header(&self, name: &str) -> Option<&[u8]> {
+        self.request_headers().first(name)
+    }
+
+    /// The first value of a response header. The name is in lower case.
+    pub fn response_header(&self, name: &str) -> Option<&[u8]> {
+        self.response_headers().first(name)
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> &[u8] {
+        self.request_header(":method").unwrap_or_default()
+    }
+
+    /// The request target: the path with the query.
+    pub fn target(&self) -> &[u8] {
+        self.request_header(":path").unwrap_or_default()
+    }
+
+    /// The path, without query and fragment, as it was sent.
+    pub fn path(&self) -> &[u8] {
+        reader::path_of(self.target())
+    }
+
+    /// The first cookie of this name, over all `cookie` headers. Names of cookies respect case (RFC 6265, 5.3).
+    pub fn cookie(&self, name: &str) -> Option<&[u8]> {
+        self.request_headers()
+            .all("cookie")
+            .flat_map(reader::cookies)
+            .find(|(other, _)| *other == name.as_bytes())
+            .map(|(_, value)| value)
+    }
+
+    /// The first value of a query parameter, decoded as a form is.
+    pub fn query_parameter(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        reader::query_parameter(self.target(), name)
+    }
+
+    /// The status of the response, or in `on_callout` of the answer; `None` where there is none.
+    pub fn status(&self) -> Option<u16> {
+        std::str::from_utf8(self.response_header(":status")?).ok()?.parse().ok()
+    }
+
+    /// In `on_callout`: the status of the answer, or `None` when the callout failed without one. Envoy answers 503 itself when the cluster
+    /// refuses the connection, and 504 when the time is up.
+    pub fn callout_status(&self) -> Option<u16> {
+        if self.phase == Phase::Callout { self.status() } else { None }
+    }
+
+    /// A property's value, serialised as the host does. Each reading is a host call, about as dear as a whole header map.
+    pub fn property(&self, path: &[&str]) -> Option<Box<[u8]>> {
+        self.source.property(path)
+    }
+
+    /// Nanoseconds since 1970 (UTC).
+    pub fn now(&self) -> u64 {
+        self.source.now()
+    }
+
+    /// Random bytes fit for a secret; `None` when the host has none.
+    pub fn random<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.source.random(&mut bytes).then_some(bytes)
+    }
+
+    fn map<'s>(&'s self, cell: &'s OnceCell<Pairs>, map: HeaderMap) -> &'s Pairs {
+        cell.get_or_init(|| if self.phase.can_read(map) { self.source.pairs(map) } else { Pairs::default() })
+    }
+}
