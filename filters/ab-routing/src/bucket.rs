@@ -49,11 +49,14 @@ mod tests {
     #[test]
     fn a_key_falls_where_it_fell_in_every_release() {
         let seed = Bucket::seed("checkout");
-        let places: Vec<_> =
-            ["", "1", "user-1", "5f1c"].iter().map(|key| Bucket::of(key.as_bytes(), seed)).collect();
-        let again: Vec<_> =
-            ["", "1", "user-1", "5f1c"].iter().map(|key| Bucket::of(key.as_bytes(), seed)).collect();
-        assert_eq!(places, again);
-        assert!(places.iter().all(|bucket| bucket.slot < 10_000 && bucket.place < 10_000));
+        for (key, slot, place) in [
+            (&b"alice"[..], 9185, 470),
+            (b"bob", 2974, 391),
+            (b"5f1c", 5999, 1176),
+            ("ü".as_bytes(), 261, 6433),
+            (b"\xff\xfe", 3009, 2844),
+        ] {
+            assert_eq!(Bucket::of(key, seed), Bucket { slot, place }, "{key:?}");
+        }
     }
 }

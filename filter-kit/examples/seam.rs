@@ -1,0 +1,210 @@
+//! A filter that uses every part of the seam, chosen by the request's path. The kit's own scenarios run it on the harness and on Envoy.
+
+use filter_kit::{
+    Bounded, Callbacks, Callout, ConfigError, Effects, Filter, HeaderName, Level, MetricChange, Reply, View,
+    metrics::{FamilyId, Kind, Metrics, MetricsConfig},
+};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The budget of series.
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    metrics: MetricsConfig,
+}
+
+/// The filter.
+pub struct Seam {
+    metrics: Metrics,
+    logged: FamilyId,
+    sizes: FamilyId,
+    ticks: FamilyId,
+    content_length: HeaderName,
+    note: HeaderName,
+}
+
+/// What one path asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Turn the request's body into capitals.
+    RequestBody,
+    /// Turn the response's body into capitals.
+    ResponseBody,
+    /// Ask a cluster whether the request may pass.
+    Callout,
+    /// Add trailers.
+    Trailers,
+}
+
+const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
+    .and(Callbacks::REQUEST_BODY)
+    .and(Callbacks::REQUEST_TRAILERS)
+    .and(Callbacks::RESPONSE_HEADERS)
+    .and(Callbacks::RESPONSE_BODY)
+    .and(Callbacks::RESPONSE_TRAILERS)
+    .and(Callbacks::LOG)
+    .and(Callbacks::TICK)
+    .and(Callbacks::CALLOUT);
+
+impl Filter for Seam {
+    const NAME: &'static str = "seam";
+    const CALLBACKS: Callbacks = CALLBACKS;
+    type Config = Config;
+    type Stream = Task;
+
+    fn compile(config: Config) -> Result<Self, ConfigError> {
+        let mut metrics = Metrics::new(&config.metrics).map_err(|error| error.inside("metrics"))?;
+        let name = |text| HeaderName::parse(text).map_err(|error| ConfigError::new("", error.to_string()));
+        Ok(Self {
+            logged: metrics.family(Kind::Counter, "seam_logged_total", &["status", "path"]),
+            sizes: metrics.family(Kind::Histogram, "seam_request_bytes", &[]),
+            ticks: metrics.family(Kind::Counter, "seam_ticks_total", &[]),
+            content_length: name("content-length")?,
+            note: name("x-note")?,
+            metrics,
+        })
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        Some(Duration::from_millis(100))
+    }
+
+    fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        match view.path() {
+            b"/request-body" => {
+                *stream = Some(Task::RequestBody);
+                effects.remove_request_header(&self.content_length);
+            }
+            b"/response-body" => *stream = Some(Task::ResponseBody),
+            b"/trailers" => *stream = Some(Task::Trailers),
+            b"/call" | b"/call-unknown" => {
+                *stream = Some(Task::Callout);
+                effects.call(Callout {
+                    cluster: if view.path() == b"/call" { "auth" } else { "no-such-cluster" },
+                    method: "GET",
+                    authority: "auth.example",
+                    path: "/check".into(),
+                    headers: vec![(&self.note, b"from seam".into())],
+                    body: Default::default(),
+                    timeout: Duration::from_millis(300),
+                    tag: 7,
+                });
+                effects.pause();
+            }
+            b"/reply" => effects.reply(Reply {
+                status: 418,
+                headers: vec![(
+                    &self.note,
+                    Bounded::new(view.query_parameter("note").as_deref().unwrap_or_default(), 20)
+                        .into_owned(),
+                )],
+                body: b"short and stout".into(),
+                details: "seam",
+            }),
+            b"/headers" => {
+                effects.set_request_header(&self.note, &b"set"[..]);
+                effects.add_request_header(&self.note, &b"added"[..]);
+                effects.log(Level::Warn, Bounded::new(view.request_header("x-line").unwrap_or_default(), 40));
+                effects.set_state("seam", Bounded::own("left by seam"));
+            }
+            _ => {}
+        }
+        effects
+    }
+
+    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        match stream {
+            Some(Task::RequestBody) if view.is_last() => {
+                effects.replace_body(view.body().to_ascii_uppercase())
+            }
+            Some(Task::RequestBody) => effects.pause(),
+            _ => {}
+        }
+        if view.is_last() {
+            effects.measure(MetricChange::Labelled(self.sizes, Vec::new(), view.body_size() as u64));
+        }
+        effects
+    }
+
+    fn on_request_trailers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        if *stream == Some(Task::Trailers) {
+            let seen = view.trailers().iter().count();
+            effects.add_request_trailer(&self.note, format!("{seen} before").into_bytes());
+        }
+        effects
+    }
+
+    fn on_response_headers<'a>(&'a self, _: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        if *stream == Some(Task::ResponseBody) {
+            effects.remove_response_header(&self.content_length);
+        }
+        effects.set_response_header(&self.note, Bounded::own("seen"));
+        effects
+    }
+
+    fn on_response_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        match stream {
+            Some(Task::ResponseBody) if view.is_last() => {
+                effects.replace_body(view.body().to_ascii_uppercase())
+            }
+            Some(Task::ResponseBody) => effects.pause(),
+            _ => {}
+        }
+        effects
+    }
+
+    fn on_response_trailers<'a>(&'a self, _: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        if *stream == Some(Task::Trailers) {
+            effects.add_response_trailer(&self.note, Bounded::own("after"));
+        }
+        effects
+    }
+
+    fn on_log<'a>(&'a self, view: &'a View<'_>, _: &mut Option<Task>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        let status = view.status().unwrap_or_default();
+        let labels = vec![Bounded::own(status.to_string()), Bounded::new(view.path(), 64)];
+        effects.measure(MetricChange::Labelled(self.logged, labels, 1));
+        effects
+    }
+
+    fn on_callout<'a>(&'a self, view: &'a View<'_>, _: &mut Option<Task>, tag: u32) -> Effects<'a> {
+        let mut effects = Effects::default();
+        match view.callout_status() {
+            Some(200) => {
+                let mut value = format!("{tag} ").into_bytes();
+                value.extend(view.body());
+                effects.set_request_header(&self.note, value);
+            }
+            status => effects.reply(Reply {
+                status: 403,
+                headers: Vec::new(),
+                body: format!("auth answered {status:?}").into_bytes().into(),
+                details: "seam_refused",
+            }),
+        }
+        effects
+    }
+
+    fn on_tick<'a>(&'a self, _: &'a View<'_>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        effects.measure(MetricChange::Labelled(self.ticks, Vec::new(), 1));
+        effects
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+filter_kit::export!(
+    Seam: request_headers, request_body, request_trailers, response_headers, response_body, response_trailers, log, tick, callout
+);
