@@ -1,2 +1,41 @@
-//! Stub.
-fn main() {}
+//! `outrigger`: the user's tool. It runs the very module that will be deployed.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the tool runs on a host and may read its environment"
+)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what the tool prints is its product")]
+
+mod check;
+mod document;
+mod finding;
+mod modules;
+mod scenarios;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Checks and tests Proxy-Wasm filters before a cluster does.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Test(scenarios::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => scenarios::run(&args),
+    };
+    done.unwrap_or_else(|usage| {
+        anstream::eprintln!("{}: {usage}", finding::Severity::Error);
+        ExitCode::from(2)
+    })
+}

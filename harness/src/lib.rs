@@ -1,1 +1,22 @@
-//! Stub.
+//! A Proxy-Wasm host that behaves as Envoy does, and the scenarios that run on both.
+//!
+//! [`run`] takes a scenario file's scenario through a module; [`Vm`] is the host underneath it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the harness runs on a host: it may read its clock and environment"
+)]
+
+mod bytes;
+pub mod expect;
+#[cfg(feature = "host")]
+mod host;
+#[cfg(feature = "mock")]
+pub mod mock;
+pub mod outcome;
+pub mod scenario;
+pub mod series;
+
+pub use bytes::Bytes;
+#[cfg(feature = "host")]
+pub use host::{Clusters, ConfigureError, LoadError, Module, Options, RunError, Trap, Vm, run};

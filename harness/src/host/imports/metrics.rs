@@ -1,0 +1,39 @@
+//! Metrics.
+
+use super::{
+    Guest,
+    guest::{answer, read_text, write},
+};
+use crate::host::{abi::Status, state::State};
+use wasmtime::Linker;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_define_metric",
+        |mut guest: Guest<'_>, kind: u32, name, size, id_at| {
+            answer(&mut guest, |guest| {
+                let name = read_text(guest, name, size)?;
+                let id = guest.data_mut().metrics.define(kind, name)?;
+                write(guest, id_at, &id.to_le_bytes())
+            })
+        },
+    )?;
+    linker.func_wrap("env", "proxy_increment_metric", |mut guest: Guest<'_>, id: u32, step: i64| {
+        answer(&mut guest, |guest| done(guest.data_mut().metrics.increment(id, step)))
+    })?;
+    linker.func_wrap("env", "proxy_record_metric", |mut guest: Guest<'_>, id: u32, value: u64| {
+        answer(&mut guest, |guest| done(guest.data_mut().metrics.record(id, value)))
+    })?;
+    linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at| {
+        answer(&mut guest, |guest| {
+            let value = guest.data_mut().metrics.get(id)?;
+            write(guest, at, &value.to_le_bytes())
+        })
+    })?;
+    Ok(())
+}
+
+fn done(status: Status) -> Result<(), Status> {
+    if status == Status::Ok { Ok(()) } else { Err(status) }
+}

@@ -1,0 +1,16 @@
+//! The host: from the ABI's numbers, over the VM's state and its host functions, to the driver of streams.
+
+mod abi;
+mod cluster;
+mod imports;
+mod metrics;
+mod module;
+mod run;
+mod state;
+mod stream;
+mod vm;
+
+pub use cluster::Clusters;
+pub use module::{LoadError, Module};
+pub use run::{RunError, run};
+pub use vm::{ConfigureError, Options, Trap, Vm};

@@ -1,0 +1,119 @@
+//! What came of a scenario, on the harness or on Envoy, in a form that can be compared.
+
+mod compare;
+
+pub use compare::{Difference, compare, render};
+
+use crate::{
+    Bytes,
+    expect::Mismatch,
+    scenario::{Headers, Scenario},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What came of a scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What was logged when the configuration was refused.
+    pub config_error: Option<String>,
+    /// What came of each exchange.
+    pub exchanges: Vec<ExchangeOutcome>,
+}
+
+/// What came of an exchange.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeOutcome {
+    /// The upstream that got the request; none if none did.
+    pub upstream: Option<String>,
+    /// The request's headers as the upstream got them, the pseudo headers `:authority`, `:method` and `:path` among them.
+    pub request_headers: Headers,
+    /// The body that the upstream got.
+    pub request_body: Bytes,
+    /// The trailers that the upstream got.
+    pub request_trailers: Headers,
+    /// The status that the client got; none if it got no whole response.
+    pub status: Option<u16>,
+    /// The response's headers as the client got them.
+    pub response_headers: Headers,
+    /// The body that the client got.
+    pub response_body: Bytes,
+    /// The steps of series by the stat's name without `wasmcustom.`: of a histogram the count of its samples, of a gauge its change.
+    pub metrics: BTreeMap<String, i64>,
+    /// What the module logged.
+    pub log: Vec<LogLine>,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    pub level: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Outcome {
+    /// Brings header lists into the order of their names and takes out what proxies add, series that did not move, and the framing.
+    pub fn normalise(&mut self) {
+        for exchange in &mut self.exchanges {
+            for headers in [
+                &mut exchange.request_headers,
+                &mut exchange.request_trailers,
+                &mut exchange.response_headers,
+            ] {
+                for (name, _) in headers.iter_mut() {
+                    name.0.make_ascii_lowercase();
+                }
+                headers.retain(|(name, _)| !is_added_by_proxy(&name.0));
+                headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+            }
+            exchange.metrics.retain(|_, step| *step != 0);
+        }
+    }
+}
+
+/// Whether a header is one that Envoy's connection manager, router and codecs add or take away by themselves, and that outcomes leave out:
+/// request ids, what is forwarded of the connection, timing, dates, the server's name, and the framing of bodies.
+pub fn is_added_by_proxy(name: &[u8]) -> bool {
+    name.starts_with(b"x-envoy-")
+        || matches!(
+            name,
+            b"x-request-id"
+                | b"x-forwarded-proto"
+                | b"x-forwarded-for"
+                | b":scheme"
+                | b":status"
+                | b"host"
+                | b"date"
+                | b"server"
+                | b"connection"
+                | b"content-length"
+                | b"transfer-encoding"
+        )
+}
+
+/// What of a scenario's expectations an outcome does not meet.
+pub fn check(scenario: &Scenario, outcome: &Outcome) -> Vec<Mismatch> {
+    let mismatch =
+        |what: &str, expected: String, got: String| Mismatch { what: what.to_owned(), expected, got };
+    match (&scenario.config_error, &outcome.config_error) {
+        (Some(expected), Some(got)) if got.contains(expected) => return Vec::new(),
+        (None, None) => {}
+        (expected, got) => {
+            return vec![mismatch("config_error", format!("{expected:?}"), format!("{got:?}"))];
+        }
+    }
+    if scenario.exchanges.len() != outcome.exchanges.len() {
+        let (expected, got) = (scenario.exchanges.len(), outcome.exchanges.len());
+        return vec![mismatch("exchanges", expected.to_string(), got.to_string())];
+    }
+    let mut mismatches = Vec::new();
+    for (index, (exchange, outcome)) in scenario.exchanges.iter().zip(&outcome.exchanges).enumerate() {
+        let found = exchange.check(outcome).into_iter();
+        mismatches.extend(
+            found.map(|found| Mismatch { what: format!("exchange {}: {}", index + 1, found.what), ..found }),
+        );
+    }
+    mismatches
+}

@@ -1,0 +1,150 @@
+//! Two outcomes of one scenario, side by side.
+
+use super::{ExchangeOutcome, Outcome};
+use crate::{
+    Bytes,
+    expect::Expected,
+    scenario::{Exchange, Headers, Scenario},
+};
+use std::fmt::Write as _;
+
+/// Something that came out differently on the two sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What: `exchange 1: request x-arm`.
+    pub what: String,
+    /// On the harness.
+    pub harness: String,
+    /// On Envoy.
+    pub envoy: String,
+}
+
+/// The differences between the outcomes on the harness and on Envoy. A value that the scenario expects to match a regex may differ.
+pub fn compare(scenario: &Scenario, harness: &Outcome, envoy: &Outcome) -> Vec<Difference> {
+    let (left, right) = (lines(scenario, harness), lines(scenario, envoy));
+    let mut differences = Vec::new();
+    for (what, harness, envoy) in pair(&left, &right) {
+        if harness != envoy {
+            let text = |value: Option<&str>| value.unwrap_or("(none)").to_owned();
+            differences.push(Difference {
+                what: what.to_owned(),
+                harness: text(harness),
+                envoy: text(envoy),
+            });
+        }
+    }
+    differences
+}
+
+/// Both outcomes in two columns; a line that differs is marked.
+pub fn render(scenario: &Scenario, harness: &Outcome, envoy: &Outcome) -> String {
+    const WIDTH: usize = 56;
+    let (left, right) = (lines(scenario, harness), lines(scenario, envoy));
+    let mut text = format!("  {:WIDTH$}  {}\n", "harness", "envoy");
+    for (what, harness, envoy) in pair(&left, &right) {
+        let mark = if harness == envoy { ' ' } else { '!' };
+        let cell = |value: Option<&str>| {
+            let whole = value.map_or_else(|| format!("{what}: (none)"), |value| format!("{what}: {value}"));
+            if whole.chars().count() > WIDTH {
+                whole.chars().take(WIDTH - 1).chain(['~']).collect()
+            } else {
+                whole
+            }
+        };
+        let _ = writeln!(text, "{mark} {:WIDTH$}  {}", cell(harness), cell(envoy));
+    }
+    text
+}
+
+type Lines = Vec<(String, String)>;
+
+/// Everything in an outcome as lines of what and value; values that the scenario leaves open are replaced by what is expected of them.
+fn lines(scenario: &Scenario, outcome: &Outcome) -> Lines {
+    let mut lines = Lines::new();
+    // Envoy's log holds more than the module's line, so what is compared is whether it has the text.
+    let refused = match (&outcome.config_error, &scenario.config_error) {
+        (Some(got), Some(expected)) if got.contains(expected) => Some(expected.clone()),
+        (got, _) => got.clone(),
+    };
+    lines.extend(refused.map(|refused| ("config_error".to_owned(), refused)));
+    for (index, outcome) in outcome.exchanges.iter().enumerate() {
+        let exchange = scenario.exchanges.get(index);
+        let start = lines.len();
+        exchange_lines(exchange, outcome, &mut lines);
+        for (what, _) in lines.iter_mut().skip(start) {
+            *what = format!("exchange {}: {what}", index + 1);
+        }
+    }
+    lines
+}
+
+fn exchange_lines(exchange: Option<&Exchange>, outcome: &ExchangeOutcome, lines: &mut Lines) {
+    let mut line = |what: String, value: String| lines.push((what, value));
+    line("upstream".to_owned(), format!("{:?}", outcome.upstream));
+    let expect = exchange.map(|exchange| &exchange.expect);
+    let open = |expected: &[(String, Expected)], headers: &Headers| {
+        let is_open = |name: &Bytes| {
+            expected.iter().find(|(other, expected)| expected.is_open() && other.as_bytes() == name.0)
+        };
+        let value = |name: &Bytes, value: &Bytes| {
+            is_open(name).map_or_else(|| format!("{value:?}"), |(_, expected)| expected.to_string())
+        };
+        headers.iter().map(|(name, bytes)| (name.lossy(), value(name, bytes))).collect::<Vec<_>>()
+    };
+    for (name, value) in open(expect.map_or(&[], |expect| &expect.request_headers), &outcome.request_headers)
+    {
+        line(format!("request {name}"), value);
+    }
+    line("request body".to_owned(), format!("{:?}", outcome.request_body));
+    for (name, value) in open(&[], &outcome.request_trailers) {
+        line(format!("request trailer {name}"), value);
+    }
+    line("status".to_owned(), format!("{:?}", outcome.status));
+    for (name, value) in
+        open(expect.map_or(&[], |expect| &expect.response_headers), &outcome.response_headers)
+    {
+        line(format!("response {name}"), value);
+    }
+    line("response body".to_owned(), format!("{:?}", outcome.response_body));
+    // Where the arm itself is open, so is the series that counts it: what is compared then is the sum of the metric.
+    let is_open =
+        expect.is_some_and(|expect| expect.request_headers.iter().any(|(_, expected)| expected.is_open()));
+    if is_open {
+        let mut sums = std::collections::BTreeMap::<String, i64>::new();
+        for (stat, step) in &outcome.metrics {
+            *sums.entry(crate::series::parse(stat).name).or_default() += step;
+        }
+        for (name, sum) in sums {
+            line(format!("metric {name}"), sum.to_string());
+        }
+    } else {
+        for (stat, step) in &outcome.metrics {
+            line(format!("metric {stat}"), step.to_string());
+        }
+    }
+    for logged in &outcome.log {
+        line("log".to_owned(), format!("{} {}", logged.level, logged.text));
+    }
+}
+
+/// Lines of the same name next to each other, in the left's order, with those that only the right has behind them.
+fn pair<'l>(left: &'l Lines, right: &'l Lines) -> Vec<(&'l str, Option<&'l str>, Option<&'l str>)> {
+    let mut taken = vec![false; right.len()];
+    let mut pairs = Vec::new();
+    for (what, value) in left {
+        let place = right.iter().zip(&taken).position(|((other, _), taken)| other == what && !taken);
+        let other = place.and_then(|place| {
+            if let Some(taken) = taken.get_mut(place) {
+                *taken = true;
+            }
+            right.get(place)
+        });
+        pairs.push((what.as_str(), Some(value.as_str()), other.map(|(_, value)| value.as_str())));
+    }
+    for ((what, value), taken) in right.iter().zip(taken) {
+        if !taken {
+            pairs.push((what, None, Some(value)));
+        }
+    }
+    pairs
+}
