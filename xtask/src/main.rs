@@ -1,2 +1,57 @@
-//! Stub.
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a command runs on a host: it may read its clock and environment")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a command prints is its product")]
+
+mod bench;
+mod bootstrap;
+mod build;
+mod command;
+mod compose;
+mod demo;
+mod e2e;
+mod envoy;
+mod http;
+mod progress;
+mod project;
+mod setup;
+mod test;
+mod upstream;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Setup(setup::Args),
+    Build(build::Args),
+    Demo(demo::Args),
+    Test(test::Args),
+    E2e(e2e::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Setup(args) => setup::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::E2e(args) => e2e::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("{}error{:#}: {error:#}", progress::RED, progress::RED);
+            ExitCode::FAILURE
+        }
+    }
+}

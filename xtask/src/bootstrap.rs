@@ -1,0 +1,106 @@
+//! Envoy bootstraps: the files of envoy-configs/, with what a run changes.
+
+use crate::project;
+use anyhow::{Context as _, Result};
+use harness::scenario::Route;
+use serde_json::{Value, json};
+use std::{fs, net::SocketAddr, path::Path};
+
+/// A bootstrap of envoy-configs/. What a run does not change stays as users read it.
+#[derive(Debug, Clone)]
+pub struct Bootstrap(pub Value);
+
+impl Bootstrap {
+    /// Reads `envoy-configs/NAME.yaml`.
+    ///
+    /// # Errors
+    /// There is no such file, or it is no YAML.
+    pub fn load(name: &str) -> Result<Self> {
+        let path = project::root().join("envoy-configs").join(format!("{name}.yaml"));
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self(serde_saphyr::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?))
+    }
+
+    /// Lets Envoy choose the ports of all listeners and of the admin interface.
+    pub fn with_free_ports(&mut self) {
+        for listener in self.0["static_resources"]["listeners"].as_array_mut().into_iter().flatten() {
+            listener["address"]["socket_address"]["port_value"] = json!(0);
+        }
+        self.0["admin"]["address"]["socket_address"]["port_value"] = json!(0);
+        self.0["stats_flush_interval"] = json!("0.1s");
+    }
+
+    /// Runs another module.
+    pub fn set_module(&mut self, path: &Path) {
+        each(&mut self.0, "local", &mut |local| local["filename"] = json!(path));
+    }
+
+    /// Hands the plugins another configuration; none is no bytes.
+    pub fn set_plugin_configuration(&mut self, config: Option<&[u8]>) {
+        let value = config.map(|config| {
+            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": String::from_utf8_lossy(config)})
+        });
+        plugins(&mut self.0, &mut |plugin| match &value {
+            Some(value) => plugin["configuration"] = value.clone(),
+            None => _ = plugin.as_object_mut().and_then(|plugin| plugin.remove("configuration")),
+        });
+    }
+
+    /// Sends a cluster's requests to this address; a cluster that is not there is added.
+    pub fn set_cluster(&mut self, name: &str, address: SocketAddr) {
+        let endpoint = json!({"endpoint": {"address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}}}});
+        let assignment = json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]});
+        let Some(clusters) = self.0["static_resources"]["clusters"].as_array_mut() else { return };
+        match clusters.iter_mut().find(|cluster| cluster["name"] == *name) {
+            Some(cluster) => cluster["load_assignment"] = assignment,
+            None => clusters.push(json!({"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment})),
+        }
+        if let Some(cluster) = clusters.iter_mut().find(|cluster| cluster["name"] == *name) {
+            cluster["type"] = json!("STATIC");
+        }
+    }
+
+    /// Replaces the routes by a scenario's, with `v1` for what none of them is for.
+    pub fn set_routes(&mut self, routes: &[Route]) {
+        let mut list: Vec<Value> = routes.iter().map(route).collect();
+        list.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "v1"}}));
+        each(&mut self.0, "virtual_hosts", &mut |hosts| {
+            for host in hosts.as_array_mut().into_iter().flatten() {
+                host["routes"] = json!(list);
+            }
+        });
+    }
+}
+
+fn route(route: &Route) -> Value {
+    let mut matches = json!({"prefix": route.prefix.as_deref().unwrap_or("/")});
+    if let Some((name, value)) = &route.header {
+        matches["headers"] = json!([{"name": name, "string_match": {"exact": value}}]);
+    }
+    json!({"match": matches, "route": {"cluster": route.upstream}})
+}
+
+/// Calls `change` on the value of every field of this name.
+fn each(value: &mut Value, field: &str, change: &mut dyn FnMut(&mut Value)) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == field {
+                    change(value);
+                }
+                each(value, field, change);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| each(item, field, change)),
+        _ => {}
+    }
+}
+
+/// Calls `change` on the plugin configuration of every Wasm filter.
+fn plugins(value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
+    each(value, "typed_config", &mut |config| {
+        if config["@type"].as_str().is_some_and(|kind| kind.ends_with("/envoy.extensions.filters.http.wasm.v3.Wasm")) {
+            change(&mut config["config"]);
+        }
+    });
+}

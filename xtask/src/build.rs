@@ -1,0 +1,159 @@
+//! `cargo xtask build`: all modules, optimised, into dist/.
+
+use crate::{command, progress, project, setup};
+use anyhow::{Context as _, Result, bail};
+use comfy_table::Table;
+use sha2::{Digest as _, Sha256};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use wasmparser::{ExternalKind, Parser, Payload};
+
+/// The profile of modules.
+const PROFILE: &str = "module";
+/// The custom section in which a module says which callbacks its filter declares.
+const SECTION: &str = "outrigger.callbacks";
+
+/// Builds all modules into dist/, with SHA256SUMS.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// A module does not build, or exports what its filter does not declare.
+pub fn run(_: &Args) -> Result<ExitCode> {
+    modules()?;
+    let mut table = Table::new();
+    table.set_header(["module", "bytes", "sha256"]);
+    for filter in project::filters()? {
+        let bytes = fs::read(module(&filter))?;
+        table.add_row([format!("dist/{filter}.wasm"), bytes.len().to_string(), digest(&bytes)]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The path of a filter's module.
+pub fn module(filter: &str) -> PathBuf {
+    project::dist().join(format!("{filter}.wasm"))
+}
+
+/// Builds every filter into dist/.
+///
+/// # Errors
+/// As [`run`].
+pub fn modules() -> Result<()> {
+    setup::wasm_target()?;
+    fs::create_dir_all(project::dist())?;
+    let filters = project::filters()?;
+    let work = progress::begin_counted("building modules", filters.len() as u64);
+    let mut sums = String::new();
+    for filter in &filters {
+        work.now(&format!("building {filter}"));
+        // Both crate types at once would switch link-time optimisation off, without a word.
+        let built = cargo_rustc(&["--package", filter, "--features", "module", "--crate-type", "cdylib"], &filter.replace('-', "_"))?;
+        let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+        check_exports(filter, &bytes)?;
+        // A module that is unchanged keeps its time, so that nothing that watches it starts again.
+        if fs::read(module(filter)).ok().as_ref() != Some(&bytes) {
+            fs::write(module(filter), &bytes)?;
+        }
+        writeln!(sums, "{}  {filter}.wasm", digest(&bytes))?;
+        work.step();
+    }
+    fs::write(project::dist().join("SHA256SUMS"), sums)?;
+    Ok(())
+}
+
+/// Builds an example of filter-kit as a module, for scenarios and the bench.
+///
+/// # Errors
+/// It does not build.
+pub fn fixture(name: &str) -> Result<PathBuf> {
+    setup::wasm_target()?;
+    let _work = progress::begin(&format!("building the fixture {name}"));
+    cargo_rustc(&["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
+}
+
+fn cargo_rustc(arguments: &[&str], file: &str) -> Result<PathBuf> {
+    let mut cargo = command::cargo(&["rustc", "--quiet", "--locked", "--profile", PROFILE, "--target", setup::WASM]);
+    cargo.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", rustflags()?);
+    command::run(&mut cargo)?;
+    Ok(project::target()?.join(setup::WASM).join(PROFILE).join(file).with_extension("wasm"))
+}
+
+/// No path of the machine that it was built on gets into a module: neither this workspace's nor that of its dependencies' sources.
+fn rustflags() -> Result<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let sources = home.context("neither $CARGO_HOME nor $HOME is set")?.join("registry/src");
+    if !sources.is_dir() {
+        command::run(&mut command::cargo(&["fetch", "--quiet", "--locked"]))?;
+    }
+    let mut folders: Vec<PathBuf> = fs::read_dir(&sources).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+    folders.sort();
+    folders.push(project::root().to_path_buf());
+    let remap: Vec<_> = folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();
+    Ok(remap.join("\u{1f}"))
+}
+
+/// A module exports the callbacks that its filter declares, and no others: each one costs a request about 95 ns.
+fn check_exports(filter: &str, module: &[u8]) -> Result<()> {
+    let (mut exported, mut declared) = (Vec::new(), None);
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::CustomSection(section) if section.name() == SECTION => {
+                declared = Some(String::from_utf8_lossy(section.data()).into_owned());
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    if export.kind == ExternalKind::Func && is_callback(export.name) {
+                        exported.push(export.name.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let declared = declared.with_context(|| format!("{filter} has no section {SECTION}: is it made by filter_kit::export! ?"))?;
+    let mut declared: Vec<_> = declared.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    declared.sort();
+    exported.sort();
+    if declared != exported {
+        bail!("{filter} exports {exported:?} and declares {declared:?}");
+    }
+    Ok(())
+}
+
+/// Whether an export is a callback that a filter may declare; the others are in every module.
+fn is_callback(name: &str) -> bool {
+    const ALWAYS: [&str; 4] = ["proxy_on_memory_allocate", "proxy_on_configure", "proxy_on_context_create", "proxy_on_delete"];
+    name.starts_with("proxy_on_") && !ALWAYS.contains(&name)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Builds `outrigger`.
+///
+/// # Errors
+/// It does not build.
+pub fn outrigger() -> Result<PathBuf> {
+    let _work = progress::begin("building outrigger");
+    command::run(&mut command::cargo(&["build", "--quiet", "--locked", "--package", "outrigger"]))?;
+    Ok(project::target()?.join("debug").join("outrigger"))
+}
+
+/// The bytes of a file, for tables.
+pub fn size(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path)?.len())
+}

@@ -1,0 +1,93 @@
+//! Sends one exchange of a scenario through an Envoy and observes what comes of it.
+
+use super::Site;
+use crate::{
+    envoy::{self, Line},
+    http::{Connection, Message, write_chunk, write_head, write_last_chunk},
+    upstream::Answer,
+};
+use anyhow::Result;
+use harness::{
+    Bytes,
+    outcome::{ExchangeOutcome, LogLine},
+    scenario::{Exchange, Headers, Request},
+};
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long the client waits for an answer; a stream that hangs takes as long.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The pause between the parts of a body, so that they arrive one by one.
+const BETWEEN_PARTS: Duration = Duration::from_millis(40);
+/// How long metrics and log lines may take to arrive after the answer: those of `on_log` come later, and histograms at the next flush.
+const SETTLING: Duration = Duration::from_millis(1500);
+
+/// Sends the exchange. `expected` is what came of it on the harness: what is observed last is waited for until it agrees, or time is up.
+pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome) -> Result<ExchangeOutcome> {
+    site.set_answer(&Answer::from(&exchange.response))?;
+    site.received()?;
+    let (stats, logged) = (envoy::plugin_stats(site.admin())?, site.log()?.len());
+    let mut outcome = ExchangeOutcome::default();
+    let mut connection = Connection::open(site.listener(), PATIENCE)?;
+    if let Ok(response) = send(&mut connection, &exchange.request) {
+        outcome.status = response.status();
+        outcome.response_headers = response.headers;
+        outcome.response_body = Bytes(response.body);
+    }
+    drop(connection);
+    if let Some((upstream, received)) = site.received()?.into_iter().next() {
+        outcome.upstream = Some(upstream);
+        outcome.request_headers = received.headers;
+        outcome.request_body = received.body;
+        outcome.request_trailers = received.trailers;
+    }
+    let deadline = Instant::now() + SETTLING;
+    loop {
+        outcome.metrics = steps(&stats, &envoy::plugin_stats(site.admin())?);
+        outcome.log = module_lines(site.log()?.get(logged..).unwrap_or_default());
+        let is_there = outcome.log.len() >= expected.log.len() && outcome.metrics.values().sum::<i64>() >= expected.metrics.values().sum();
+        if is_there || Instant::now() > deadline {
+            return Ok(outcome);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
+    let mut headers: Headers = vec![(Bytes::from("host"), Bytes::from(&request.authority))];
+    headers.extend(request.headers.iter().cloned());
+    let length: usize = request.chunks.iter().map(|chunk| chunk.0.len()).sum();
+    if request.is_chunked {
+        headers.push((Bytes::from("transfer-encoding"), Bytes::from("chunked")));
+    } else if length > 0 {
+        headers.push((Bytes::from("content-length"), Bytes::from(&length.to_string())));
+    }
+    let writer = connection.writer();
+    write_head(writer, &format!("{} {} HTTP/1.1", request.method, request.path), &headers)?;
+    for chunk in &request.chunks {
+        if request.is_chunked {
+            thread::sleep(BETWEEN_PARTS);
+            write_chunk(writer, &chunk.0)?;
+        } else {
+            writer.write_all(&chunk.0)?;
+        }
+    }
+    if request.is_chunked {
+        thread::sleep(BETWEEN_PARTS);
+        write_last_chunk(writer, &request.trailers)?;
+    }
+    connection.read_response(&request.method)
+}
+
+fn steps(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    let step = |(name, value): (&String, &i64)| (name.clone(), value.wrapping_sub(before.get(name).copied().unwrap_or(0)));
+    after.iter().map(step).filter(|(_, step)| *step != 0).collect()
+}
+
+fn module_lines(lines: &[Line]) -> Vec<LogLine> {
+    lines.iter().filter_map(Line::of_module).collect()
+}

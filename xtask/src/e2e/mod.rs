@@ -1,0 +1,248 @@
+//! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
+
+mod client;
+mod local;
+mod site;
+
+pub use site::Site;
+
+use crate::{bootstrap::Bootstrap, build, command, compose, envoy, progress, project, setup};
+use anyhow::{Context as _, Result};
+use harness::{
+    outcome::{self, Outcome},
+    scenario::{self, CookieJar, Scenario},
+};
+use local::Local;
+use serde::Deserialize;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// How many Envoys run at once: there are as many cores.
+const AT_ONCE: usize = 2;
+
+/// Runs the scenarios of every filter on a real Envoy, and compares with the harness.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
+    #[arg(long)]
+    envoy_version: Option<String>,
+    /// Through docker-compose.yml.
+    #[arg(long)]
+    compose: bool,
+    /// Only scenarios whose file or name has this text.
+    only: Option<String>,
+}
+
+/// A module and its scenarios.
+pub struct Suite {
+    /// The filter, or the fixture.
+    pub name: String,
+    /// Its module.
+    pub module: PathBuf,
+    /// Its scenarios' folder.
+    pub folder: PathBuf,
+}
+
+/// How many scenarios ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// As they must.
+    pub passed: usize,
+    /// Otherwise.
+    pub failed: usize,
+    /// Not run, for a reason that the scenario gives.
+    pub skipped: usize,
+}
+
+/// A line of `outrigger test --json`.
+#[derive(Debug, Deserialize)]
+pub struct HarnessReport {
+    /// What the scenario expects and did not get.
+    pub failures: Vec<String>,
+    /// What came of it.
+    pub outcome: Option<Outcome>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Something that the run needs is missing. A scenario that fails is counted.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let count = all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?;
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
+    Ok(ExitCode::from(u8::from(count.failed > 0)))
+}
+
+/// Builds all modules and lists them with their scenarios.
+///
+/// # Errors
+/// A module does not build.
+pub fn suites() -> Result<Vec<Suite>> {
+    build::modules()?;
+    let mut suites = Vec::new();
+    for name in project::filters()? {
+        let folder = project::root().join("filters").join(&name).join("scenarios");
+        suites.push(Suite { module: build::module(&name), name, folder });
+    }
+    let folder = project::root().join("filter-kit/scenarios");
+    suites.push(Suite { name: "filter-kit".to_owned(), module: build::fixture("seam")?, folder });
+    Ok(suites)
+}
+
+/// Runs a suite's scenarios on the harness.
+///
+/// # Errors
+/// `outrigger` does not build or does not run.
+pub fn on_harness(suite: &Suite) -> Result<Vec<(Scenario, HarnessReport)>> {
+    let scenarios = scenario::load_dir(&suite.folder)?;
+    let mut outrigger = Command::new(build::outrigger()?);
+    outrigger.args(["test", "--json", "--wasm"]).arg(&suite.module).arg(&suite.folder);
+    let output = command::output(&mut outrigger)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let reports: Vec<HarnessReport> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("outrigger test: {}", String::from_utf8_lossy(&output.stderr)))?;
+    anyhow::ensure!(reports.len() == scenarios.len(), "outrigger test: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(scenarios.into_iter().zip(reports).collect())
+}
+
+/// Runs all scenarios that `only` picks.
+///
+/// # Errors
+/// Something that the run needs is missing.
+pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> Result<Count> {
+    let suites = suites()?;
+    let program = setup::envoy(version)?;
+    let mut compose = if through_compose { Some(compose::Compose::up(&program)?) } else { None };
+    let mut count = Count::default();
+    for suite in &suites {
+        let picked = |scenario: &Scenario| only.is_none_or(|only| scenario.name.contains(only) || scenario.file.to_string_lossy().contains(only));
+        let mut runs = on_harness(suite)?;
+        runs.retain(|(scenario, _)| picked(scenario));
+        let work = progress::begin_counted(&format!("{} on Envoy", suite.name), runs.len() as u64);
+        let verdicts = match &mut compose {
+            Some(compose) => runs.iter().map(|run| verdict(run, &suite.module, &program, Some(compose), &work)).collect(),
+            None => in_parallel(&runs, |run| verdict(run, &suite.module, &program, None, &work)),
+        };
+        drop(work);
+        for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
+            report(scenario, &verdict, &mut count);
+        }
+    }
+    Ok(count)
+}
+
+/// What became of a scenario on Envoy.
+enum Verdict {
+    Passed,
+    Skipped(String),
+    Failed(String),
+}
+
+fn report(scenario: &Scenario, verdict: &Verdict, count: &mut Count) {
+    let file = scenario.file.strip_prefix(project::root()).unwrap_or(&scenario.file).display();
+    match verdict {
+        Verdict::Passed => count.passed += 1,
+        Verdict::Skipped(reason) => {
+            count.skipped += 1;
+            println!("skipped {file}: {}: {reason}", scenario.name);
+        }
+        Verdict::Failed(why) => {
+            count.failed += 1;
+            anstream::println!("{}FAILED{:#}  {file}: {}\n{why}", progress::RED, progress::RED, scenario.name);
+        }
+    }
+}
+
+fn verdict(run: &(Scenario, HarnessReport), module: &Path, program: &Path, compose: Option<&mut compose::Compose>, work: &progress::Work) -> Verdict {
+    let (scenario, on_harness) = run;
+    let judged = judge(scenario, on_harness, module, program, compose);
+    work.step();
+    judged.unwrap_or_else(|error| Verdict::Failed(format!("  {error:#}")))
+}
+
+fn judge(scenario: &Scenario, on_harness: &HarnessReport, module: &Path, program: &Path, compose: Option<&mut compose::Compose>) -> Result<Verdict> {
+    if let Some(reason) = &scenario.only_harness {
+        return Ok(Verdict::Skipped(format!("on the harness only: {reason}")));
+    }
+    let Some(expected) = &on_harness.outcome else {
+        return Ok(Verdict::Failed(format!("  on the harness: {}", on_harness.failures.join("\n  "))));
+    };
+    let mocks = harness::mock::Mocks::start(&scenario.upstreams);
+    let mut bootstrap = Bootstrap::load("ab-routing")?;
+    bootstrap.set_routes(&scenario.routes);
+    bootstrap.set_plugin_configuration(scenario.config.as_deref());
+    for (name, address) in mocks.addresses() {
+        bootstrap.set_cluster(name, address);
+    }
+    let mut outcome = Outcome::default();
+    if scenario.config_error.is_some() {
+        bootstrap.set_module(module);
+        outcome.config_error = match compose {
+            Some(compose) => compose.validate(&bootstrap, module)?.err(),
+            None => envoy::validate(program, &bootstrap.0)?.err(),
+        };
+    } else {
+        let local;
+        let site: &dyn Site = match compose {
+            Some(compose) => {
+                compose.restart(bootstrap, module)?;
+                compose
+            }
+            None => {
+                local = Local::start(program, bootstrap, module)?;
+                &local
+            }
+        };
+        let mut jar = CookieJar::default();
+        for (exchange, expected) in scenario.exchanges.iter().zip(&expected.exchanges) {
+            let mut exchange = exchange.clone();
+            if scenario.cookies {
+                jar.add_to(&mut exchange.request);
+            }
+            let result = client::exchange(site, &exchange, expected)?;
+            jar.keep(&result.response_headers);
+            outcome.exchanges.push(result);
+        }
+    }
+    outcome.normalise();
+    let mut problems: Vec<String> = on_harness.failures.iter().map(|failure| format!("  on the harness: {failure}")).collect();
+    problems.extend(outcome::check(scenario, &outcome).iter().map(|mismatch| format!("  on Envoy: {mismatch}")));
+    let differences = outcome::compare(scenario, expected, &outcome);
+    problems.extend(differences.iter().map(|found| format!("  differs: {}: harness {}, Envoy {}", found.what, found.harness, found.envoy)));
+    if problems.is_empty() {
+        return Ok(Verdict::Passed);
+    }
+    problems.push(outcome::render(scenario, expected, &outcome));
+    Ok(Verdict::Failed(problems.join("\n")))
+}
+
+/// Runs `call` on every item, so many at once; the results are in the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], call: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let result = call(item);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,174 @@
+//! An upstream that answers as it is told and remembers what it got. It serves scenarios, the demo and docker-compose alike.
+
+use crate::http::{Connection, Message, write_head};
+use anyhow::{Context as _, Result, bail};
+use harness::{
+    Bytes,
+    scenario::{Headers, Response},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// The most requests that are remembered; the count goes on.
+const MEMORY: usize = 10_000;
+
+/// A request as the upstream got it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The headers, the pseudo headers `:authority`, `:method` and `:path` among them.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
+    /// The trailers.
+    pub trailers: Headers,
+}
+
+/// What an upstream answers from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    status: u16,
+    headers: Headers,
+    body: Bytes,
+}
+
+/// An upstream of this process, on a port of loopback.
+#[derive(Clone)]
+pub struct Upstream {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    answer: Option<Answer>,
+    received: Vec<Received>,
+    count: u64,
+}
+
+impl From<&Response> for Answer {
+    fn from(response: &Response) -> Self {
+        Self { status: response.status, headers: response.headers.clone(), body: response.body.clone() }
+    }
+}
+
+impl Upstream {
+    /// Starts an upstream. Until it is told otherwise it is a small shop that says its name.
+    pub fn start(name: &str, port: u16) -> Result<Self> {
+        Self::listen(name, SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// As [`start`](Self::start), on any address.
+    pub fn listen(name: &str, address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let upstream = Self { address: listener.local_addr()?, state: Arc::default() };
+        let body = format!("{{\"shop\":\"{name}\",\"products\":[\"oar\",\"sail\",\"float\"]}}\n");
+        let shop = Answer { status: 200, headers: vec![(Bytes::from("content-type"), Bytes::from("application/json"))], body: Bytes::from(&body) };
+        let state = Arc::clone(&upstream.state);
+        serve(listener, move |message| answer(&state, &shop, message));
+        Ok(upstream)
+    }
+
+    /// Lets another process say what is answered and ask what was received: `PUT /answer`, `GET /received`.
+    pub fn control(&self, address: SocketAddr) -> Result<()> {
+        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let upstream = self.clone();
+        serve(listener, move |message| {
+            let body = match (message.first[0].as_str(), message.first[1].as_str()) {
+                ("PUT", "/answer") => match serde_json::from_slice(&message.body) {
+                    Ok(answer) => {
+                        upstream.set_answer(answer);
+                        Vec::new()
+                    }
+                    Err(error) => return plain(400, error.to_string().into_bytes()),
+                },
+                ("GET", "/received") => serde_json::to_vec(&upstream.take_received()).unwrap_or_default(),
+                _ => return plain(404, Vec::new()),
+            };
+            plain(200, body)
+        });
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says what is answered from now on.
+    pub fn set_answer(&self, answer: Answer) {
+        lock(&self.state).answer = Some(answer);
+    }
+
+    /// What was received since the last call.
+    pub fn take_received(&self) -> Vec<Received> {
+        std::mem::take(&mut lock(&self.state).received)
+    }
+
+    /// How many requests have come.
+    pub fn count(&self) -> u64 {
+        lock(&self.state).count
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn plain(status: u16, body: Vec<u8>) -> Answer {
+    Answer { status, headers: Vec::new(), body: Bytes(body) }
+}
+
+fn answer(state: &Mutex<State>, shop: &Answer, message: Message) -> Answer {
+    let mut state = lock(state);
+    state.count += 1;
+    if state.received.len() < MEMORY {
+        let [method, target, _] = &message.first;
+        let authority = message.header("host").unwrap_or_default().to_vec();
+        let mut headers = vec![
+            (Bytes::from(":authority"), Bytes(authority)),
+            (Bytes::from(":method"), Bytes::from(method)),
+            (Bytes::from(":path"), Bytes::from(target)),
+        ];
+        headers.extend(message.headers);
+        state.received.push(Received { headers, body: Bytes(message.body), trailers: message.trailers });
+    }
+    state.answer.as_ref().unwrap_or(shop).clone()
+}
+
+/// Serves connections, each in a thread of its own, until the process ends.
+fn serve(listener: TcpListener, handler: impl Fn(Message) -> Answer + Send + Sync + 'static) {
+    let handler = Arc::new(handler);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let handler = Arc::clone(&handler);
+            // A connection that breaks is the client's affair.
+            thread::spawn(move || drop(connection(stream, &*handler)));
+        }
+    });
+}
+
+fn connection(stream: TcpStream, handler: &dyn Fn(Message) -> Answer) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut connection = Connection::new(stream);
+    while let Some(message) = connection.read_request()? {
+        if message.first[0].is_empty() {
+            bail!("a request has no method");
+        }
+        let is_last = message.header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
+        let Answer { status, mut headers, body } = handler(message);
+        headers.push((Bytes::from("content-length"), Bytes::from(&body.0.len().to_string())));
+        let mut response = Vec::new();
+        write_head(&mut response, &format!("HTTP/1.1 {status} -"), &headers)?;
+        response.extend(&body.0);
+        connection.writer().write_all(&response)?;
+        if is_last {
+            break;
+        }
+    }
+    Ok(())
+}
