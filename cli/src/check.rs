@@ -45,8 +45,19 @@ struct Plugin<'n> {
     node: Option<&'n Node>,
     /// The bytes that the host hands to the module.
     bytes: Option<Vec<u8>>,
-    /// A text of JSON inside the document, whose own lines are not the file's.
-    is_text: bool,
+    /// How the host gets at it.
+    form: Form,
+}
+
+/// How a configuration stands in a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As fields of the document.
+    Fields,
+    /// As a text of JSON, whose own lines are not the file's.
+    Text,
+    /// As a message that Envoy hands over in protobuf's bytes.
+    Message,
 }
 
 /// Runs the command.
@@ -126,7 +137,7 @@ fn plugins<'n>(document: &'n Node, file: &str, filter: Option<&str>, dist: &Dist
             }
             let filter = filter.map_or_else(|| filter_of(file, dist), str::to_owned);
             let bytes = Some(document.to_json().to_string().into_bytes());
-            vec![Plugin { filter, path: String::new(), node: Some(document), bytes, is_text: false }]
+            vec![Plugin { filter, path: String::new(), node: Some(document), bytes, form: Form::Fields }]
         }
     }
 }
@@ -151,7 +162,7 @@ fn manifest<'n>(document: &'n Node, spec: &str) -> Option<Plugin<'n>> {
         path: format!("{spec}.pluginConfig"),
         node,
         bytes,
-        is_text: false,
+        form: Form::Fields,
     })
 }
 
@@ -162,19 +173,14 @@ fn envoy<'n>(path: &str, filter: &'n Node) -> Option<Plugin<'n>> {
     let file = Path::new(code);
     let name = if file.exists() { code } else { file.file_stem()?.to_str()? };
     let path = format!("{path}.config.configuration");
-    let plugin = |node, path: String, bytes, is_text| {
-        Some(Plugin { filter: name.to_owned(), path, node, bytes, is_text })
-    };
-    let Some(wrapped) = config.get("configuration") else { return plugin(None, path, None, false) };
-    let value = wrapped.get("value");
-    match value.and_then(Node::as_str) {
-        Some(text) => plugin(value, format!("{path}.value"), Some(text.as_bytes().to_vec()), true),
-        None => plugin(
-            value,
-            format!("{path}.value"),
-            value.map(|value| value.to_json().to_string().into_bytes()),
-            false,
-        ),
+    let plugin =
+        |node, path: String, bytes, form| Some(Plugin { filter: name.to_owned(), path, node, bytes, form });
+    let Some(wrapped) = config.get("configuration") else { return plugin(None, path, None, Form::Fields) };
+    match wrapped.get("value").map(|value| (value, value.as_str())) {
+        Some((value, Some(text))) => {
+            plugin(Some(value), format!("{path}.value"), Some(text.as_bytes().to_vec()), Form::Text)
+        }
+        _ => plugin(Some(wrapped), path, None, Form::Message),
     }
 }
 
@@ -201,6 +207,11 @@ fn check_plugin(
         link: None,
     };
     let line = plugin.node.map_or(document.line, |node| node.line);
+    if plugin.form == Form::Message {
+        let message = "must be a google.protobuf.StringValue that holds JSON: Envoy hands other messages over as protobuf bytes";
+        findings.push(finding("config-refused", line, &plugin.path, message.to_owned()));
+        return Ok(());
+    }
     let mut vm = match Vm::new(&module, &Options::default()) {
         Ok(vm) => vm,
         Err(error) => {
@@ -211,7 +222,7 @@ fn check_plugin(
     let Err(refused) = vm.configure(plugin.bytes.as_deref()) else { return Ok(()) };
     let (inner, message) = refusal(&refused);
     let line = match plugin.node {
-        Some(node) if !plugin.is_text => node.line_of(&inner),
+        Some(node) if plugin.form == Form::Fields => node.line_of(&inner),
         _ => line,
     };
     let field = match (plugin.path.as_str(), inner.as_str()) {

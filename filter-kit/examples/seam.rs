@@ -12,6 +12,8 @@ use std::time::Duration;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     metrics: MetricsConfig,
+    /// Whether the timer runs, and counts.
+    ticks: bool,
 }
 
 /// The filter.
@@ -19,7 +21,7 @@ pub struct Seam {
     metrics: Metrics,
     logged: FamilyId,
     sizes: FamilyId,
-    ticks: FamilyId,
+    ticks: Option<FamilyId>,
     content_length: HeaderName,
     note: HeaderName,
 }
@@ -59,7 +61,7 @@ impl Filter for Seam {
         Ok(Self {
             logged: metrics.family(Kind::Counter, "seam_logged_total", &["status", "path"]),
             sizes: metrics.family(Kind::Histogram, "seam_request_bytes", &[]),
-            ticks: metrics.family(Kind::Counter, "seam_ticks_total", &[]),
+            ticks: config.ticks.then(|| metrics.family(Kind::Counter, "seam_ticks_total", &[])),
             content_length: name("content-length")?,
             note: name("x-note")?,
             metrics,
@@ -71,7 +73,7 @@ impl Filter for Seam {
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        Some(Duration::from_millis(100))
+        self.ticks.map(|_| Duration::from_millis(100))
     }
 
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
@@ -199,7 +201,9 @@ impl Filter for Seam {
 
     fn on_tick<'a>(&'a self, _: &'a View<'_>) -> Effects<'a> {
         let mut effects = Effects::default();
-        effects.measure(MetricChange::Labelled(self.ticks, Vec::new(), 1));
+        if let Some(ticks) = self.ticks {
+            effects.measure(MetricChange::Labelled(ticks, Vec::new(), 1));
+        }
         effects
     }
 }

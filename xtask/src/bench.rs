@@ -1,4 +1,8 @@
-use anyhow::Result; use std::process::ExitCode;
+use anyhow::Result;
+use std::process::ExitCode;
 /// x
-#[derive(Debug, clap::Args)] pub struct Args {}
-pub fn run(_: &Args) -> Result<ExitCode> { anyhow::bail!("todo") }
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+pub fn run(_: &Args) -> Result<ExitCode> {
+    anyhow::bail!("todo")
+}

@@ -30,6 +30,17 @@ impl Bootstrap {
         self.0["stats_flush_interval"] = json!("0.1s");
     }
 
+    /// Lets trailers through to the upstreams, which Envoy keeps back unless it is told.
+    pub fn pass_trailers(&mut self) {
+        let options = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
+        }});
+        for cluster in self.0["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
+            cluster["typed_extension_protocol_options"] = options.clone();
+        }
+    }
+
     /// Runs another module.
     pub fn set_module(&mut self, path: &Path) {
         each(&mut self.0, "local", &mut |local| local["filename"] = json!(path));
@@ -99,7 +110,10 @@ fn each(value: &mut Value, field: &str, change: &mut dyn FnMut(&mut Value)) {
 /// Calls `change` on the plugin configuration of every Wasm filter.
 fn plugins(value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
     each(value, "typed_config", &mut |config| {
-        if config["@type"].as_str().is_some_and(|kind| kind.ends_with("/envoy.extensions.filters.http.wasm.v3.Wasm")) {
+        if config["@type"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("/envoy.extensions.filters.http.wasm.v3.Wasm"))
+        {
             change(&mut config["config"]);
         }
     });

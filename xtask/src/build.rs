@@ -56,7 +56,10 @@ pub fn modules() -> Result<()> {
     for filter in &filters {
         work.now(&format!("building {filter}"));
         // Both crate types at once would switch link-time optimisation off, without a word.
-        let built = cargo_rustc(&["--package", filter, "--features", "module", "--crate-type", "cdylib"], &filter.replace('-', "_"))?;
+        let built = cargo_rustc(
+            &["--package", filter, "--features", "module", "--crate-type", "cdylib"],
+            &filter.replace('-', "_"),
+        )?;
         let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
         check_exports(filter, &bytes)?;
         // A module that is unchanged keeps its time, so that nothing that watches it starts again.
@@ -81,7 +84,8 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
 }
 
 fn cargo_rustc(arguments: &[&str], file: &str) -> Result<PathBuf> {
-    let mut cargo = command::cargo(&["rustc", "--quiet", "--locked", "--profile", PROFILE, "--target", setup::WASM]);
+    let mut cargo =
+        command::cargo(&["rustc", "--quiet", "--locked", "--profile", PROFILE, "--target", setup::WASM]);
     cargo.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", rustflags()?);
     command::run(&mut cargo)?;
     Ok(project::target()?.join(setup::WASM).join(PROFILE).join(file).with_extension("wasm"))
@@ -89,15 +93,20 @@ fn cargo_rustc(arguments: &[&str], file: &str) -> Result<PathBuf> {
 
 /// No path of the machine that it was built on gets into a module: neither this workspace's nor that of its dependencies' sources.
 fn rustflags() -> Result<String> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
     let sources = home.context("neither $CARGO_HOME nor $HOME is set")?.join("registry/src");
     if !sources.is_dir() {
         command::run(&mut command::cargo(&["fetch", "--quiet", "--locked"]))?;
     }
-    let mut folders: Vec<PathBuf> = fs::read_dir(&sources).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = fs::read_dir(&sources)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
     folders.sort();
     folders.push(project::root().to_path_buf());
-    let remap: Vec<_> = folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();
+    let remap: Vec<_> =
+        folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();
     Ok(remap.join("\u{1f}"))
 }
 
@@ -120,8 +129,10 @@ fn check_exports(filter: &str, module: &[u8]) -> Result<()> {
             _ => {}
         }
     }
-    let declared = declared.with_context(|| format!("{filter} has no section {SECTION}: is it made by filter_kit::export! ?"))?;
-    let mut declared: Vec<_> = declared.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let declared = declared
+        .with_context(|| format!("{filter} has no section {SECTION}: is it made by filter_kit::export! ?"))?;
+    let mut declared: Vec<_> =
+        declared.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     declared.sort();
     exported.sort();
     if declared != exported {
@@ -132,7 +143,8 @@ fn check_exports(filter: &str, module: &[u8]) -> Result<()> {
 
 /// Whether an export is a callback that a filter may declare; the others are in every module.
 fn is_callback(name: &str) -> bool {
-    const ALWAYS: [&str; 4] = ["proxy_on_memory_allocate", "proxy_on_configure", "proxy_on_context_create", "proxy_on_delete"];
+    const ALWAYS: [&str; 4] =
+        ["proxy_on_memory_allocate", "proxy_on_configure", "proxy_on_context_create", "proxy_on_delete"];
     name.starts_with("proxy_on_") && !ALWAYS.contains(&name)
 }
 

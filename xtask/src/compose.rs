@@ -24,9 +24,19 @@ impl Compose {
     }
 }
 impl Site for Compose {
-    fn listener(&self) -> SocketAddr { todo!() }
-    fn admin(&self) -> SocketAddr { todo!() }
-    fn set_answer(&self, _: &Answer) -> Result<()> { todo!() }
-    fn received(&self) -> Result<Vec<(String, Received)>> { todo!() }
-    fn log(&self) -> Result<Vec<Line>> { todo!() }
+    fn listener(&self) -> SocketAddr {
+        todo!()
+    }
+    fn admin(&self) -> SocketAddr {
+        todo!()
+    }
+    fn set_answer(&self, _: &Answer) -> Result<()> {
+        todo!()
+    }
+    fn received(&self) -> Result<Vec<(String, Received)>> {
+        todo!()
+    }
+    fn log(&self) -> Result<Vec<Line>> {
+        todo!()
+    }
 }

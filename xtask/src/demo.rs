@@ -76,7 +76,13 @@ impl Stage {
         let program = setup::envoy(None)?;
         build::modules()?;
         let _work = progress::begin("starting Envoy and two shops");
-        let shop = |name, port| if once { Upstream::start(name, 0) } else { Upstream::start(name, port).or_else(|_| Upstream::start(name, 0)) };
+        let shop = |name, port| {
+            if once {
+                Upstream::start(name, 0)
+            } else {
+                Upstream::start(name, port).or_else(|_| Upstream::start(name, 0))
+            }
+        };
         let shops = [shop("v1", PORTS[0])?, shop("v2", PORTS[1])?];
         let mut bootstrap = Bootstrap::load("ab-routing")?;
         bootstrap.set_module(&build::module("ab-routing"));
@@ -88,7 +94,8 @@ impl Stage {
         free.with_free_ports();
         let arguments = ["--concurrency", "2"];
         let envoy = match once {
-            false => Envoy::start(&program, &bootstrap.0, &arguments).or_else(|_| Envoy::start(&program, &free.0, &arguments))?,
+            false => Envoy::start(&program, &bootstrap.0, &arguments)
+                .or_else(|_| Envoy::start(&program, &free.0, &arguments))?,
             true => Envoy::start(&program, &free.0, &arguments)?,
         };
         let listener = envoy.listener("main")?;
@@ -120,14 +127,22 @@ impl Stage {
     fn request(&self, jar: &mut CookieJar) -> Result<String> {
         let mut request = Request::default();
         jar.add_to(&mut request);
-        let mut headers: Headers = vec![(Bytes::from("host"), Bytes::from("shop.example")), (Bytes::from("connection"), Bytes::from("close"))];
+        let mut headers: Headers = vec![
+            (Bytes::from("host"), Bytes::from("shop.example")),
+            (Bytes::from("connection"), Bytes::from("close")),
+        ];
         headers.append(&mut request.headers);
         let mut connection = Connection::open(self.listener, Duration::from_secs(5))?;
         let response: Message = connection.exchange("GET", "/", &headers, b"")?;
         ensure!(response.status() == Some(200), "a request was answered {:?}", response.status());
         jar.keep(&response.headers);
-        let received = self.shops.iter().flat_map(Upstream::take_received).next().context("no shop got the request")?;
-        let arm = received.headers.iter().find(|(name, _)| name.0 == b"x-arm").context("the shop was told no arm")?;
+        let received =
+            self.shops.iter().flat_map(Upstream::take_received).next().context("no shop got the request")?;
+        let arm = received
+            .headers
+            .iter()
+            .find(|(name, _)| name.0 == b"x-arm")
+            .context("the shop was told no arm")?;
         Ok(arm.1.lossy())
     }
 
@@ -147,13 +162,17 @@ impl Stage {
                 seen.exposures.get(arm).copied().unwrap_or(0).to_string(),
             ]);
         }
-        println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with ab-routing:\n{table}");
+        println!(
+            "{REQUESTS} requests of {USERS} users with cookies, through Envoy with ab-routing:\n{table}"
+        );
         println!("users who kept one arm over all their requests: {} of {USERS}", seen.constant());
         let [v1, v2] = seen.requests;
         println!("requests that the shops counted: v1 {v1}, v2 {v2}");
         let (listener, admin) = (self.listener, self.envoy.admin());
         println!("\nTry it:");
-        println!("  curl -i http://{listener}/                             # a new visitor: see set-cookie, and which shop answers");
+        println!(
+            "  curl -i http://{listener}/                             # a new visitor: see set-cookie, and which shop answers"
+        );
         println!("  curl -i -b visitor=you http://{listener}/              # the same visitor each time");
         println!("  curl -i -b visitor=you -H 'x-arm: b' http://{listener}/ # a forged arm changes nothing");
         println!("  curl -s http://{admin}/stats/prometheus | grep ab_");
@@ -167,12 +186,23 @@ impl Stage {
             #[expect(clippy::cast_precision_loss, reason = "a few hundred users")]
             let (users, all) = (seen.users(arm) as f64, USERS as f64);
             let deviation = (all * share * (1.0 - share)).sqrt();
-            ensure!((users - all * share).abs() <= TOLERANCE * deviation, "arm {arm} has {users} of {all} users at a weight of {weight}");
+            ensure!(
+                (users - all * share).abs() <= TOLERANCE * deviation,
+                "arm {arm} has {users} of {all} users at a weight of {weight}"
+            );
             let exposures = seen.exposures.get(arm).copied().unwrap_or(0);
-            ensure!(exposures.cast_unsigned() == sent(arm), "arm {arm} had {} requests and {exposures} exposures", sent(arm));
+            ensure!(
+                exposures.cast_unsigned() == sent(arm),
+                "arm {arm} had {} requests and {exposures} exposures",
+                sent(arm)
+            );
         }
         let expected = [REQUESTS as u64 - sent("b"), sent("b")];
-        ensure!(seen.requests == expected, "the shops counted {:?}, and the arms say {expected:?}", seen.requests);
+        ensure!(
+            seen.requests == expected,
+            "the shops counted {:?}, and the arms say {expected:?}",
+            seen.requests
+        );
         Ok(())
     }
 }
@@ -193,7 +223,15 @@ impl Seen {
 fn arms(bootstrap: &Bootstrap) -> Result<Vec<(String, f64)>> {
     let listener = &bootstrap.0["static_resources"]["listeners"][0];
     let filters = &listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
-    let arms = filters[0]["typed_config"]["config"]["configuration"]["value"]["experiments"][0]["arms"].as_array();
+    let text = filters[0]["typed_config"]["config"]["configuration"]["value"]
+        .as_str()
+        .context("the bootstrap's first filter has no configuration")?;
+    let config: serde_json::Value = serde_json::from_str(text)?;
+    let arms = config["experiments"][0]["arms"].as_array();
     let arm = |arm: &serde_json::Value| Some((arm["name"].as_str()?.to_owned(), arm["weight"].as_f64()?));
-    arms.context("the bootstrap has no experiment")?.iter().map(arm).collect::<Option<_>>().context("an arm has no weight")
+    arms.context("the bootstrap has no experiment")?
+        .iter()
+        .map(arm)
+        .collect::<Option<_>>()
+        .context("an arm has no weight")
 }

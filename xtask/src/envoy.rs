@@ -76,7 +76,15 @@ impl Envoy {
             .arg(folder.join("bootstrap.json"))
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--log-format", "%l %n %v"])
+            .args([
+                "--use-dynamic-base-id",
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                "wasm:info",
+                "--log-format",
+                "%l %n %v",
+            ])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -129,7 +137,9 @@ impl Envoy {
         let mut found = BTreeMap::new();
         for listener in listeners["listener_statuses"].as_array().into_iter().flatten() {
             let socket = &listener["local_address"]["socket_address"];
-            if let (Some(name), Some(address), Some(port)) = (listener["name"].as_str(), socket["address"].as_str(), socket["port_value"].as_u64()) {
+            if let (Some(name), Some(address), Some(port)) =
+                (listener["name"].as_str(), socket["address"].as_str(), socket["port_value"].as_u64())
+            {
                 found.insert(name.to_owned(), format!("{address}:{port}").parse()?);
             }
         }
@@ -157,17 +167,26 @@ impl Envoy {
     }
 
     fn log_text(&self) -> String {
-        let lines: Vec<_> = self.log_since(0).into_iter().map(|line| format!("{} {} {}", line.level, line.logger, line.text)).collect();
+        let lines: Vec<_> = self
+            .log_since(0)
+            .into_iter()
+            .map(|line| format!("{} {} {}", line.level, line.logger, line.text))
+            .collect();
         lines.join("\n")
     }
 }
 
 /// The stats of plugins, by their names without `wasmcustom.`: counters and gauges with their values, histograms with the count of samples.
 pub fn plugin_stats(admin: SocketAddr) -> Result<BTreeMap<String, i64>> {
-    let all: Value = serde_json::from_slice(&http::get(admin, "/stats?format=json&histogram_buckets=cumulative&filter=^wasmcustom")?)?;
+    let all: Value = serde_json::from_slice(&http::get(
+        admin,
+        "/stats?format=json&histogram_buckets=cumulative&filter=^wasmcustom",
+    )?)?;
     let mut stats = BTreeMap::new();
     let mut keep = |name: &Value, value: Option<i64>| {
-        if let (Some(name), Some(value)) = (name.as_str().and_then(|name| name.strip_prefix("wasmcustom.")), value) {
+        if let (Some(name), Some(value)) =
+            (name.as_str().and_then(|name| name.strip_prefix("wasmcustom.")), value)
+        {
             stats.insert(name.to_owned(), value);
         }
     };
@@ -175,7 +194,9 @@ pub fn plugin_stats(admin: SocketAddr) -> Result<BTreeMap<String, i64>> {
         keep(&stat["name"], stat["value"].as_u64().map(u64::cast_signed));
         for histogram in stat["histograms"].as_array().into_iter().flatten() {
             let buckets = histogram["totals"].as_array().or(histogram["buckets"].as_array());
-            let count = buckets.and_then(|buckets| buckets.last()).map(|bucket| bucket["cumulative"].as_i64().or(bucket["count"].as_i64()));
+            let count = buckets
+                .and_then(|buckets| buckets.last())
+                .map(|bucket| bucket["cumulative"].as_i64().or(bucket["count"].as_i64()));
             keep(&histogram["name"], count.flatten().or(Some(0)));
         }
     }

@@ -28,7 +28,10 @@ pub struct Message {
 impl Message {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(other, _)| other.0.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.0.as_slice())
+        self.headers
+            .iter()
+            .find(|(other, _)| other.0.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.0.as_slice())
     }
 
     /// The status of a response.
@@ -72,7 +75,8 @@ pub struct Connection {
 impl Connection {
     /// Connects to a server, for reads of at most `timeout`.
     pub fn open(address: SocketAddr, timeout: Duration) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, timeout).with_context(|| format!("cannot connect to {address}"))?;
+        let stream = TcpStream::connect_timeout(&address, timeout)
+            .with_context(|| format!("cannot connect to {address}"))?;
         stream.set_read_timeout(Some(timeout))?;
         stream.set_nodelay(true)?;
         Ok(Self::new(stream))
@@ -89,7 +93,13 @@ impl Connection {
     }
 
     /// Sends a request with a body of known length and reads the response.
-    pub fn exchange(&mut self, method: &str, target: &str, headers: &Headers, body: &[u8]) -> Result<Message> {
+    pub fn exchange(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Message> {
         let mut headers = headers.clone();
         if !body.is_empty() {
             headers.push((Bytes::from("content-length"), Bytes::from(&body.len().to_string())));
@@ -107,7 +117,14 @@ impl Connection {
             if let httparse::Status::Complete(length) = request.parse(&self.buffer)? {
                 let first = [request.method, request.path].map(|word| word.unwrap_or_default().to_owned());
                 let [method, target] = first;
-                break (length, Message { first: [method, target, "HTTP/1.1".to_owned()], headers: owned(request.headers), ..Message::default() });
+                break (
+                    length,
+                    Message {
+                        first: [method, target, "HTTP/1.1".to_owned()],
+                        headers: owned(request.headers),
+                        ..Message::default()
+                    },
+                );
             }
             if !self.fill()? {
                 return Ok(None);
@@ -145,7 +162,8 @@ impl Connection {
         if message.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
             return self.read_chunks(message);
         }
-        let length = message.header("content-length").map(|text| String::from_utf8_lossy(text).parse::<usize>());
+        let length =
+            message.header("content-length").map(|text| String::from_utf8_lossy(text).parse::<usize>());
         match length.transpose()? {
             Some(length) => message.body = self.take(length)?,
             None if to_the_end => {
@@ -178,7 +196,9 @@ impl Connection {
         }
         loop {
             let mut space = vec![httparse::EMPTY_HEADER; HEADER_LIMIT];
-            if let httparse::Status::Complete((used, trailers)) = httparse::parse_headers(&self.buffer, &mut space)? {
+            if let httparse::Status::Complete((used, trailers)) =
+                httparse::parse_headers(&self.buffer, &mut space)?
+            {
                 message.trailers = owned(trailers);
                 self.buffer.drain(..used);
                 return Ok(());
@@ -216,8 +236,13 @@ fn owned(headers: &[httparse::Header<'_>]) -> Headers {
 
 /// A `GET` on a connection of its own; the body of the answer.
 pub fn get(address: SocketAddr, target: &str) -> Result<Vec<u8>> {
-    let headers = [("host", "localhost"), ("connection", "close")].map(|(name, value)| (Bytes::from(name), Bytes::from(value)));
+    let headers = [("host", "localhost"), ("connection", "close")]
+        .map(|(name, value)| (Bytes::from(name), Bytes::from(value)));
     let mut connection = Connection::open(address, Duration::from_secs(5))?;
     let response = connection.exchange("GET", target, &headers.to_vec(), b"")?;
-    if response.status() == Some(200) { Ok(response.body) } else { bail!("{target} answered {}", response.first[1]) }
+    if response.status() == Some(200) {
+        Ok(response.body)
+    } else {
+        bail!("{target} answered {}", response.first[1])
+    }
 }

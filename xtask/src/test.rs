@@ -1,4 +1,227 @@
-use anyhow::Result; use std::process::ExitCode;
-/// x
-#[derive(Debug, clap::Args)] pub struct Args {}
-pub fn run(_: &Args) -> Result<ExitCode> { anyhow::bail!("todo") }
+//! `cargo xtask test`: everything that CI checks.
+
+mod rules;
+
+use crate::{
+    bootstrap::Bootstrap,
+    build, command,
+    e2e::{self, Count},
+    envoy, progress, project, setup,
+};
+use anyhow::{Result, ensure};
+use comfy_table::Table;
+use std::{
+    fs,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+/// The most bytes of a filter's module.
+const SIZE_LIMIT: u64 = 250_000;
+
+/// Runs everything that CI checks: format, lints, rules, unit tests, modules, scenarios on the harness and on Envoy, configurations.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// A step: its name and what it does.
+type Step = (&'static str, fn() -> Result<Count>);
+
+const STEPS: [Step; 10] = [
+    ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
+    ("lints", || {
+        passes(&mut command::cargo(&[
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    }),
+    ("lints of modules", lints_of_modules),
+    ("dependency rules", || rules::check(project::metadata()?)),
+    ("unit tests", unit_tests),
+    ("modules", modules),
+    ("scenarios on the harness", scenarios_on_harness),
+    ("configurations", configurations),
+    ("scenarios on Envoy", || e2e::all(None, false, None)),
+    ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
+];
+
+/// Runs the command.
+///
+/// # Errors
+/// Something that the checks need is missing.
+pub fn run(_: &Args) -> Result<ExitCode> {
+    setup::wasm_target()?;
+    setup::envoy(None)?;
+    let mut total = Count::default();
+    let mut table = Table::new();
+    table.set_header(["check", "passed", "failed", "skipped", "seconds"]);
+    for (name, step) in STEPS {
+        let begun = Instant::now();
+        let work = progress::begin(name);
+        let done = step();
+        drop(work);
+        let count = done.unwrap_or_else(|error| {
+            anstream::println!("{}FAILED{:#}  {name}: {error:#}", progress::RED, progress::RED);
+            Count { failed: 1, ..Count::default() }
+        });
+        total.passed += count.passed;
+        total.failed += count.failed;
+        total.skipped += count.skipped;
+        let seconds = format!("{:.1}", Duration::as_secs_f64(&begun.elapsed()));
+        table.add_row([
+            name.to_owned(),
+            count.passed.to_string(),
+            count.failed.to_string(),
+            count.skipped.to_string(),
+            seconds,
+        ]);
+    }
+    println!("{table}");
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    Ok(ExitCode::from(u8::from(total.failed > 0)))
+}
+
+fn one() -> Count {
+    Count { passed: 1, ..Count::default() }
+}
+
+fn passes(command: &mut Command) -> Result<Count> {
+    command::run(command)?;
+    Ok(one())
+}
+
+/// The shell of a module is compiled for wasm32 alone, and linted there.
+fn lints_of_modules() -> Result<Count> {
+    let mut count = Count::default();
+    for filter in project::filters()? {
+        let arguments = [
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--target",
+            setup::WASM,
+            "--package",
+            &filter,
+            "--features",
+            "module",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        command::run(&mut command::cargo(&arguments))?;
+        count.passed += 1;
+    }
+    let arguments = [
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--target",
+        setup::WASM,
+        "--package",
+        "filter-kit",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    command::run(&mut command::cargo(&arguments))?;
+    count.passed += 1;
+    Ok(count)
+}
+
+/// The counts that `cargo test` prints at the end of each of its runs.
+fn unit_tests() -> Result<Count> {
+    let output = command::output(&mut command::cargo(&[
+        "test",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--no-fail-fast",
+    ]))?;
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let mut count = Count::default();
+    for line in text.lines().filter(|line| line.starts_with("test result: ")) {
+        let number = |what: &str| {
+            let words: Vec<&str> = line.split([' ', ';', '.']).collect();
+            let place = words.iter().position(|word| *word == what);
+            place.and_then(|place| words.get(place.checked_sub(1)?)?.parse::<usize>().ok()).unwrap_or(0)
+        };
+        count.passed += number("passed");
+        count.failed += number("failed");
+        count.skipped += number("ignored");
+    }
+    if !output.status.success() {
+        println!("{text}");
+        count.failed = count.failed.max(1);
+    }
+    ensure!(count != Count::default(), "cargo test has run no test:\n{text}");
+    Ok(count)
+}
+
+/// Every module builds, exports what its filter declares, and is small enough.
+fn modules() -> Result<Count> {
+    build::modules()?;
+    let mut count = Count::default();
+    for filter in project::filters()? {
+        let size = fs::metadata(build::module(&filter))?.len();
+        ensure!(size <= SIZE_LIMIT, "dist/{filter}.wasm has {size} bytes, and may have {SIZE_LIMIT}");
+        count.passed += 1;
+    }
+    Ok(count)
+}
+
+fn scenarios_on_harness() -> Result<Count> {
+    let mut count = Count::default();
+    for suite in e2e::suites()? {
+        for (scenario, report) in e2e::on_harness(&suite)? {
+            if report.failures.is_empty() {
+                count.passed += 1;
+                continue;
+            }
+            count.failed += 1;
+            println!(
+                "FAILED {}: {}\n  {}",
+                scenario.file.display(),
+                scenario.name,
+                report.failures.join("\n  ")
+            );
+        }
+    }
+    Ok(count)
+}
+
+/// Every bootstrap is one that Envoy would start with, and every configuration one that `outrigger check` has nothing against.
+fn configurations() -> Result<Count> {
+    let program = setup::envoy(None)?;
+    let outrigger = build::outrigger()?;
+    let mut count = Count::default();
+    for name in project::bootstraps()? {
+        let bootstrap = Bootstrap::load(&name)?;
+        if let Err(log) = envoy::validate(&program, &bootstrap.0)? {
+            println!("FAILED envoy-configs/{name}.yaml: {log}");
+            count.failed += 1;
+        }
+        command::run(
+            Command::new(&outrigger)
+                .args(["check", "--strict"])
+                .arg(format!("envoy-configs/{name}.yaml"))
+                .current_dir(project::root()),
+        )?;
+        count.passed += 1;
+    }
+    for filter in project::filters()? {
+        let example = format!("filters/{filter}/config.example.json");
+        command::run(
+            Command::new(&outrigger)
+                .args(["check", "--strict", "--filter", &filter, &example])
+                .current_dir(project::root()),
+        )?;
+        count.passed += 1;
+    }
+    Ok(count)
+}

@@ -67,7 +67,11 @@ impl Upstream {
         let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let upstream = Self { address: listener.local_addr()?, state: Arc::default() };
         let body = format!("{{\"shop\":\"{name}\",\"products\":[\"oar\",\"sail\",\"float\"]}}\n");
-        let shop = Answer { status: 200, headers: vec![(Bytes::from("content-type"), Bytes::from("application/json"))], body: Bytes::from(&body) };
+        let shop = Answer {
+            status: 200,
+            headers: vec![(Bytes::from("content-type"), Bytes::from("application/json"))],
+            body: Bytes::from(&body),
+        };
         let state = Arc::clone(&upstream.state);
         serve(listener, move |message| answer(&state, &shop, message));
         Ok(upstream)

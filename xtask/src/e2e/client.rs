@@ -49,7 +49,8 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
     loop {
         outcome.metrics = steps(&stats, &envoy::plugin_stats(site.admin())?);
         outcome.log = module_lines(site.log()?.get(logged..).unwrap_or_default());
-        let is_there = outcome.log.len() >= expected.log.len() && outcome.metrics.values().sum::<i64>() >= expected.metrics.values().sum();
+        let is_there = outcome.log.len() >= expected.log.len()
+            && outcome.metrics.values().sum::<i64>() >= expected.metrics.values().sum();
         if is_there || Instant::now() > deadline {
             return Ok(outcome);
         }
@@ -84,7 +85,9 @@ fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
 }
 
 fn steps(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    let step = |(name, value): (&String, &i64)| (name.clone(), value.wrapping_sub(before.get(name).copied().unwrap_or(0)));
+    let step = |(name, value): (&String, &i64)| {
+        (name.clone(), value.wrapping_sub(before.get(name).copied().unwrap_or(0)))
+    };
     after.iter().map(step).filter(|(_, step)| *step != 0).collect()
 }
 

@@ -19,7 +19,8 @@ pub struct Local {
 impl Local {
     /// Starts them on free ports of loopback.
     pub fn start(program: &Path, mut bootstrap: Bootstrap, module: &Path) -> Result<Self> {
-        let upstreams = [("v1".to_owned(), Upstream::start("v1", 0)?), ("v2".to_owned(), Upstream::start("v2", 0)?)];
+        let upstreams =
+            [("v1".to_owned(), Upstream::start("v1", 0)?), ("v2".to_owned(), Upstream::start("v2", 0)?)];
         bootstrap.with_free_ports();
         bootstrap.set_module(module);
         for (name, upstream) in &upstreams {
@@ -46,7 +47,9 @@ impl Site for Local {
     }
 
     fn received(&self) -> Result<Vec<(String, Received)>> {
-        let of = |(name, upstream): &(String, Upstream)| upstream.take_received().into_iter().map(|received| (name.clone(), received)).collect::<Vec<_>>();
+        let of = |(name, upstream): &(String, Upstream)| {
+            upstream.take_received().into_iter().map(|received| (name.clone(), received)).collect::<Vec<_>>()
+        };
         Ok(self.upstreams.iter().flat_map(of).collect())
     }
 

@@ -111,7 +111,11 @@ pub fn on_harness(suite: &Suite) -> Result<Vec<(Scenario, HarnessReport)>> {
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .with_context(|| format!("outrigger test: {}", String::from_utf8_lossy(&output.stderr)))?;
-    anyhow::ensure!(reports.len() == scenarios.len(), "outrigger test: {}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(
+        reports.len() == scenarios.len(),
+        "outrigger test: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(scenarios.into_iter().zip(reports).collect())
 }
 
@@ -125,12 +129,18 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
     let mut compose = if through_compose { Some(compose::Compose::up(&program)?) } else { None };
     let mut count = Count::default();
     for suite in &suites {
-        let picked = |scenario: &Scenario| only.is_none_or(|only| scenario.name.contains(only) || scenario.file.to_string_lossy().contains(only));
+        let picked = |scenario: &Scenario| {
+            only.is_none_or(|only| {
+                scenario.name.contains(only) || scenario.file.to_string_lossy().contains(only)
+            })
+        };
         let mut runs = on_harness(suite)?;
         runs.retain(|(scenario, _)| picked(scenario));
         let work = progress::begin_counted(&format!("{} on Envoy", suite.name), runs.len() as u64);
         let verdicts = match &mut compose {
-            Some(compose) => runs.iter().map(|run| verdict(run, &suite.module, &program, Some(compose), &work)).collect(),
+            Some(compose) => {
+                runs.iter().map(|run| verdict(run, &suite.module, &program, Some(compose), &work)).collect()
+            }
             None => in_parallel(&runs, |run| verdict(run, &suite.module, &program, None, &work)),
         };
         drop(work);
@@ -158,19 +168,36 @@ fn report(scenario: &Scenario, verdict: &Verdict, count: &mut Count) {
         }
         Verdict::Failed(why) => {
             count.failed += 1;
-            anstream::println!("{}FAILED{:#}  {file}: {}\n{why}", progress::RED, progress::RED, scenario.name);
+            anstream::println!(
+                "{}FAILED{:#}  {file}: {}\n{why}",
+                progress::RED,
+                progress::RED,
+                scenario.name
+            );
         }
     }
 }
 
-fn verdict(run: &(Scenario, HarnessReport), module: &Path, program: &Path, compose: Option<&mut compose::Compose>, work: &progress::Work) -> Verdict {
+fn verdict(
+    run: &(Scenario, HarnessReport),
+    module: &Path,
+    program: &Path,
+    compose: Option<&mut compose::Compose>,
+    work: &progress::Work,
+) -> Verdict {
     let (scenario, on_harness) = run;
     let judged = judge(scenario, on_harness, module, program, compose);
     work.step();
     judged.unwrap_or_else(|error| Verdict::Failed(format!("  {error:#}")))
 }
 
-fn judge(scenario: &Scenario, on_harness: &HarnessReport, module: &Path, program: &Path, compose: Option<&mut compose::Compose>) -> Result<Verdict> {
+fn judge(
+    scenario: &Scenario,
+    on_harness: &HarnessReport,
+    module: &Path,
+    program: &Path,
+    compose: Option<&mut compose::Compose>,
+) -> Result<Verdict> {
     if let Some(reason) = &scenario.only_harness {
         return Ok(Verdict::Skipped(format!("on the harness only: {reason}")));
     }
@@ -184,6 +211,7 @@ fn judge(scenario: &Scenario, on_harness: &HarnessReport, module: &Path, program
     for (name, address) in mocks.addresses() {
         bootstrap.set_cluster(name, address);
     }
+    bootstrap.pass_trailers();
     let mut outcome = Outcome::default();
     if scenario.config_error.is_some() {
         bootstrap.set_module(module);
@@ -215,10 +243,16 @@ fn judge(scenario: &Scenario, on_harness: &HarnessReport, module: &Path, program
         }
     }
     outcome.normalise();
-    let mut problems: Vec<String> = on_harness.failures.iter().map(|failure| format!("  on the harness: {failure}")).collect();
-    problems.extend(outcome::check(scenario, &outcome).iter().map(|mismatch| format!("  on Envoy: {mismatch}")));
+    let mut problems: Vec<String> =
+        on_harness.failures.iter().map(|failure| format!("  on the harness: {failure}")).collect();
+    problems
+        .extend(outcome::check(scenario, &outcome).iter().map(|mismatch| format!("  on Envoy: {mismatch}")));
     let differences = outcome::compare(scenario, expected, &outcome);
-    problems.extend(differences.iter().map(|found| format!("  differs: {}: harness {}, Envoy {}", found.what, found.harness, found.envoy)));
+    problems.extend(
+        differences.iter().map(|found| {
+            format!("  differs: {}: harness {}, Envoy {}", found.what, found.harness, found.envoy)
+        }),
+    );
     if problems.is_empty() {
         return Ok(Verdict::Passed);
     }
