@@ -5,7 +5,7 @@ use filter_kit::{
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
 };
 use serde::Deserialize;
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// The budget of series.
 #[derive(Deserialize, Default)]
@@ -93,7 +93,7 @@ impl Filter for Seam {
                     authority: "auth.example",
                     path: "/check".into(),
                     headers: vec![(&self.note, b"from seam".into())],
-                    body: Default::default(),
+                    body: Cow::default(),
                     timeout: Duration::from_millis(300),
                     tag: 7,
                 });
@@ -124,7 +124,7 @@ impl Filter for Seam {
         let mut effects = Effects::default();
         match stream {
             Some(Task::RequestBody) if view.is_last() => {
-                effects.replace_body(view.body().to_ascii_uppercase())
+                effects.replace_body(view.body().to_ascii_uppercase());
             }
             Some(Task::RequestBody) => effects.pause(),
             _ => {}
@@ -157,7 +157,7 @@ impl Filter for Seam {
         let mut effects = Effects::default();
         match stream {
             Some(Task::ResponseBody) if view.is_last() => {
-                effects.replace_body(view.body().to_ascii_uppercase())
+                effects.replace_body(view.body().to_ascii_uppercase());
             }
             Some(Task::ResponseBody) => effects.pause(),
             _ => {}

@@ -182,7 +182,7 @@ impl Outcome {
                 _ => continue,
             };
             if phase.can_write(map) {
-                change_header(headers, change);
+                change_header(headers, &change);
             }
         }
         for change in effects.metrics {
@@ -214,13 +214,13 @@ fn values(headers: &Headers, name: &str) -> Vec<String> {
     headers.iter().filter(|(other, _)| other == name).map(|(_, value)| lossy(value)).collect()
 }
 
-fn change_header(headers: &mut Headers, change: HeaderChange<'_>) {
-    let (HeaderChange::Set(name, _) | HeaderChange::Add(name, _) | HeaderChange::Remove(name)) = &change;
+fn change_header(headers: &mut Headers, change: &HeaderChange<'_>) {
+    let (HeaderChange::Set(name, _) | HeaderChange::Add(name, _) | HeaderChange::Remove(name)) = change;
     let name = name.as_str();
     if !matches!(change, HeaderChange::Add(..)) {
         headers.retain(|(other, _)| other != name);
     }
-    if let HeaderChange::Set(_, value) | HeaderChange::Add(_, value) = &change {
+    if let HeaderChange::Set(_, value) | HeaderChange::Add(_, value) = change {
         headers.push((name.to_owned(), value.to_vec()));
     }
 }

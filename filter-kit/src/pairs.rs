@@ -57,6 +57,15 @@ impl Pairs {
     }
 }
 
+impl<'a> IntoIterator for &'a Pairs {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
 /// Walks the pairs of a map.
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {

@@ -30,6 +30,14 @@ impl Bootstrap {
         self.0["stats_flush_interval"] = json!("0.1s");
     }
 
+    /// Listens on these addresses of loopback.
+    pub fn set_ports(&mut self, listener: SocketAddr, admin: SocketAddr) {
+        for main in self.0["static_resources"]["listeners"].as_array_mut().into_iter().flatten() {
+            main["address"]["socket_address"]["port_value"] = json!(listener.port());
+        }
+        self.0["admin"]["address"]["socket_address"]["port_value"] = json!(admin.port());
+    }
+
     /// Lets trailers through to the upstreams, which Envoy keeps back unless it is told.
     pub fn pass_trailers(&mut self) {
         let options = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {

@@ -4,13 +4,7 @@ use crate::{command, progress, project, setup};
 use anyhow::{Context as _, Result, bail};
 use comfy_table::Table;
 use sha2::{Digest as _, Sha256};
-use std::{
-    env,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{env, fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 use wasmparser::{ExternalKind, Parser, Payload};
 
 /// The profile of modules.
@@ -163,9 +157,4 @@ pub fn outrigger() -> Result<PathBuf> {
     let _work = progress::begin("building outrigger");
     command::run(&mut command::cargo(&["build", "--quiet", "--locked", "--package", "outrigger"]))?;
     Ok(project::target()?.join("debug").join("outrigger"))
-}
-
-/// The bytes of a file, for tables.
-pub fn size(path: &Path) -> Result<u64> {
-    Ok(fs::metadata(path)?.len())
 }

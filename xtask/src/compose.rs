@@ -1,42 +1,216 @@
-//! The scenarios through docker-compose.yml.
+//! The scenarios through docker-compose.yml: the same Envoy, module and upstreams, in containers.
+
+mod docker;
 
 use crate::{
     bootstrap::Bootstrap,
+    command,
     e2e::Site,
     envoy::Line,
+    http::{self, Connection},
+    progress, project, setup,
     upstream::{Answer, Received},
 };
-use anyhow::{Result, bail};
-use std::{net::SocketAddr, path::Path};
+use anyhow::{Context as _, Result, bail, ensure};
+use docker::Daemon;
+use harness::Bytes;
+use serde_json::json;
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
-/// The containers of docker-compose.yml.
-pub struct Compose {}
+/// How long Envoy may take to be ready again after a restart.
+const RESTART: Duration = Duration::from_secs(30);
+const ENVOY_IMAGE: &str = "outrigger-envoy:dev";
+const UPSTREAM_IMAGE: &str = "outrigger-upstream:dev";
+
+/// The containers of docker-compose.yml. They end when this is dropped, and with them the daemon if it was started here.
+pub struct Compose {
+    program: PathBuf,
+    /// Holds what the containers mount: the bootstrap and the modules.
+    folder: PathBuf,
+    listener: SocketAddr,
+    admin: SocketAddr,
+    /// The upstreams' names, addresses and control addresses.
+    upstreams: [(&'static str, SocketAddr, SocketAddr); 2],
+    /// Envoy's container, once it is there.
+    container: String,
+    daemon: Daemon,
+}
 
 impl Compose {
-    pub fn up(_: &Path) -> Result<Self> {
-        bail!("todo")
+    /// Builds the images and starts the containers.
+    ///
+    /// # Errors
+    /// Docker or docker-compose cannot be had, or a container does not start.
+    pub fn up(envoy: &Path) -> Result<Self> {
+        let program = setup::system("docker-compose", "docker-compose")?;
+        let daemon = Daemon::start()?;
+        let work = progress::begin("building images");
+        daemon.build_image(ENVOY_IMAGE, envoy, "envoy")?;
+        command::run(&mut command::cargo(&[
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "xtask",
+            "--bin",
+            "outrigger-upstream",
+        ]))?;
+        daemon.build_image(
+            UPSTREAM_IMAGE,
+            &project::target()?.join("debug/outrigger-upstream"),
+            "outrigger-upstream",
+        )?;
+        work.now("starting containers");
+        let folder = project::scratch("compose")?;
+        fs::create_dir_all(folder.join("dist"))?;
+        let [listener, admin, v1, v1_control, v2, v2_control] = free_addresses()?;
+        let upstreams = [("v1", v1, v1_control), ("v2", v2, v2_control)];
+        let mut compose =
+            Self { program, folder, listener, admin, upstreams, container: String::new(), daemon };
+        compose.write(Bootstrap::load("ab-routing")?, &crate::build::module("ab-routing"))?;
+        command::run(compose.command(&["up", "--detach", "--no-build"]).arg("--remove-orphans"))?;
+        command::run(&mut compose.command(&["ps", "--quiet", "envoy"]))?
+            .trim()
+            .clone_into(&mut compose.container);
+        compose.wait()?;
+        Ok(compose)
     }
-    pub fn restart(&mut self, _: Bootstrap, _: &Path) -> Result<()> {
-        bail!("todo")
+
+    /// Starts Envoy again, with another bootstrap and another module.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub fn restart(&mut self, bootstrap: Bootstrap, module: &Path) -> Result<()> {
+        self.write(bootstrap, module)?;
+        command::run(self.daemon.command().args(["restart", "--time", "2", &self.container]))?;
+        self.wait()
     }
-    pub fn validate(&mut self, _: &Bootstrap, _: &Path) -> Result<Result<(), String>> {
-        bail!("todo")
+
+    /// Asks Envoy, in a container of its own, whether it would start.
+    ///
+    /// # Errors
+    /// The container does not run.
+    pub fn validate(&mut self, bootstrap: &Bootstrap, module: &Path) -> Result<Result<(), String>> {
+        self.write(bootstrap.clone(), module)?;
+        let arguments = [
+            "run",
+            "--rm",
+            "--no-deps",
+            "-T",
+            "envoy",
+            "--mode",
+            "validate",
+            "--config-path",
+            "/etc/outrigger/envoy.yaml",
+        ];
+        let output = command::output(&mut self.command(&arguments))?;
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Ok(if output.status.success() { Ok(()) } else { Err(text) })
+    }
+
+    fn write(&self, mut bootstrap: Bootstrap, module: &Path) -> Result<()> {
+        bootstrap.with_free_ports();
+        bootstrap.set_ports(self.listener, self.admin);
+        let name = module.file_name().context("a module has a name")?;
+        fs::copy(module, self.folder.join("dist").join(name))?;
+        bootstrap.set_module(&Path::new("dist").join(name));
+        for (name, address, _) in self.upstreams {
+            bootstrap.set_cluster(name, address);
+        }
+        // Written into the same file: what is mounted is the file, not its name.
+        fs::write(self.folder.join("envoy.json"), serde_json::to_vec_pretty(&bootstrap.0)?)?;
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<()> {
+        let addresses =
+            [(self.admin, "/ready"), (self.upstreams[0].2, "/received"), (self.upstreams[1].2, "/received")];
+        let deadline = Instant::now() + RESTART;
+        for (address, target) in addresses {
+            while http::get(address, target).is_err() {
+                if Instant::now() > deadline {
+                    let logs = command::output(&mut self.command(&["logs", "--tail", "40"]))?;
+                    bail!("a container is not ready:\n{}", String::from_utf8_lossy(&logs.stdout));
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(project::root()).args(["--project-name", "outrigger-e2e"]).args(arguments);
+        command
+            .env("DOCKER_HOST", self.daemon.host())
+            .env("ENVOY_IMAGE", ENVOY_IMAGE)
+            .env("UPSTREAM_IMAGE", UPSTREAM_IMAGE);
+        command.env("ENVOY_CONFIG", self.folder.join("envoy.json")).env("DIST", self.folder.join("dist"));
+        for ((_, address, control), [port, control_port]) in
+            self.upstreams.iter().zip([["V1_PORT", "V1_CONTROL_PORT"], ["V2_PORT", "V2_CONTROL_PORT"]])
+        {
+            command.env(port, address.port().to_string()).env(control_port, control.port().to_string());
+        }
+        command
     }
 }
+
 impl Site for Compose {
     fn listener(&self) -> SocketAddr {
-        todo!()
+        self.listener
     }
+
     fn admin(&self) -> SocketAddr {
-        todo!()
+        self.admin
     }
-    fn set_answer(&self, _: &Answer) -> Result<()> {
-        todo!()
+
+    fn set_answer(&self, answer: &Answer) -> Result<()> {
+        let body = serde_json::to_vec(&json!(answer))?;
+        let headers = [("host", "control"), ("connection", "close")]
+            .map(|(name, value)| (Bytes::from(name), Bytes::from(value)))
+            .to_vec();
+        for (name, _, control) in self.upstreams {
+            let response = Connection::open(control, Duration::from_secs(5))?
+                .exchange("PUT", "/answer", &headers, &body)?;
+            ensure!(response.status() == Some(200), "{name} does not take the answer");
+        }
+        Ok(())
     }
+
     fn received(&self) -> Result<Vec<(String, Received)>> {
-        todo!()
+        let mut all = Vec::new();
+        for (name, _, control) in self.upstreams {
+            let received: Vec<Received> = serde_json::from_slice(&http::get(control, "/received")?)?;
+            all.extend(received.into_iter().map(|received| (name.to_owned(), received)));
+        }
+        Ok(all)
     }
+
     fn log(&self) -> Result<Vec<Line>> {
-        todo!()
+        let output = command::output(self.daemon.command().args(["logs", &self.container]))?;
+        Ok(String::from_utf8_lossy(&output.stderr).lines().map(Line::parse).collect())
     }
+}
+
+impl Drop for Compose {
+    fn drop(&mut self) {
+        let _ = command::output(&mut self.command(&["down", "--timeout", "2", "--remove-orphans"]));
+    }
+}
+
+/// Addresses of loopback that were free a moment ago.
+fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    let listeners: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    addresses.try_into().ok().context("as many addresses as listeners")
 }

@@ -93,10 +93,11 @@ impl Stage {
         let mut free = bootstrap.clone();
         free.with_free_ports();
         let arguments = ["--concurrency", "2"];
-        let envoy = match once {
-            false => Envoy::start(&program, &bootstrap.0, &arguments)
-                .or_else(|_| Envoy::start(&program, &free.0, &arguments))?,
-            true => Envoy::start(&program, &free.0, &arguments)?,
+        let start_free = || Envoy::start(&program, &free.0, &arguments);
+        let envoy = if once {
+            start_free()?
+        } else {
+            Envoy::start(&program, &bootstrap.0, &arguments).or_else(|_| start_free())?
         };
         let listener = envoy.listener("main")?;
         Ok(Self { envoy, listener, shops, arms })

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long Envoy may take to be ready: a module of some megabytes takes a second to compile, on a busy machine several.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A line of Envoy's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,11 +154,6 @@ impl Envoy {
     /// The stats of plugins, by their names without `wasmcustom.`.
     pub fn plugin_stats(&self) -> Result<BTreeMap<String, i64>> {
         plugin_stats(self.admin)
-    }
-
-    /// How many lines were logged so far.
-    pub fn log_length(&self) -> usize {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The lines that were logged since there were so many.

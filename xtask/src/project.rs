@@ -36,7 +36,7 @@ pub fn dist() -> PathBuf {
 
 /// The names of the filters, sorted: the folders of `filters/`.
 pub fn filters() -> Result<Vec<String>> {
-    names(&root().join("filters"), |path| path.is_dir())
+    names(&root().join("filters"), Path::is_dir)
 }
 
 /// The Envoy bootstraps, sorted, by the names of their files without `.yaml`.

@@ -78,6 +78,7 @@ impl Upstream {
     }
 
     /// Lets another process say what is answered and ask what was received: `PUT /answer`, `GET /received`.
+    #[allow(dead_code, reason = "the upstream in a container is told so; the one in this process is not")]
     pub fn control(&self, address: SocketAddr) -> Result<()> {
         let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let upstream = self.clone();
@@ -123,6 +124,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[allow(dead_code, reason = "as `control`, which it is for")]
 fn plain(status: u16, body: Vec<u8>) -> Answer {
     Answer { status, headers: Vec::new(), body: Bytes(body) }
 }

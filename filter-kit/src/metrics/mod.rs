@@ -107,7 +107,7 @@ impl Metrics {
     }
 
     /// Defines a series that the configuration names, so that it exists, at 0, before the first request.
-    pub fn series<'v>(&mut self, family: FamilyId, values: &[Bounded<'v>]) -> SeriesId {
+    pub fn series(&mut self, family: FamilyId, values: &[Bounded<'_>]) -> SeriesId {
         let (kind, name) = self.name(family, values);
         self.series.push((kind, name.into()));
         SeriesId(self.series.len() - 1)

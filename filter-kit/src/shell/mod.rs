@@ -150,7 +150,7 @@ impl<F: Filter> Shell<F> {
             Phase::Log => filter.on_log(&view, &mut stream.state),
             Phase::Callout | Phase::Tick => Effects::default(),
         };
-        let flow = self.apply(&root, context, phase, effects, &mut stream);
+        let flow = self.apply(&root, context, phase, &effects, &mut stream);
         if flow == Flow::Pause {
             stream.held = match phase {
                 Phase::RequestHeaders | Phase::RequestBody | Phase::RequestTrailers => Some(0),
@@ -169,7 +169,7 @@ impl<F: Filter> Shell<F> {
         let view = View::new(&abi::Host, Phase::Callout, size, true);
         let effects = root.filter.on_callout(&view, &mut stream.state, tag);
         let replied = effects.reply.is_some();
-        let flow = self.apply(&root, context, Phase::Callout, effects, &mut stream);
+        let flow = self.apply(&root, context, Phase::Callout, &effects, &mut stream);
         if flow == Flow::Continue
             && !replied
             && let Some(side) = stream.held.take()
@@ -184,7 +184,7 @@ impl<F: Filter> Shell<F> {
         let Some(root) = self.roots.iter().find(|root| root.context == context).cloned() else { return };
         let view = View::new(&abi::Host, Phase::Tick, 0, true);
         let effects = root.filter.on_tick(&view);
-        self.apply(&root, context, Phase::Tick, effects, &mut Stream::default());
+        self.apply(&root, context, Phase::Tick, &effects, &mut Stream::default());
     }
 
     fn enter(&mut self, context: u32) -> Option<(Rc<Root<F>>, Stream<F>)> {
@@ -207,7 +207,7 @@ impl<F: Filter> Shell<F> {
         root: &Root<F>,
         context: u32,
         phase: Phase,
-        effects: Effects<'_>,
+        effects: &Effects<'_>,
         stream: &mut Stream<F>,
     ) -> Flow {
         let mut failed = Vec::new();
@@ -216,7 +216,7 @@ impl<F: Filter> Shell<F> {
             let Some(tag) = failed.pop() else { return flow };
             let view = View::new(&abi::Host, Phase::Callout, 0, true);
             let effects = root.filter.on_callout(&view, &mut stream.state, tag);
-            flow = self.apply_once(root, context, phase, effects, &mut failed);
+            flow = self.apply_once(root, context, phase, &effects, &mut failed);
         }
         if failed.is_empty() { flow } else { Flow::Continue }
     }
@@ -226,7 +226,7 @@ impl<F: Filter> Shell<F> {
         root: &Root<F>,
         context: u32,
         phase: Phase,
-        effects: Effects<'_>,
+        effects: &Effects<'_>,
         failed: &mut Vec<u32>,
     ) -> Flow {
         for (map, change) in &effects.headers {

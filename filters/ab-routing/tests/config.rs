@@ -1,4 +1,13 @@
 //! What the configuration refuses, and in which words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_precision_loss,
+    clippy::too_many_lines,
+    reason = "a test that panics has failed, as it should"
+)]
 
 use ab_routing::AbRouting;
 use filter_kit::load;

@@ -221,15 +221,12 @@ fn judge(
         };
     } else {
         let local;
-        let site: &dyn Site = match compose {
-            Some(compose) => {
-                compose.restart(bootstrap, module)?;
-                compose
-            }
-            None => {
-                local = Local::start(program, bootstrap, module)?;
-                &local
-            }
+        let site: &dyn Site = if let Some(compose) = compose {
+            compose.restart(bootstrap, module)?;
+            compose
+        } else {
+            local = Local::start(program, bootstrap, module)?;
+            &local
         };
         let mut jar = CookieJar::default();
         for (exchange, expected) in scenario.exchanges.iter().zip(&expected.exchanges) {

@@ -1,0 +1,121 @@
+//! What is compared: no filter, the least a module can be, SDKs that do nothing, Lua, peers, and this project's filters.
+
+use super::COPIES;
+use crate::{build, project};
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Gets a header and sets one: the least that a filter of any use does.
+const LUA: &str = "function envoy_on_request(handle)\n  local headers = handle:headers()\n  headers:replace('x-lua', headers:get('cookie'))\nend\n";
+
+/// Something whose cost is measured.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// Its name in the table.
+    pub name: String,
+    /// The HTTP filter, once; none is no filter.
+    filter: Option<Value>,
+    /// A counter that must move by one for every request and copy.
+    pub counter: Option<String>,
+    /// Headers of the requests beside the usual ones.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A filter's `bench.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    headers: Vec<(String, String)>,
+    config: Value,
+    counter: Option<String>,
+}
+
+/// All variants, the baseline first.
+///
+/// # Errors
+/// A module does not build.
+pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
+    build::modules()?;
+    let floor = project::scratch("bench")?.join("floor.wasm");
+    fs::write(&floor, wat::parse_str(include_str!("floor.wat")).context("floor.wat")?)?;
+    let plain = |name: &str, filter: Option<Value>| Variant {
+        name: name.to_owned(),
+        filter,
+        counter: None,
+        headers: Vec::new(),
+    };
+    let module = |name: &str, path: &Path| plain(name, Some(wasm(name, path, None)));
+    let lua = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+        "default_source_code": {"inline_string": LUA}
+    });
+    let mut variants = vec![
+        plain("none", None),
+        module("raw floor", &floor),
+        module("kit no-op", &build::fixture("kit_noop")?),
+        module("SDK no-op", &build::fixture("sdk_noop")?),
+        plain("Lua get and set", Some(lua)),
+    ];
+    variants.extend(peers.iter().map(|(name, path)| module(name, path)));
+    for filter in project::filters()? {
+        let path = project::root().join("filters").join(&filter).join("bench.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let own: Own =
+            serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+        let module = wasm(&filter, &build::module(&filter), Some(&own.config));
+        variants.push(Variant {
+            name: filter,
+            filter: Some(module),
+            counter: own.counter,
+            headers: own.headers,
+        });
+    }
+    Ok(variants)
+}
+
+fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {
+    let mut plugin = json!({
+        "name": name,
+        "root_id": name,
+        "vm_config": {"vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": path}}}
+    });
+    if let Some(config) = config {
+        plugin["configuration"] =
+            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()});
+    }
+    json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": plugin})
+}
+
+/// One Envoy with a listener for every variant, each with eight copies in one chain before a direct response.
+pub fn bootstrap(variants: &[Variant]) -> Value {
+    let listeners: Vec<Value> = variants.iter().map(listener).collect();
+    let socket = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+    json!({"admin": {"address": socket}, "static_resources": {"listeners": listeners}})
+}
+
+fn listener(variant: &Variant) -> Value {
+    let copies = variant.filter.iter().flat_map(|filter| std::iter::repeat_n(filter, COPIES)).enumerate();
+    let mut filters: Vec<Value> =
+        copies.map(|(copy, filter)| json!({"name": format!("copy{copy}"), "typed_config": filter})).collect();
+    filters.push(json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+    }));
+    let routes = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "hi"}}}]);
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bench",
+        "route_config": {"virtual_hosts": [{"name": "bench", "domains": ["*"], "routes": routes}]},
+        "http_filters": filters
+    });
+    json!({
+        "name": variant.name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [{"name": "manager", "typed_config": manager}]}]
+    })
+}
