@@ -39,21 +39,27 @@ impl Pairs {
 
     /// The pairs in the map's order; names are in lower case, values are any bytes.
     pub fn iter(&self) -> Iter<'_> {
-        let empty = Iter { lengths: &[], bytes: &[] };
-        let Some((count, rest)) = self.buffer.split_first_chunk() else { return empty };
-        let size = (u32::from_le_bytes(*count) as usize).saturating_mul(8);
-        let Some((lengths, bytes)) = rest.split_at_checked(size) else { return empty };
+        let (lengths, bytes) = self.parts();
         Iter { lengths, bytes }
     }
 
     /// The values of a header, in order. The name is in lower case.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+    pub fn all<'a, 'n>(&'a self, name: &'n str) -> All<'a, 'n> {
+        let (lengths, bytes) = self.parts();
+        All { lengths, bytes, at: 0, name: name.as_bytes() }
     }
 
     /// The first value of a header. The name is in lower case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+        self.all(name).next()
+    }
+
+    /// The lengths of the pairs, eight bytes each, and the bytes behind them.
+    fn parts(&self) -> (&[[u8; 8]], &[u8]) {
+        let Some((count, rest)) = self.buffer.split_first_chunk() else { return (&[], &[]) };
+        let size = (u32::from_le_bytes(*count) as usize).saturating_mul(8);
+        let Some((lengths, bytes)) = rest.split_at_checked(size) else { return (&[], &[]) };
+        (lengths.as_chunks().0, bytes)
     }
 }
 
@@ -69,31 +75,57 @@ impl<'a> IntoIterator for &'a Pairs {
 /// Walks the pairs of a map.
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    lengths: &'a [u8],
+    lengths: &'a [[u8; 8]],
     bytes: &'a [u8],
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
-    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (name_length, rest) = self.lengths.split_first_chunk()?;
-        let (value_length, rest) = rest.split_first_chunk()?;
+        let (lengths, rest) = self.lengths.split_first()?;
         self.lengths = rest;
-        let name = self.take(u32::from_le_bytes(*name_length))?;
-        let value = self.take(u32::from_le_bytes(*value_length))?;
+        let (name_length, value_length) = split(*lengths);
+        let (name, rest) = self.bytes.split_at_checked(name_length)?;
+        let (value, rest) = rest.get(1..)?.split_at_checked(value_length)?;
+        self.bytes = rest.get(1..)?;
         Some((name, value))
     }
 }
 
-impl<'a> Iter<'a> {
+/// Walks the values of a header: it looks at the lengths of names, and at bytes only where the length is right.
+#[derive(Debug, Clone)]
+pub struct All<'a, 'n> {
+    lengths: &'a [[u8; 8]],
+    bytes: &'a [u8],
+    at: usize,
+    name: &'n [u8],
+}
+
+impl<'a> Iterator for All<'a, '_> {
+    type Item = &'a [u8];
+
     #[inline]
-    fn take(&mut self, length: u32) -> Option<&'a [u8]> {
-        let (part, rest) = self.bytes.split_at_checked(length as usize)?;
-        self.bytes = rest.get(1..)?;
-        Some(part)
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some((lengths, rest)) = self.lengths.split_first() {
+            self.lengths = rest;
+            let (name_length, value_length) = split(*lengths);
+            let name = self.at;
+            let value = name.checked_add(name_length)?.checked_add(1)?;
+            let end = value.checked_add(value_length)?;
+            self.at = end.checked_add(1)?;
+            if name_length == self.name.len() && self.bytes.get(name..value.checked_sub(1)?)? == self.name {
+                return self.bytes.get(value..end);
+            }
+        }
+        None
     }
+}
+
+/// The lengths of a name and its value.
+fn split(lengths: [u8; 8]) -> (usize, usize) {
+    let both = u64::from_le_bytes(lengths);
+    ((both & 0xffff_ffff) as usize, (both >> 32) as usize)
 }
 
 #[cfg(test)]
@@ -118,6 +150,13 @@ mod tests {
         fn any_bytes_are_some_map(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let pairs = Pairs::new(bytes.into());
             prop_assert!(pairs.iter().count() <= 25);
+            // A lookup agrees with the walk, as long as the walk gets.
+            for (name, _) in &pairs {
+                if let Ok(text) = std::str::from_utf8(name) {
+                    let walked = pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+                    prop_assert_eq!(pairs.first(text), walked);
+                }
+            }
         }
     }
 }

@@ -99,6 +99,7 @@ pub struct Vm {
     /// The trap that killed it.
     pub(super) dead: Option<Trap>,
     last_context: u32,
+    fuel: u64,
 }
 
 impl fmt::Debug for Vm {
@@ -125,7 +126,7 @@ impl Vm {
         };
         store.set_fuel(FUEL).map_err(failed)?;
         let instance = loaded.linker.instantiate(&mut store, &loaded.module).map_err(failed)?;
-        let mut vm = Self { store, instance, dead: None, last_context: ROOT };
+        let mut vm = Self { store, instance, dead: None, last_context: ROOT, fuel: 0 };
         let start = if vm.has("_initialize") { "_initialize" } else { "_start" };
         vm.call(Callback::Start, start, &[])?;
         vm.call(Callback::Configure, "proxy_on_context_create", &[ROOT, 0])?;
@@ -187,6 +188,11 @@ impl Vm {
         self.store.data().host_calls
     }
 
+    /// How many instructions the module has run, in wasmtime's units of fuel: the same for the same run.
+    pub fn fuel(&self) -> u64 {
+        self.fuel
+    }
+
     pub(super) fn next_context(&mut self) -> u32 {
         self.last_context += 1;
         self.last_context
@@ -213,6 +219,7 @@ impl Vm {
         let called =
             self.store.set_fuel(FUEL).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
         self.store.data_mut().callback = Callback::Start;
+        self.fuel += FUEL.saturating_sub(self.store.get_fuel().unwrap_or(0));
         match called {
             Ok(()) => Ok(results.first().and_then(Val::i32).map(i32::cast_unsigned)),
             Err(error) => {
