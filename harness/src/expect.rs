@@ -23,10 +23,14 @@ pub struct Expect {
     pub request_headers: Vec<(String, Expected)>,
     /// The body that the upstream got.
     pub request_body: Option<Expected>,
+    /// Trailers of the request as the upstream got them.
+    pub request_trailers: Vec<(String, Expected)>,
     /// Headers of the response as the client got it.
     pub response_headers: Vec<(String, Expected)>,
     /// The body that the client got.
     pub response_body: Option<Expected>,
+    /// Trailers of the response as the client got them.
+    pub response_trailers: Vec<(String, Expected)>,
     /// Steps of series.
     pub metrics: Vec<SeriesExpectation>,
     /// The lines that the module logged, all of them.
@@ -60,7 +64,7 @@ pub struct SeriesExpectation {
 /// A line of the log.
 #[derive(Debug, Clone)]
 pub struct LogExpectation {
-    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    /// One of [`LEVELS`](crate::outcome::LEVELS).
     pub level: String,
     /// The text.
     pub text: Expected,
@@ -160,7 +164,9 @@ impl Exchange {
         }
         for (side, expected, headers) in [
             ("request_headers", &expect.request_headers, &outcome.request_headers),
+            ("request_trailers", &expect.request_trailers, &outcome.request_trailers),
             ("response_headers", &expect.response_headers, &outcome.response_headers),
+            ("response_trailers", &expect.response_trailers, &outcome.response_trailers),
         ] {
             for (name, expected) in expected {
                 let values: Vec<_> = headers

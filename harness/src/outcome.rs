@@ -1,6 +1,8 @@
 //! What came of a scenario, on the harness or on Envoy, in a form that can be compared.
 
 mod compare;
+#[cfg(test)]
+mod tests;
 
 pub use compare::{Difference, compare, render};
 
@@ -11,6 +13,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The levels of a log line, the lowest first.
+pub const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "critical"];
 
 /// What came of a scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +43,9 @@ pub struct ExchangeOutcome {
     pub response_headers: Headers,
     /// The body that the client got.
     pub response_body: Bytes,
+    /// The trailers that the client got.
+    #[serde(default)]
+    pub response_trailers: Headers,
     /// The steps of series by the stat's name without `wasmcustom.`: of a histogram the count of its samples, of a gauge its change.
     pub metrics: BTreeMap<String, i64>,
     /// What the module logged.
@@ -47,7 +55,7 @@ pub struct ExchangeOutcome {
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    /// One of [`LEVELS`].
     pub level: String,
     /// The text.
     pub text: String,
@@ -61,6 +69,7 @@ impl Outcome {
                 &mut exchange.request_headers,
                 &mut exchange.request_trailers,
                 &mut exchange.response_headers,
+                &mut exchange.response_trailers,
             ] {
                 for (name, _) in headers.iter_mut() {
                     name.0.make_ascii_lowercase();

@@ -1,6 +1,10 @@
 //! Scenario files: one exchange or several, a configuration, and what must come of it.
 
 mod load;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod values;
 
 pub use load::{ScenarioError, load_dir, load_file};
 
@@ -115,11 +119,13 @@ pub struct Response {
     pub headers: Headers,
     /// The body.
     pub body: Bytes,
+    /// The trailers; a body with trailers is sent in chunks.
+    pub trailers: Headers,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { status: 200, headers: Vec::new(), body: Bytes::default() }
+        Self { status: 200, headers: Vec::new(), body: Bytes::default(), trailers: Vec::new() }
     }
 }
 

@@ -44,6 +44,12 @@ pub fn bootstraps() -> Result<Vec<String>> {
     names(&root().join("envoy-configs"), |path| path.extension().is_some_and(|extension| extension == "yaml"))
 }
 
+/// The manifests of istio/, sorted, from the workspace's root.
+pub fn manifests() -> Result<Vec<String>> {
+    let names = names(&root().join("istio"), |path| path.extension().is_some_and(|extension| extension == "yaml"))?;
+    Ok(names.into_iter().map(|name| format!("istio/{name}.yaml")).collect())
+}
+
 fn names(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<String>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut names = Vec::new();

@@ -214,6 +214,10 @@ fn configurations() -> Result<Count> {
         )?;
         count.passed += 1;
     }
+    for file in project::manifests()? {
+        command::run(Command::new(&outrigger).args(["check", "--strict"]).arg(file).current_dir(project::root()))?;
+        count.passed += 1;
+    }
     for filter in project::filters()? {
         let example = format!("filters/{filter}/config.example.json");
         command::run(

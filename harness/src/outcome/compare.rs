@@ -95,8 +95,10 @@ fn exchange_lines(exchange: Option<&Exchange>, outcome: &ExchangeOutcome, lines:
     {
         line(format!("request {name}"), value);
     }
-    line("request body".to_owned(), format!("{:?}", outcome.request_body));
-    for (name, value) in open(&[], &outcome.request_trailers) {
+    line("request body".to_owned(), body(expect.and_then(|expect| expect.request_body.as_ref()), &outcome.request_body));
+    for (name, value) in
+        open(expect.map_or(&[], |expect| &expect.request_trailers), &outcome.request_trailers)
+    {
         line(format!("request trailer {name}"), value);
     }
     line("status".to_owned(), format!("{:?}", outcome.status));
@@ -105,7 +107,12 @@ fn exchange_lines(exchange: Option<&Exchange>, outcome: &ExchangeOutcome, lines:
     {
         line(format!("response {name}"), value);
     }
-    line("response body".to_owned(), format!("{:?}", outcome.response_body));
+    line("response body".to_owned(), body(expect.and_then(|expect| expect.response_body.as_ref()), &outcome.response_body));
+    for (name, value) in
+        open(expect.map_or(&[], |expect| &expect.response_trailers), &outcome.response_trailers)
+    {
+        line(format!("response trailer {name}"), value);
+    }
     // Where the arm itself is open, so is the series that counts it: what is compared then is the sum of the metric.
     let is_open =
         expect.is_some_and(|expect| expect.request_headers.iter().any(|(_, expected)| expected.is_open()));
