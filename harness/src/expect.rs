@@ -113,6 +113,14 @@ impl Expected {
         }
     }
 
+    /// Whether this may be one of the values.
+    pub fn allows(&self, value: &Bytes) -> bool {
+        match self {
+            Self::Each(expected) => expected.iter().any(|expected| expected.allows(value)),
+            single => single.holds(&[value]),
+        }
+    }
+
     /// Whether any part of it leaves the value open, so that it may differ from run to run.
     pub fn is_open(&self) -> bool {
         match self {

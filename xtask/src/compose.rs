@@ -99,18 +99,14 @@ impl Compose {
     /// The container does not run.
     pub fn validate(&mut self, bootstrap: &Bootstrap, module: &Path) -> Result<Result<(), String>> {
         self.write(bootstrap.clone(), module)?;
-        let arguments = [
-            "run",
-            "--rm",
-            "--no-deps",
-            "-T",
-            "envoy",
-            "--mode",
-            "validate",
-            "--config-path",
-            "/etc/outrigger/envoy.yaml",
-        ];
-        let output = command::output(&mut self.command(&arguments))?;
+        // docker-compose cannot run a service once on the host's network, so this is its image with its mounts.
+        let mount =
+            |name: &str, to: &str| format!("{}:/etc/outrigger/{to}:ro", self.folder.join(name).display());
+        let mut run = self.daemon.command();
+        run.args(["run", "--rm", "--network", "host", "--workdir", "/etc/outrigger"]);
+        run.args(["--volume", &mount("envoy.json", "envoy.yaml"), "--volume", &mount("dist", "dist")]);
+        run.args([ENVOY_IMAGE, "--mode", "validate", "--config-path", "/etc/outrigger/envoy.yaml"]);
+        let output = command::output(&mut run)?;
         let text =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Ok(if output.status.success() { Ok(()) } else { Err(text) })

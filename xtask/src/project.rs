@@ -46,7 +46,8 @@ pub fn bootstraps() -> Result<Vec<String>> {
 
 /// The manifests of istio/, sorted, from the workspace's root.
 pub fn manifests() -> Result<Vec<String>> {
-    let names = names(&root().join("istio"), |path| path.extension().is_some_and(|extension| extension == "yaml"))?;
+    let names =
+        names(&root().join("istio"), |path| path.extension().is_some_and(|extension| extension == "yaml"))?;
     Ok(names.into_iter().map(|name| format!("istio/{name}.yaml")).collect())
 }
 

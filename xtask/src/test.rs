@@ -215,7 +215,9 @@ fn configurations() -> Result<Count> {
         count.passed += 1;
     }
     for file in project::manifests()? {
-        command::run(Command::new(&outrigger).args(["check", "--strict"]).arg(file).current_dir(project::root()))?;
+        command::run(
+            Command::new(&outrigger).args(["check", "--strict"]).arg(file).current_dir(project::root()),
+        )?;
         count.passed += 1;
     }
     for filter in project::filters()? {

@@ -8,6 +8,8 @@ mod module;
 mod run;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod vm;
 
 pub use cluster::Clusters;

@@ -3,10 +3,11 @@
 use super::{ExchangeOutcome, Outcome};
 use crate::{
     Bytes,
-    expect::Expected,
+    expect::{Expect, Expected},
     scenario::{Exchange, Headers, Scenario},
+    series,
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Something that came out differently on the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub fn compare(scenario: &Scenario, harness: &Outcome, envoy: &Outcome) -> Vec<D
     differences
 }
 
-/// Both outcomes in two columns; a line that differs is marked.
+/// Both outcomes in two columns; a line that differs is marked, and shown whole below the columns if it does not fit.
 pub fn render(scenario: &Scenario, harness: &Outcome, envoy: &Outcome) -> String {
     const WIDTH: usize = 56;
     let (left, right) = (lines(scenario, harness), lines(scenario, envoy));
@@ -52,6 +53,13 @@ pub fn render(scenario: &Scenario, harness: &Outcome, envoy: &Outcome) -> String
             }
         };
         let _ = writeln!(text, "{mark} {:WIDTH$}  {}", cell(harness), cell(envoy));
+    }
+    for (what, harness, envoy) in pair(&left, &right) {
+        let is_long = |value: Option<&str>| value.is_some_and(|value| what.len() + 2 + value.len() > WIDTH);
+        if harness != envoy && (is_long(harness) || is_long(envoy)) {
+            let whole = |value: Option<&str>| value.unwrap_or("(none)").to_owned();
+            let _ = writeln!(text, "{what}\n  harness: {}\n  envoy:   {}", whole(harness), whole(envoy));
+        }
     }
     text
 }
@@ -79,58 +87,55 @@ fn lines(scenario: &Scenario, outcome: &Outcome) -> Lines {
 }
 
 fn exchange_lines(exchange: Option<&Exchange>, outcome: &ExchangeOutcome, lines: &mut Lines) {
+    let nothing = Expect::default();
+    let expect = exchange.map_or(&nothing, |exchange| &exchange.expect);
     let mut line = |what: String, value: String| lines.push((what, value));
     line("upstream".to_owned(), format!("{:?}", outcome.upstream));
-    let expect = exchange.map(|exchange| &exchange.expect);
-    let open = |expected: &[(String, Expected)], headers: &Headers| {
-        let is_open = |name: &Bytes| {
-            expected.iter().find(|(other, expected)| expected.is_open() && other.as_bytes() == name.0)
-        };
-        let value = |name: &Bytes, value: &Bytes| {
-            is_open(name).map_or_else(|| format!("{value:?}"), |(_, expected)| expected.to_string())
-        };
-        headers.iter().map(|(name, bytes)| (name.lossy(), value(name, bytes))).collect::<Vec<_>>()
-    };
-    for (name, value) in open(expect.map_or(&[], |expect| &expect.request_headers), &outcome.request_headers)
-    {
-        line(format!("request {name}"), value);
+    for (what, value) in named("request", &expect.request_headers, &outcome.request_headers) {
+        line(what, value);
     }
-    line("request body".to_owned(), body(expect.and_then(|expect| expect.request_body.as_ref()), &outcome.request_body));
-    for (name, value) in
-        open(expect.map_or(&[], |expect| &expect.request_trailers), &outcome.request_trailers)
-    {
-        line(format!("request trailer {name}"), value);
+    line("request body".to_owned(), shown(expect.request_body.as_ref(), &outcome.request_body));
+    for (what, value) in named("request trailer", &expect.request_trailers, &outcome.request_trailers) {
+        line(what, value);
     }
     line("status".to_owned(), format!("{:?}", outcome.status));
-    for (name, value) in
-        open(expect.map_or(&[], |expect| &expect.response_headers), &outcome.response_headers)
-    {
-        line(format!("response {name}"), value);
+    for (what, value) in named("response", &expect.response_headers, &outcome.response_headers) {
+        line(what, value);
     }
-    line("response body".to_owned(), body(expect.and_then(|expect| expect.response_body.as_ref()), &outcome.response_body));
-    for (name, value) in
-        open(expect.map_or(&[], |expect| &expect.response_trailers), &outcome.response_trailers)
-    {
-        line(format!("response trailer {name}"), value);
+    line("response body".to_owned(), shown(expect.response_body.as_ref(), &outcome.response_body));
+    for (what, value) in named("response trailer", &expect.response_trailers, &outcome.response_trailers) {
+        line(what, value);
     }
-    // Where the arm itself is open, so is the series that counts it: what is compared then is the sum of the metric.
-    let is_open =
-        expect.is_some_and(|expect| expect.request_headers.iter().any(|(_, expected)| expected.is_open()));
-    if is_open {
-        let mut sums = std::collections::BTreeMap::<String, i64>::new();
-        for (stat, step) in &outcome.metrics {
-            *sums.entry(crate::series::parse(stat).name).or_default() += step;
-        }
-        for (name, sum) in sums {
-            line(format!("metric {name}"), sum.to_string());
-        }
-    } else {
-        for (stat, step) in &outcome.metrics {
-            line(format!("metric {stat}"), step.to_string());
-        }
+    // Where a header is open, so are the labels that follow it: what is compared then is the sum of the metric.
+    let is_open = expect.request_headers.iter().any(|(_, expected)| expected.is_open());
+    let mut steps = BTreeMap::<String, i64>::new();
+    for (stat, step) in &outcome.metrics {
+        let name = if is_open { series::parse(stat).name } else { stat.clone() };
+        *steps.entry(name).or_default() += step;
     }
-    for logged in &outcome.log {
-        line("log".to_owned(), format!("{} {}", logged.level, logged.text));
+    for (stat, step) in steps {
+        line(format!("metric {stat}"), step.to_string());
+    }
+    for (index, logged) in outcome.log.iter().enumerate() {
+        let expected = expect.log.as_ref().and_then(|lines| lines.get(index)).map(|line| &line.text);
+        line("log".to_owned(), format!("{} {}", logged.level, shown(expected, &Bytes::from(&logged.text))));
+    }
+}
+
+/// Headers or trailers as lines.
+fn named(side: &str, expected: &[(String, Expected)], headers: &Headers) -> Lines {
+    let of = |name: &Bytes| {
+        expected.iter().find(|(other, _)| other.as_bytes() == name.0).map(|(_, expected)| expected)
+    };
+    let line = |(name, value): &(Bytes, Bytes)| (format!("{side} {}", name.lossy()), shown(of(name), value));
+    headers.iter().map(line).collect()
+}
+
+/// A value; where it meets an expectation that leaves it open, that expectation in its place.
+fn shown(expected: Option<&Expected>, value: &Bytes) -> String {
+    match expected {
+        Some(open) if open.is_open() && open.allows(value) => open.to_string(),
+        _ => format!("{value:?}"),
     }
 }
 

@@ -96,8 +96,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioEr
         key: problem.key,
         rule: problem.rule,
     };
-    let mut shared: Table = toml::from_str(text)
-        .map_err(|error| ScenarioError::Syntax(path.to_path_buf(), Box::new(error)))?;
+    let mut shared: Table =
+        toml::from_str(text).map_err(|error| ScenarioError::Syntax(path.to_path_buf(), Box::new(error)))?;
     let own = match shared.remove("scenario") {
         None => vec![Value::Table(std::mem::take(&mut shared))],
         Some(Value::Array(own)) if !own.is_empty() => own,
@@ -143,9 +143,9 @@ impl RawScenario {
         let config = match self.config {
             None => None,
             Some(Value::String(text)) => Some(text.into_bytes()),
-            Some(config) => Some(
-                serde_json::to_vec(&config).map_err(|error| Problem::new("config", error.to_string()))?,
-            ),
+            Some(config) => {
+                Some(serde_json::to_vec(&config).map_err(|error| Problem::new("config", error.to_string()))?)
+            }
         };
         let cluster = |(name, raw): (String, RawResponse)| {
             let cluster = raw.cluster().map_err(|problem| problem.inside(&format!("upstreams.{name}")))?;
