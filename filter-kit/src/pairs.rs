@@ -110,11 +110,12 @@ impl<'a> Iterator for All<'a, '_> {
         while let Some((lengths, rest)) = self.lengths.split_first() {
             self.lengths = rest;
             let (name_length, value_length) = split(*lengths);
+            // Lengths that are too large wrap round and end in a range that is not there.
             let name = self.at;
-            let value = name.checked_add(name_length)?.checked_add(1)?;
-            let end = value.checked_add(value_length)?;
-            self.at = end.checked_add(1)?;
-            if name_length == self.name.len() && self.bytes.get(name..value.checked_sub(1)?)? == self.name {
+            let value = name.wrapping_add(name_length).wrapping_add(1);
+            let end = value.wrapping_add(value_length);
+            self.at = end.wrapping_add(1);
+            if name_length == self.name.len() && self.bytes.get(name..value.wrapping_sub(1))? == self.name {
                 return self.bytes.get(value..end);
             }
         }
