@@ -14,7 +14,7 @@ pub struct Mocks {
 }
 
 enum Server {
-    Answers(MockServer),
+    Answers(MockServer, u64),
     /// A port that was free a moment ago, and that nothing listens on.
     Refuses(SocketAddr),
 }
@@ -30,9 +30,17 @@ impl Mocks {
     /// The address of a cluster's server.
     pub fn address(&self, cluster: &str) -> Option<SocketAddr> {
         self.servers.get(cluster).map(|server| match server {
-            Server::Answers(server) => *server.address(),
+            Server::Answers(server, _) => *server.address(),
             Server::Refuses(address) => *address,
         })
+    }
+
+    /// How long a cluster takes to answer, in milliseconds.
+    pub fn delay_ms(&self, cluster: &str) -> u64 {
+        match self.servers.get(cluster) {
+            Some(Server::Answers(_, delay_ms)) => *delay_ms,
+            Some(Server::Refuses(_)) | None => 0,
+        }
     }
 
     /// The clusters and their servers' addresses.
@@ -60,7 +68,7 @@ impl Server {
                         then = then.header(name.lossy(), value.lossy());
                     }
                 });
-                Self::Answers(server)
+                Self::Answers(server, *delay_ms)
             }
         }
     }

@@ -97,6 +97,7 @@ pub fn is_added_by_proxy(name: &[u8]) -> bool {
                 | b"date"
                 | b"server"
                 | b"connection"
+                | b"keep-alive"
                 | b"content-length"
                 | b"transfer-encoding"
         )

@@ -6,7 +6,7 @@ use crate::scenario::Headers;
 /// The status of a host call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Status {
+pub(crate) enum Status {
     /// Done.
     Ok = 0,
     /// There is no such thing.
@@ -25,33 +25,79 @@ pub enum Status {
     Unimplemented = 12,
 }
 
-/// A callback of a stream or of the root context.
+/// A header map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Callback {
-    /// None: the module starts, or a memory call.
+pub(crate) enum MapType {
+    RequestHeaders,
+    RequestTrailers,
+    ResponseHeaders,
+    ResponseTrailers,
+    /// The two of a gRPC callout, which this host does not have yet.
+    Grpc,
+    CalloutHeaders,
+    CalloutTrailers,
+}
+
+impl TryFrom<u32> for MapType {
+    type Error = Status;
+
+    fn try_from(number: u32) -> Result<Self, Status> {
+        Ok(match number {
+            0 => Self::RequestHeaders,
+            1 => Self::RequestTrailers,
+            2 => Self::ResponseHeaders,
+            3 => Self::ResponseTrailers,
+            4 | 5 => Self::Grpc,
+            6 => Self::CalloutHeaders,
+            7 => Self::CalloutTrailers,
+            _ => return Err(Status::BadArgument),
+        })
+    }
+}
+
+/// A buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BufferType {
+    RequestBody,
+    ResponseBody,
+    CalloutBody,
+    VmConfig,
+    PluginConfig,
+    /// Those of TCP, gRPC and foreign functions, which are never at hand here.
+    Other,
+}
+
+impl TryFrom<u32> for BufferType {
+    type Error = Status;
+
+    fn try_from(number: u32) -> Result<Self, Status> {
+        Ok(match number {
+            0 => Self::RequestBody,
+            1 => Self::ResponseBody,
+            4 => Self::CalloutBody,
+            6 => Self::VmConfig,
+            7 => Self::PluginConfig,
+            2 | 3 | 5 | 8 => Self::Other,
+            _ => return Err(Status::BadArgument),
+        })
+    }
+}
+
+/// The callback that runs, as far as host calls depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Callback {
+    /// None: the module is instantiated and initialised. Of the ABI's functions it may call `proxy_log` only.
     Start,
     /// `proxy_on_configure`.
     Configure,
-    /// `proxy_on_tick`.
-    Tick,
-    /// `proxy_on_request_headers`.
-    RequestHeaders,
-    /// `proxy_on_request_body`.
-    RequestBody,
-    /// `proxy_on_request_trailers`.
-    RequestTrailers,
-    /// `proxy_on_response_headers`.
-    ResponseHeaders,
-    /// `proxy_on_response_body`.
-    ResponseBody,
-    /// `proxy_on_response_trailers`.
-    ResponseTrailers,
     /// `proxy_on_http_call_response`.
     Callout,
     /// `proxy_on_log`.
     Log,
     /// `proxy_on_done` and `proxy_on_delete`.
     End,
+    /// Any other.
+    Other,
 }
 
 /// The most pairs, and the most bytes, that Envoy reads out of a module's list.
@@ -59,7 +105,7 @@ const PAIRS_LIMIT: usize = 1024;
 const PAIRS_BYTES_LIMIT: usize = 1 << 20;
 
 /// Writes a header map. An empty one is no bytes at all.
-pub fn write_pairs(headers: &Headers) -> Vec<u8> {
+pub(crate) fn write_pairs(headers: &Headers) -> Vec<u8> {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     if headers.is_empty() {
         return Vec::new();
@@ -77,7 +123,7 @@ pub fn write_pairs(headers: &Headers) -> Vec<u8> {
 }
 
 /// Reads a list of pairs as Envoy does: one that is malformed, too long or followed by other bytes is empty.
-pub fn read_pairs(buffer: &[u8]) -> Headers {
+pub(crate) fn read_pairs(buffer: &[u8]) -> Headers {
     read_strictly(buffer).unwrap_or_default()
 }
 
@@ -126,5 +172,8 @@ mod tests {
         assert_eq!(read_pairs(&[&buffer[..], b"x"].concat()), Vec::new());
         assert_eq!(read_pairs(&u32::MAX.to_le_bytes()), Vec::new());
         assert_eq!(read_pairs(&[&1025_u32.to_le_bytes()[..], &[0; 1025 * 10]].concat()), Vec::new());
+        assert_eq!(read_pairs(&[&1024_u32.to_le_bytes()[..], &[0; 1024 * 10]].concat()).len(), 1024);
+        let large = vec![(Bytes::from("a"), Bytes(vec![b'x'; 1 << 20]))];
+        assert_eq!(read_pairs(&write_pairs(&large)), Vec::new());
     }
 }

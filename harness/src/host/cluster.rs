@@ -1,8 +1,11 @@
 //! The clusters of a scenario: real servers on loopback, which callouts are really sent to.
 
-use super::state::{Answer, Callout};
+use super::{
+    message::headers_of,
+    state::{Answer, Callout},
+};
 use crate::{Bytes, mock::Mocks, scenario::Headers};
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 use ureq::{Agent, http};
 
 /// The servers, and the client that stands for Envoy's.
@@ -16,14 +19,27 @@ impl Clusters {
         Self { mocks }
     }
 
+    /// Takes out the callout whose answer comes first: by the clusters' delays, else in the order in which they were made.
+    pub(super) fn next(&self, callouts: &mut Vec<Callout>) -> Option<Callout> {
+        let time =
+            |callout: &Callout| self.mocks.delay_ms(&callout.cluster).min(u64::from(callout.timeout_ms));
+        let (first, _) = callouts.iter().enumerate().min_by_key(|(_, callout)| time(callout))?;
+        Some(callouts.remove(first))
+    }
+
     /// Sends a callout. What fails is answered as Envoy does: 504 when the time is up, 503 when there is no connection.
     pub(super) fn send(&self, callout: &Callout) -> Answer {
         match self.request(callout) {
             Ok(answer) => answer,
             Err(ureq::Error::Timeout(_)) => failure("504", "upstream request timeout"),
-            Err(error) => {
-                failure("503", &format!("upstream connect error or disconnect/reset before headers: {error}"))
-            }
+            Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => failure(
+                "503",
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused",
+            ),
+            Err(error) => failure(
+                "503",
+                &format!("upstream connect error or disconnect/reset before headers. reset reason: {error}"),
+            ),
         }
     }
 
@@ -48,6 +64,10 @@ impl Clusters {
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
+            // An answer is handed on as it is, and no proxy of the environment stands between.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
             .allow_non_standard_methods(true);
         let agent = Agent::new_with_config(config.build());
         let mut response = agent.run(request.body(callout.body.clone())?)?;
@@ -64,9 +84,7 @@ impl Clusters {
 
 fn failure(status: &str, body: &str) -> Answer {
     let length = body.len().to_string();
-    let headers = [(":status", status), ("content-length", &length), ("content-type", "text/plain")];
-    Answer {
-        headers: headers.map(|(name, value)| (Bytes::from(name), Bytes::from(value))).into(),
-        body: body.as_bytes().to_vec(),
-    }
+    let headers =
+        headers_of(&[(":status", status), ("content-length", &length), ("content-type", "text/plain")]);
+    Answer { headers, body: body.as_bytes().to_vec() }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// What a stat is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A sum.
     Counter,
     /// A value.
@@ -31,7 +31,7 @@ impl Metrics {
             2 => Kind::Histogram,
             _ => return Err(Status::BadArgument),
         };
-        self.defined += 1;
+        self.defined = self.defined.wrapping_add(1);
         let id = self.defined << 2 | kind;
         self.values.entry((name.clone(), what)).or_insert(0);
         self.ids.insert(id, (what, name));
@@ -39,44 +39,42 @@ impl Metrics {
     }
 
     /// `proxy_increment_metric`. A counter only grows; a gauge wraps round below 0; a histogram refuses.
-    pub(crate) fn increment(&mut self, id: u32, step: i64) -> Status {
-        match self.value(id) {
-            Some((Kind::Counter, value)) if step > 0 => *value = value.wrapping_add(step.cast_unsigned()),
-            Some((Kind::Gauge, value)) => *value = value.wrapping_add(step.cast_unsigned()),
-            Some(_) => return Status::BadArgument,
-            None => return Status::NotFound,
+    pub(crate) fn increment(&mut self, id: u32, step: i64) -> Result<(), Status> {
+        match self.value(id)? {
+            (Kind::Counter, value) if step > 0 => *value = value.wrapping_add(step.cast_unsigned()),
+            (Kind::Gauge, value) => *value = value.wrapping_add(step.cast_unsigned()),
+            (Kind::Counter | Kind::Histogram, _) => return Err(Status::BadArgument),
         }
-        Status::Ok
+        Ok(())
     }
 
     /// `proxy_record_metric`. A counter adds it up, and of a histogram the count of samples is kept.
-    pub(crate) fn record(&mut self, id: u32, amount: u64) -> Status {
-        match self.value(id) {
-            Some((Kind::Counter, value)) => *value = value.wrapping_add(amount),
-            Some((Kind::Gauge, value)) => *value = amount,
-            Some((Kind::Histogram, samples)) => *samples += 1,
-            None => return Status::NotFound,
+    pub(crate) fn record(&mut self, id: u32, amount: u64) -> Result<(), Status> {
+        match self.value(id)? {
+            (Kind::Counter, value) => *value = value.wrapping_add(amount),
+            (Kind::Gauge, value) => *value = amount,
+            (Kind::Histogram, samples) => *samples += 1,
         }
-        Status::Ok
+        Ok(())
     }
 
     /// `proxy_get_metric`. A histogram has no value.
     pub(crate) fn get(&mut self, id: u32) -> Result<u64, Status> {
-        match self.value(id) {
-            Some((Kind::Histogram, _)) => Err(Status::BadArgument),
-            Some((_, value)) => Ok(*value),
-            None => Err(Status::NotFound),
+        match self.value(id)? {
+            (Kind::Histogram, _) => Err(Status::BadArgument),
+            (Kind::Counter | Kind::Gauge, value) => Ok(*value),
         }
     }
 
-    /// All stats: counters and gauges with their values, histograms with the count of samples.
+    /// All stats: counters and gauges with their values, histograms with the count of samples. Where one name is of several kinds, the last one's.
     pub(crate) fn all(&self) -> BTreeMap<String, u64> {
         self.values.iter().map(|((name, _), value)| (name.clone(), *value)).collect()
     }
 
-    fn value(&mut self, id: u32) -> Option<(Kind, &mut u64)> {
-        let (kind, name) = self.ids.get(&id)?;
-        Some((*kind, self.values.get_mut(&(name.clone(), *kind))?))
+    fn value(&mut self, id: u32) -> Result<(Kind, &mut u64), Status> {
+        let (kind, name) = self.ids.get(&id).ok_or(Status::NotFound)?;
+        let value = self.values.get_mut(&(name.clone(), *kind)).ok_or(Status::NotFound)?;
+        Ok((*kind, value))
     }
 }
 
@@ -97,16 +95,16 @@ mod tests {
                 metrics.increment(counter, 0),
                 metrics.increment(counter, -1)
             ],
-            [Status::Ok, Status::Ok, Status::BadArgument, Status::BadArgument]
+            [Ok(()), Ok(()), Err(Status::BadArgument), Err(Status::BadArgument)]
         );
         assert_eq!(metrics.get(counter), Ok(5));
         assert_eq!(
             (metrics.increment(gauge, -93), metrics.get(gauge)),
-            (Status::Ok, Ok(18_446_744_073_709_551_523))
+            (Ok(()), Ok(18_446_744_073_709_551_523))
         );
         assert_eq!(
             [metrics.increment(histogram, 1), metrics.record(histogram, 7), metrics.record(99, 1)],
-            [Status::BadArgument, Status::Ok, Status::NotFound]
+            [Err(Status::BadArgument), Ok(()), Err(Status::NotFound)]
         );
         assert_eq!(metrics.get(histogram), Err(Status::BadArgument));
     }

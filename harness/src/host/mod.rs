@@ -2,12 +2,16 @@
 
 mod abi;
 mod cluster;
-mod imports;
+mod driver;
+mod inline;
+mod linker;
+mod memory;
+mod message;
 mod metrics;
 mod module;
+mod random;
 mod run;
 mod state;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod vm;

@@ -1,8 +1,38 @@
 //! Loads a module, or says why it cannot be run.
 
-use super::imports;
+use super::{linker, state::State};
 use std::{fmt, sync::Arc};
-use wasmtime::{Config, Engine, ExternType, Linker};
+use wasmtime::{Config, Engine, ExternType, FuncType, InstancePre, ValType};
+
+/// The exports that give the host memory, the first that there is.
+pub(super) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
+
+/// The versions of the ABI that Envoy knows.
+const VERSIONS: [&str; 3] = ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+
+/// The exports that the host calls: how many arguments each takes and how many results it gives. All of them are 32-bit integers.
+const EXPORTS: [(&str, usize, usize); 20] = [
+    ("proxy_on_memory_allocate", 1, 1),
+    ("malloc", 1, 1),
+    ("_initialize", 0, 0),
+    ("_start", 0, 0),
+    ("proxy_on_context_create", 2, 0),
+    ("proxy_on_vm_start", 2, 1),
+    ("proxy_on_configure", 2, 1),
+    ("proxy_on_tick", 1, 0),
+    ("proxy_on_request_headers", 3, 1),
+    ("proxy_on_request_body", 3, 1),
+    ("proxy_on_request_trailers", 2, 1),
+    ("proxy_on_response_headers", 3, 1),
+    ("proxy_on_response_body", 3, 1),
+    ("proxy_on_response_trailers", 2, 1),
+    ("proxy_on_http_call_response", 5, 0),
+    ("proxy_on_log", 1, 0),
+    ("proxy_on_done", 1, 1),
+    ("proxy_on_delete", 1, 0),
+    ("main", 2, 1),
+    ("__main_void", 0, 1),
+];
 
 /// A compiled module, ready to be run in any number of VMs.
 #[derive(Clone)]
@@ -13,7 +43,7 @@ pub struct Module {
 pub(super) struct Loaded {
     pub(super) engine: Engine,
     pub(super) module: wasmtime::Module,
-    pub(super) linker: Linker<super::state::State>,
+    pub(super) instance: InstancePre<State>,
 }
 
 impl fmt::Debug for Module {
@@ -38,6 +68,10 @@ pub enum LoadError {
     NoMemory,
     /// It imports what no host has, as `module.name`.
     UnknownImports(Vec<String>),
+    /// It exports one of the host's callbacks with other arguments or results than the ABI has.
+    BadExport(String),
+    /// It imports a function of the host's with other arguments or results than the ABI has; the engine says which.
+    BadImport(String),
 }
 
 impl fmt::Display for LoadError {
@@ -48,6 +82,8 @@ impl fmt::Display for LoadError {
             Self::NoAbiVersion => f.write_str("exports no proxy_abi_version_0_1_0, _0_2_0 or _0_2_1"),
             Self::NoAllocator => f.write_str("exports neither proxy_on_memory_allocate nor malloc"),
             Self::NoMemory => f.write_str("exports no memory"),
+            Self::BadExport(name) => write!(f, "exports {name} with a signature that the ABI does not have"),
+            Self::BadImport(error) => write!(f, "imports what no host has: {error}"),
             Self::UnknownImports(names) => write!(f, "imports what no host has: {}", names.join(", ")),
         }
     }
@@ -67,20 +103,30 @@ impl Module {
         let module = wasmtime::Module::from_binary(&engine, bytes)
             .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
         let has = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
-        if !["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"]
-            .into_iter()
-            .any(has)
-        {
+        if !VERSIONS.into_iter().any(has) {
             return Err(LoadError::NoAbiVersion);
         }
-        if !has("proxy_on_memory_allocate") && !has("malloc") {
+        if !ALLOCATORS.into_iter().any(has) {
             return Err(LoadError::NoAllocator);
         }
         if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
             return Err(LoadError::NoMemory);
         }
-        let linker = imports::linker(&engine, &module)?;
-        Ok(Self { inner: Arc::new(Loaded { engine, module, linker }) })
+        let is_old = !VERSIONS[..2].iter().any(|version| has(version));
+        for (name, arguments, results) in EXPORTS {
+            // In ABI 0.1.0 the callbacks for headers are not told whether the stream ends.
+            let is_shorter = is_old && name.ends_with("_headers");
+            if let Some(ExternType::Func(ty)) = module.get_export(name)
+                && !has_signature(&ty, arguments - usize::from(is_shorter), results)
+            {
+                return Err(LoadError::BadExport(name.to_owned()));
+            }
+        }
+        let linker = linker::linker(&engine, &module)?;
+        let instance = linker
+            .instantiate_pre(&module)
+            .map_err(|error| LoadError::BadImport(error.root_cause().to_string()))?;
+        Ok(Self { inner: Arc::new(Loaded { engine, module, instance }) })
     }
 
     /// The names of the functions that the module exports, sorted.
@@ -102,4 +148,9 @@ impl Module {
         names.sort();
         names
     }
+}
+
+fn has_signature(ty: &FuncType, arguments: usize, results: usize) -> bool {
+    (ty.params().len(), ty.results().len()) == (arguments, results)
+        && ty.params().chain(ty.results()).all(|ty| matches!(ty, ValType::I32))
 }

@@ -48,6 +48,8 @@ pub fn run(scenario: &Scenario, module: &Module) -> Result<Outcome, RunError> {
         return Ok(outcome);
     }
     let clusters = Clusters::new(Mocks::start(&scenario.upstreams));
+    // What the module asks for when it is configured is answered before the first request, or kills the VM.
+    drop(vm.answer_callouts(&clusters));
     let mut jar = CookieJar::default();
     for exchange in &scenario.exchanges {
         let mut exchange = exchange.clone();

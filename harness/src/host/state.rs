@@ -1,73 +1,112 @@
-//! What a VM knows, behind its host calls.
+//! What a VM knows, behind its host calls, and what of it is at hand in which callback.
 
-use super::{abi::Callback, metrics::Metrics, vm::Options};
-use crate::{Bytes, outcome::LogLine, scenario::Headers};
-use std::collections::BTreeMap;
+use super::{
+    abi::{BufferType, Callback, MapType, Status},
+    linker::SharedData,
+    memory::HostTrap,
+    metrics::Metrics,
+    random::Random,
+    vm::Options,
+};
+use crate::{
+    Bytes,
+    outcome::{LEVELS, LogLine},
+    scenario::Headers,
+};
+use std::{borrow::Cow, collections::BTreeMap};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
-/// The most memory of a VM, in bytes.
+/// The most memory of a VM, in bytes, and the most elements of a table of it.
 const MEMORY_LIMIT: usize = 256 << 20;
+const TABLE_LIMIT: usize = 1 << 20;
+
+/// What one callback may do through host calls: each costs [`CALL_COST`] and a unit for every byte that it moves. It bounds what the host
+/// allocates for a module, and how long.
+const BUDGET: u64 = 256 << 20;
+const CALL_COST: u64 = 64;
 
 /// The store's data.
 pub(crate) struct State {
     pub(crate) limits: StoreLimits,
     pub(crate) options: Options,
-    pub(crate) random: u64,
+    pub(crate) random: Random,
     pub(crate) callback: Callback,
-    pub(crate) config: Option<Vec<u8>>,
+    /// The context that host calls are about: the callback's own, or the one that `proxy_set_effective_context` has chosen.
+    pub(crate) context: u32,
+    /// Whether the host has asked the module for memory.
+    pub(crate) is_allocating: bool,
+    pub(crate) config: Vec<u8>,
     pub(crate) stream: Option<Stream>,
     pub(crate) metrics: Metrics,
     pub(crate) log: Vec<LogLine>,
-    pub(crate) shared_data: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
-    pub(crate) last_cas: u32,
+    pub(crate) shared_data: SharedData,
     /// Callouts that were made and not answered yet.
     pub(crate) callouts: Vec<Callout>,
     pub(crate) last_token: u32,
     /// The answer that `proxy_on_http_call_response` is about.
     pub(crate) answer: Option<Answer>,
     pub(crate) tick_period: u32,
-    pub(crate) host_calls: u64,
+    pub(crate) host_calls: BTreeMap<&'static str, u64>,
+    budget: u64,
 }
 
 /// A stream, from its creation to its end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) context: u32,
     pub(crate) request: Side,
     pub(crate) response: Side,
+    /// The filter's reply, until it is sent.
     pub(crate) reply: Option<Reply>,
+    /// Whether there was a reply: of several the first counts.
+    pub(crate) has_replied: bool,
+    /// Whether the filter has closed the stream.
+    pub(crate) is_closed: bool,
+    /// What Envoy says of how it ended.
+    pub(crate) details: Cow<'static, str>,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// One direction of a stream.
+/// One direction of a stream. What is at hand is what Envoy holds a pointer to in this phase.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that Envoy keeps too")]
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Side {
     pub(crate) headers: Headers,
     pub(crate) trailers: Headers,
-    /// What the filter sees of the body in a callback: the part at hand, with what was held back.
+    /// What the filter sees of the body: the part at hand, behind what it has buffered.
     pub(crate) body: Vec<u8>,
-    /// Whether the header callback held the headers back, so that they stay at hand.
-    pub(crate) is_held: bool,
-    /// Whether a call has let the stream go on.
-    pub(crate) is_resumed: bool,
-    /// Whether the callback at hand is the last of this direction.
-    pub(crate) is_last: bool,
-    /// Whether the headers are there at all.
+    /// What is held back before it, and that the filter does not see.
+    pub(crate) ahead: Vec<u8>,
+    /// Whether the next part is added to what the filter sees.
+    pub(crate) is_buffering: bool,
+    /// How many bytes of the body have come so far.
+    pub(crate) size: u64,
     pub(crate) has_headers: bool,
     pub(crate) has_trailers: bool,
+    pub(crate) are_headers_at_hand: bool,
+    pub(crate) is_body_at_hand: bool,
+    pub(crate) are_trailers_at_hand: bool,
+    /// Whether the part at hand is the last of this direction.
+    pub(crate) is_last: bool,
+    /// Whether a call has let the direction go on.
+    pub(crate) is_resumed: bool,
+    /// Whether the headers have left for the other end.
+    pub(crate) are_headers_sent: bool,
 }
 
 /// A response of the filter's own.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
+    pub(crate) details: Cow<'static, str>,
+    /// 0 to 16, where the filter gave one.
+    pub(crate) grpc_status: Option<u32>,
 }
 
 /// A request of the filter's own.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Callout {
     pub(crate) token: u32,
     pub(crate) cluster: String,
@@ -77,105 +116,196 @@ pub(crate) struct Callout {
 }
 
 /// What a callout was answered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
 }
 
-/// What a filter may do with a header map in this callback (Envoy 1.40, settled by observation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Read and change.
-    Write,
-    /// Read. What is missing is not found.
-    Read,
-    /// The map is out of reach: lookups and changes are bad arguments, and the list of pairs is empty.
-    Gone,
-}
-
 impl State {
     pub(crate) fn new(options: Options) -> Self {
         Self {
-            limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).build(),
-            random: options.seed,
+            limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).table_elements(TABLE_LIMIT).build(),
+            random: Random::new(options.seed),
             callback: Callback::Start,
-            config: None,
+            context: 0,
+            is_allocating: false,
+            config: Vec::new(),
             stream: None,
             metrics: Metrics::default(),
             log: Vec::new(),
-            shared_data: BTreeMap::new(),
-            last_cas: 0,
+            shared_data: SharedData::default(),
             callouts: Vec::new(),
             last_token: 0,
             answer: None,
             tick_period: 0,
-            host_calls: 0,
+            host_calls: BTreeMap::new(),
+            budget: BUDGET,
             options,
         }
     }
 
-    /// What may be done with a header map, by its number.
-    pub(crate) fn access(&self, map: u32) -> Access {
-        let Some(stream) = &self.stream else {
-            return if map == 6 || map == 7 { self.answer_access() } else { Access::Gone };
-        };
+    /// A callback begins.
+    pub(crate) fn enter(&mut self, callback: Callback, context: u32) {
+        self.callback = callback;
+        self.context = context;
+        self.is_allocating = false;
+        self.budget = BUDGET;
+    }
+
+    /// Whether the module may not call the ABI's functions now.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.is_allocating || self.callback == Callback::Start
+    }
+
+    /// Takes a host call, or bytes that one moves, out of the callback's budget.
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), HostTrap> {
+        let cost = if bytes == 0 { CALL_COST } else { bytes as u64 };
+        self.budget = self.budget.checked_sub(cost).ok_or(HostTrap::OverBudget)?;
+        Ok(())
+    }
+
+    /// The stream that host calls are about; none on the root context.
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref().filter(|stream| stream.context == self.context)
+    }
+
+    /// The stream that host calls are about, to be changed.
+    pub(crate) fn stream_mut(&mut self) -> Option<&mut Stream> {
+        self.stream.as_mut().filter(|stream| stream.context == self.context)
+    }
+
+    /// A header map, to be read. One that is out of reach in this phase is a bad argument; in `proxy_on_log` it is not found.
+    pub(crate) fn map(&self, map: MapType) -> Result<&Headers, Status> {
         if self.callback == Callback::Log {
-            return if map <= 3 { Access::Read } else { Access::Gone };
+            let logged = self.stream().and_then(|stream| stream.logged(map));
+            return logged.ok_or(Status::NotFound);
         }
-        let is_at_hand = match map {
-            0 => self.callback == Callback::RequestHeaders || stream.request.is_held,
-            1 => {
-                self.callback == Callback::RequestTrailers
-                    || (self.callback == Callback::RequestBody && stream.request.is_last)
-            }
-            2 => self.callback == Callback::ResponseHeaders || stream.response.is_held,
-            3 => {
-                self.callback == Callback::ResponseTrailers
-                    || (self.callback == Callback::ResponseBody && stream.response.is_last)
-            }
-            6 | 7 => return self.answer_access(),
-            _ => false,
+        let map = match map {
+            MapType::CalloutHeaders => self.answer.as_ref().map(|answer| &answer.headers),
+            _ if self.callback == Callback::End => None,
+            _ => self.stream().and_then(|stream| stream.at_hand(map)),
         };
-        let is_over = self.callback == Callback::End || self.callback == Callback::Start;
-        if is_at_hand && !is_over { Access::Write } else { Access::Gone }
+        map.ok_or(Status::BadArgument)
     }
 
-    fn answer_access(&self) -> Access {
-        if self.callback == Callback::Callout && self.answer.is_some() { Access::Read } else { Access::Gone }
-    }
-
-    /// A header map by its number; none where there is no such map.
-    pub(crate) fn map(&mut self, map: u32) -> Option<&mut Headers> {
+    /// A header map, to be changed. At the end of a body, trailers that are not there yet come to be.
+    pub(crate) fn map_mut(&mut self, map: MapType) -> Result<&mut Headers, Status> {
+        let is_over = self.callback == Callback::End;
+        let stream = self.stream_mut().filter(|_| !is_over).ok_or(Status::BadArgument)?;
+        let side = match map {
+            MapType::RequestHeaders | MapType::RequestTrailers => &mut stream.request,
+            MapType::ResponseHeaders | MapType::ResponseTrailers => &mut stream.response,
+            MapType::Grpc | MapType::CalloutHeaders | MapType::CalloutTrailers => {
+                return Err(Status::BadArgument);
+            }
+        };
         match map {
-            6 => return self.answer.as_mut().map(|answer| &mut answer.headers),
-            0..=3 => {}
-            _ => return None,
-        }
-        let is_logged = self.callback == Callback::Log;
-        let stream = self.stream.as_mut()?;
-        let side = if map < 2 { &mut stream.request } else { &mut stream.response };
-        match map {
-            0 | 2 => (side.has_headers || !is_logged).then_some(&mut side.headers),
-            _ => (side.has_trailers || !is_logged).then_some(&mut side.trailers),
+            MapType::RequestHeaders | MapType::ResponseHeaders => {
+                side.are_headers_at_hand.then_some(&mut side.headers).ok_or(Status::BadArgument)
+            }
+            _ => {
+                if !side.are_trailers_at_hand && side.is_body_at_hand && side.is_last {
+                    side.are_trailers_at_hand = true;
+                    side.has_trailers = true;
+                }
+                side.are_trailers_at_hand.then_some(&mut side.trailers).ok_or(Status::BadArgument)
+            }
         }
     }
 
-    /// The next 64 random bits: SplitMix64 (Steele, Lea and Flood, 2014).
-    pub(crate) fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.random;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
+    /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found.
+    pub(crate) fn buffer(&self, buffer: BufferType) -> Result<&[u8], Status> {
+        let body = |side: fn(&Stream) -> &Side| {
+            let side = self.stream().filter(|_| self.callback != Callback::End).map(side);
+            side.filter(|side| side.is_body_at_hand).map(|side| side.body.as_slice()).unwrap_or_default()
+        };
+        match buffer {
+            BufferType::RequestBody => Ok(body(|stream| &stream.request)),
+            BufferType::ResponseBody => Ok(body(|stream| &stream.response)),
+            BufferType::CalloutBody => {
+                self.answer.as_ref().map(|answer| answer.body.as_slice()).ok_or(Status::NotFound)
+            }
+            BufferType::VmConfig => Ok(&self.options.vm_config),
+            BufferType::PluginConfig if self.callback == Callback::Configure => Ok(&self.config),
+            BufferType::PluginConfig | BufferType::Other => Err(Status::NotFound),
+        }
     }
 
+    /// A body, to be changed.
+    pub(crate) fn buffer_mut(&mut self, buffer: BufferType) -> Result<&mut Vec<u8>, Status> {
+        let is_over = matches!(self.callback, Callback::End | Callback::Log);
+        let stream = self.stream_mut().filter(|_| !is_over).ok_or(Status::BadArgument)?;
+        let side = match buffer {
+            BufferType::RequestBody => &mut stream.request,
+            BufferType::ResponseBody => &mut stream.response,
+            _ => return Err(Status::BadArgument),
+        };
+        side.is_body_at_hand.then_some(&mut side.body).ok_or(Status::BadArgument)
+    }
+
+    /// Writes a line to the log, if its level is logged.
     pub(crate) fn log(&mut self, level: u32, text: &[u8]) {
-        const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "critical"];
         if level < self.options.log_level {
             return;
         }
         let level = LEVELS.get(level as usize).copied().unwrap_or("critical");
         self.log.push(LogLine { level: level.to_owned(), text: Bytes::from(text).lossy() });
+    }
+}
+
+impl Stream {
+    /// A map as the access log sees it: all that came to be, until the end.
+    fn logged(&self, map: MapType) -> Option<&Headers> {
+        let (side, is_there) = match map {
+            MapType::RequestHeaders => (&self.request, self.request.has_headers),
+            MapType::RequestTrailers => (&self.request, self.request.has_trailers),
+            MapType::ResponseHeaders => (&self.response, self.response.has_headers),
+            MapType::ResponseTrailers => (&self.response, self.response.has_trailers),
+            MapType::Grpc | MapType::CalloutHeaders | MapType::CalloutTrailers => return None,
+        };
+        let is_headers = matches!(map, MapType::RequestHeaders | MapType::ResponseHeaders);
+        is_there.then_some(if is_headers { &side.headers } else { &side.trailers })
+    }
+
+    fn at_hand(&self, map: MapType) -> Option<&Headers> {
+        let headers = |side: &'_ Side| side.are_headers_at_hand;
+        let trailers = |side: &'_ Side| side.are_trailers_at_hand;
+        match map {
+            MapType::RequestHeaders => headers(&self.request).then_some(&self.request.headers),
+            MapType::RequestTrailers => trailers(&self.request).then_some(&self.request.trailers),
+            MapType::ResponseHeaders => headers(&self.response).then_some(&self.response.headers),
+            MapType::ResponseTrailers => trailers(&self.response).then_some(&self.response.trailers),
+            MapType::Grpc | MapType::CalloutHeaders | MapType::CalloutTrailers => None,
+        }
+    }
+}
+
+impl Side {
+    /// The headers of a direction, which begins.
+    pub(crate) fn begin(headers: Headers) -> Self {
+        Self { headers, has_headers: true, are_headers_at_hand: true, ..Self::default() }
+    }
+
+    /// Puts the next part of the body before the filter.
+    pub(crate) fn put(&mut self, part: Vec<u8>, is_last: bool) {
+        self.size += part.len() as u64;
+        if self.is_buffering {
+            self.body.extend(part);
+        } else {
+            self.ahead.append(&mut self.body);
+            self.body = part;
+        }
+        self.is_last = is_last;
+        self.is_body_at_hand = true;
+    }
+
+    /// Takes the body that is let go.
+    pub(crate) fn release(&mut self) -> Vec<u8> {
+        let mut body = std::mem::take(&mut self.ahead);
+        body.append(&mut self.body);
+        self.is_buffering = false;
+        self.is_body_at_hand = false;
+        body
     }
 }

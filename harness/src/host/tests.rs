@@ -1,5 +1,10 @@
 //! Modules that are broken, hostile or plain, and what the host makes of them.
 
+mod flow;
+mod hostile;
+mod phases;
+mod probe;
+
 use super::{Clusters, Module, Options, Vm};
 use crate::{
     mock::Mocks,

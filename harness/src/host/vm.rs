@@ -1,6 +1,6 @@
 //! A VM: an instance of a module, its callbacks and what they leave behind.
 
-use super::{abi::Callback, module::Module, state::State};
+use super::{abi::Callback, memory::HostTrap, module::Module, state::State};
 use crate::outcome::LogLine;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use wasmtime::{Instance, Store, Val};
 /// The root context's id.
 pub const ROOT: u32 = 1;
 
-/// The most instructions of one callback, in wasmtime's units of fuel; about a second.
+/// The most instructions of one callback by default, in wasmtime's units of fuel; about a second.
 const FUEL: u64 = 1_000_000_000;
 
 /// What a VM is started with.
@@ -35,10 +35,12 @@ pub struct Options {
     pub root_id: String,
     /// The clusters that callouts can go to.
     pub clusters: BTreeSet<String>,
+    /// The most instructions of one callback, in wasmtime's units of fuel. A callback that needs more traps.
+    pub fuel: u64,
 }
 
 impl Default for Options {
-    /// Seed 0, the first second of 2026, and what is logged at info and above.
+    /// Seed 0, the first second of 2026, what is logged at info and above, and about a second for a callback.
     fn default() -> Self {
         Self {
             seed: 0,
@@ -50,6 +52,7 @@ impl Default for Options {
             plugin_name: "plugin".to_owned(),
             root_id: String::new(),
             clusters: BTreeSet::new(),
+            fuel: FUEL,
         }
     }
 }
@@ -61,11 +64,14 @@ pub struct Trap {
     pub export: String,
     /// What happened, in the engine's words.
     pub message: String,
+    /// What the module logged in that callback, such as the message of a panic.
+    pub log: Vec<LogLine>,
 }
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} trapped: {}", self.export, self.message)
+        write!(f, "{} trapped: {}", self.export, self.message)?;
+        self.log.iter().try_for_each(|line| write!(f, "\n  {}: {}", line.level, line.text))
     }
 }
 
@@ -83,7 +89,7 @@ pub struct ConfigureError {
 impl fmt::Display for ConfigureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.trap {
-            Some(trap) => trap.fmt(f)?,
+            Some(trap) => write!(f, "{} trapped: {}", trap.export, trap.message)?,
             None => f.write_str("proxy_on_configure refused the configuration")?,
         }
         self.log.iter().try_for_each(|line| write!(f, "\n  {}: {}", line.level, line.text))
@@ -99,6 +105,8 @@ pub struct Vm {
     /// The trap that killed it.
     pub(super) dead: Option<Trap>,
     last_context: u32,
+    /// How many callouts may still be answered in this exchange.
+    pub(super) callouts_left: u32,
     fuel: u64,
 }
 
@@ -120,22 +128,20 @@ impl Vm {
         let loaded = &module.inner;
         let mut store = Store::new(&loaded.engine, State::new(options.clone()));
         store.limiter(|state| &mut state.limits);
-        let failed = |error: wasmtime::Error| Trap {
-            export: "instantiation".to_owned(),
-            message: format!("{error:#}"),
-        };
-        store.set_fuel(FUEL).map_err(failed)?;
-        let instance = loaded.linker.instantiate(&mut store, &loaded.module).map_err(failed)?;
-        let mut vm = Self { store, instance, dead: None, last_context: ROOT, fuel: 0 };
-        let start = if vm.has("_initialize") { "_initialize" } else { "_start" };
-        vm.call(Callback::Start, start, &[])?;
-        vm.call(Callback::Configure, "proxy_on_context_create", &[ROOT, 0])?;
+        let started = store.set_fuel(options.fuel).and_then(|()| loaded.instance.instantiate(&mut store));
+        let instance = started.map_err(|error| trap(&store, "instantiation", root_cause(&error), 0))?;
+        let mut vm = Self { store, instance, dead: None, last_context: ROOT, callouts_left: 0, fuel: 0 };
+        // A reactor is initialised, and then has a main function only in some languages; a command is started.
+        let start: &[&str] =
+            if vm.has("_initialize") { &["_initialize", "main", "__main_void"] } else { &["_start"] };
+        for export in start {
+            vm.call(Callback::Start, export, &[0, 0])?;
+        }
+        vm.call(Callback::Other, "proxy_on_context_create", &[ROOT, 0])?;
+        let before = vm.log().len();
         let size = u32::try_from(options.vm_config.len()).unwrap_or(u32::MAX);
-        if vm.call(Callback::Start, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
-            return Err(Trap {
-                export: "proxy_on_vm_start".to_owned(),
-                message: "returned false".to_owned(),
-            });
+        if vm.call(Callback::Other, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
+            return Err(trap(&vm.store, "proxy_on_vm_start", "returned false".to_owned(), before));
         }
         Ok(vm)
     }
@@ -146,7 +152,7 @@ impl Vm {
     /// The module refuses it, or traps.
     pub fn configure(&mut self, config: Option<&[u8]>) -> Result<(), ConfigureError> {
         let before = self.store.data().log.len();
-        self.store.data_mut().config = config.map(<[u8]>::to_vec);
+        self.store.data_mut().config = config.unwrap_or_default().to_vec();
         let size = u32::try_from(config.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
         let answer = self.call(Callback::Configure, "proxy_on_configure", &[ROOT, size]);
         let log = || self.store.data().log.iter().skip(before).cloned().collect();
@@ -163,7 +169,7 @@ impl Vm {
     /// A trap.
     pub fn tick(&mut self) -> Result<(), Trap> {
         if self.tick_period().is_some() {
-            self.call(Callback::Tick, "proxy_on_tick", &[ROOT])?;
+            self.call(Callback::Other, "proxy_on_tick", &[ROOT])?;
         }
         Ok(())
     }
@@ -178,14 +184,24 @@ impl Vm {
         self.store.data().metrics.all()
     }
 
-    /// All that was logged.
+    /// What was logged since the last exchange began.
     pub fn log(&self) -> &[LogLine] {
         &self.store.data().log
     }
 
-    /// How many host calls the module has made.
+    /// How many calls of the ABI the module has made since the last exchange began; WASI is not counted.
     pub fn host_calls(&self) -> u64 {
-        self.store.data().host_calls
+        self.store.data().host_calls.values().sum()
+    }
+
+    /// The same by the functions' names, such as `proxy_get_header_map_pairs`.
+    pub fn host_calls_by_name(&self) -> &BTreeMap<&'static str, u64> {
+        &self.store.data().host_calls
+    }
+
+    /// The trap that killed the VM, if one did.
+    pub fn trap(&self) -> Option<&Trap> {
+        self.dead.as_ref()
     }
 
     /// How many instructions the module has run, in wasmtime's units of fuel: the same for the same run.
@@ -202,7 +218,7 @@ impl Vm {
         self.instance.get_func(&mut self.store, export).is_some()
     }
 
-    /// Calls an export; none where the module has no such callback.
+    /// Calls an export with as many of the arguments as it takes; none where the module has no such callback, or one without a result.
     pub(super) fn call(
         &mut self,
         callback: Callback,
@@ -213,17 +229,23 @@ impl Vm {
             return Err(trap.clone());
         }
         let Some(function) = self.instance.get_func(&mut self.store, export) else { return Ok(None) };
-        self.store.data_mut().callback = callback;
-        let arguments: Vec<Val> = arguments.iter().map(|argument| Val::I32(argument.cast_signed())).collect();
-        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        let ty = function.ty(&self.store);
+        let arguments: Vec<Val> = arguments
+            .iter()
+            .take(ty.params().len())
+            .map(|argument| Val::I32(argument.cast_signed()))
+            .collect();
+        let mut results = vec![Val::I32(0); ty.results().len()];
+        let state = self.store.data_mut();
+        state.enter(callback, arguments.first().and_then(Val::i32).map_or(0, i32::cast_unsigned));
+        let (before, fuel) = (state.log.len(), state.options.fuel);
         let called =
-            self.store.set_fuel(FUEL).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
-        self.store.data_mut().callback = Callback::Start;
-        self.fuel += FUEL.saturating_sub(self.store.get_fuel().unwrap_or(0));
+            self.store.set_fuel(fuel).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
+        self.fuel += fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
         match called {
             Ok(()) => Ok(results.first().and_then(Val::i32).map(i32::cast_unsigned)),
             Err(error) => {
-                let trap = Trap { export: export.to_owned(), message: root_cause(&error) };
+                let trap = trap(&self.store, export, root_cause(&error), before);
                 self.dead = Some(trap.clone());
                 Err(trap)
             }
@@ -231,11 +253,19 @@ impl Vm {
     }
 }
 
+/// A trap, with what was logged after the first lines.
+fn trap(store: &Store<State>, export: &str, message: String, logged: usize) -> Trap {
+    Trap { export: export.to_owned(), message, log: store.data().log.iter().skip(logged).cloned().collect() }
+}
+
 /// The trap's own words, without the backtrace.
 fn root_cause(error: &wasmtime::Error) -> String {
+    if let Some(trap) = error.downcast_ref::<HostTrap>() {
+        return trap.to_string();
+    }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::OutOfFuel) => "took more instructions than a callback may".to_owned(),
         Some(trap) => trap.to_string(),
-        None => format!("{error:#}"),
+        None => error.root_cause().to_string(),
     }
 }

@@ -1,55 +1,57 @@
-//! The host's functions, by what they are about. Each answers with a status; none can fail the VM, whatever it is handed.
+//! The host's functions, a file a group. Each answers with a status; only what Envoy fails a VM for traps.
 
 mod buffers;
 mod calls;
-mod guest;
 mod headers;
 mod metrics;
+mod misc;
 mod properties;
 mod shared_data;
+mod streams;
 mod system;
 mod wasi;
 
+pub(crate) use shared_data::SharedData;
+
 use super::{abi::Status, module::LoadError, state::State, vm::Options};
 use std::collections::BTreeSet;
-use wasmtime::{Caller, Engine, Linker, Val, ValType};
-
-/// What a host function sees of the VM that called it.
-pub(crate) type Guest<'a> = Caller<'a, State>;
+use wasmtime::{Engine, Linker, Val, ValType};
 
 /// Functions that Envoy has and this host does not have yet: they answer Unimplemented.
-const UNIMPLEMENTED: [&str; 17] = [
-    "proxy_call_foreign_function",
-    "proxy_close_stream",
+const UNIMPLEMENTED: [&str; 10] = [
     "proxy_dequeue_shared_queue",
-    "proxy_done",
     "proxy_enqueue_shared_queue",
-    "proxy_get_status",
+    "proxy_get_configuration",
     "proxy_grpc_call",
     "proxy_grpc_cancel",
     "proxy_grpc_close",
     "proxy_grpc_send",
     "proxy_grpc_stream",
     "proxy_register_shared_queue",
-    "proxy_remove_shared_queue",
     "proxy_resolve_shared_queue",
-    "proxy_get_header_map_size_bytes",
-    "proxy_set_header_map_pairs_bytes",
-    "proxy_get_configuration",
 ];
 
 /// Links what the module imports.
+///
+/// # Errors
+/// The functions that no host has, all of them.
 pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linker<State>, LoadError> {
     let mut linker = Linker::new(engine);
-    let done = headers::link(&mut linker)
-        .and_then(|()| buffers::link(&mut linker))
-        .and_then(|()| metrics::link(&mut linker))
-        .and_then(|()| properties::link(&mut linker))
-        .and_then(|()| calls::link(&mut linker))
-        .and_then(|()| shared_data::link(&mut linker))
-        .and_then(|()| system::link(&mut linker))
-        .and_then(|()| wasi::link(&mut linker));
-    done.map_err(|error| LoadError::Engine(error.to_string()))?;
+    let groups = [
+        headers::link,
+        buffers::link,
+        metrics::link,
+        properties::link,
+        streams::link,
+        calls::link,
+        shared_data::link,
+        system::link,
+        misc::link,
+        wasi::link,
+    ];
+    for link in groups {
+        link(&mut linker).map_err(|error| LoadError::Engine(error.to_string()))?;
+    }
     let mut store = wasmtime::Store::new(engine, State::new(Options::default()));
     let defined: BTreeSet<_> =
         linker.iter(&mut store).map(|(from, name, _)| (from.to_owned(), name.to_owned())).collect();
@@ -64,21 +66,19 @@ pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linke
             "wasi_snapshot_preview1" | "wasi_unstable" => wasi::refusal(name),
             _ => None,
         };
-        let Some((status, ty)) = status.zip(import.ty().func().cloned()) else {
-            unknown.push(format!("{from}.{name}"));
-            continue;
-        };
-        let added = linker.func_new(from, name, ty, move |_, _, results| {
-            for result in results {
-                *result = Val::I32(status);
-            }
-            Ok(())
+        let ty = import.ty().func().filter(|ty| ty.results().all(|ty| matches!(ty, ValType::I32))).cloned();
+        let added = status.zip(ty).is_some_and(|(status, ty)| {
+            let stub = move |_: wasmtime::Caller<'_, State>, _: &[Val], results: &mut [Val]| {
+                results.fill(Val::I32(status));
+                Ok(())
+            };
+            linker.func_new(from, name, ty, stub).is_ok()
         });
-        if added.is_err()
-            || import.ty().func().is_some_and(|ty| ty.results().any(|ty| !matches!(ty, ValType::I32)))
-        {
+        if !added {
             unknown.push(format!("{from}.{name}"));
         }
     }
+    unknown.sort();
+    unknown.dedup();
     if unknown.is_empty() { Ok(linker) } else { Err(LoadError::UnknownImports(unknown)) }
 }

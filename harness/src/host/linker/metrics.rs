@@ -1,18 +1,17 @@
 //! Metrics.
 
-use super::{
-    Guest,
-    guest::{answer, read_text, write},
+use crate::host::{
+    memory::{Guest, answer, read_text, write},
+    state::State,
 };
-use crate::host::{abi::Status, state::State};
 use wasmtime::Linker;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_define_metric",
-        |mut guest: Guest<'_>, kind: u32, name, size, id_at| {
-            answer(&mut guest, |guest| {
+        |mut guest: Guest<'_>, kind: u32, name: u32, size: u32, id_at: u32| {
+            answer(&mut guest, "proxy_define_metric", |guest| {
                 let name = read_text(guest, name, size)?;
                 let id = guest.data_mut().metrics.define(kind, name)?;
                 write(guest, id_at, &id.to_le_bytes())
@@ -20,20 +19,18 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         },
     )?;
     linker.func_wrap("env", "proxy_increment_metric", |mut guest: Guest<'_>, id: u32, step: i64| {
-        answer(&mut guest, |guest| done(guest.data_mut().metrics.increment(id, step)))
+        answer(&mut guest, "proxy_increment_metric", |guest| {
+            Ok(guest.data_mut().metrics.increment(id, step)?)
+        })
     })?;
     linker.func_wrap("env", "proxy_record_metric", |mut guest: Guest<'_>, id: u32, value: u64| {
-        answer(&mut guest, |guest| done(guest.data_mut().metrics.record(id, value)))
+        answer(&mut guest, "proxy_record_metric", |guest| Ok(guest.data_mut().metrics.record(id, value)?))
     })?;
-    linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at| {
-        answer(&mut guest, |guest| {
+    linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at: u32| {
+        answer(&mut guest, "proxy_get_metric", |guest| {
             let value = guest.data_mut().metrics.get(id)?;
             write(guest, at, &value.to_le_bytes())
         })
     })?;
     Ok(())
-}
-
-fn done(status: Status) -> Result<(), Status> {
-    if status == Status::Ok { Ok(()) } else { Err(status) }
 }

@@ -1,0 +1,64 @@
+//! Callouts.
+
+use crate::{
+    Bytes,
+    host::{
+        abi::{Status, read_pairs},
+        memory::{Guest, answer, read, read_text, write},
+        state::{Callout, State},
+    },
+};
+use wasmtime::Linker;
+
+/// Tokens of HTTP callouts are 4, 8, ...: the low bits say what a token is of.
+const TOKEN_STEP: u32 = 4;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_http_call",
+        |mut guest: Guest<'_>,
+         cluster: u32,
+         cluster_size: u32,
+         headers: u32,
+         headers_size: u32,
+         body: u32,
+         body_size: u32,
+         _trailers: u32,
+         _trailers_size: u32,
+         timeout_ms: u32,
+         token_at: u32| {
+            answer(&mut guest, "proxy_http_call", |guest| {
+                let cluster = read_text(guest, cluster, cluster_size)?;
+                let headers = read_pairs(&read(guest, headers, headers_size)?);
+                let body = read(guest, body, body_size)?;
+                let has = |name: &str| headers.iter().any(|(other, _)| *other == Bytes::from(name));
+                let state = guest.data_mut();
+                let is_fine = state.options.clusters.contains(&cluster)
+                    && timeout_ms <= i32::MAX.cast_unsigned()
+                    && [":method", ":path", ":authority"].into_iter().all(has);
+                if !is_fine {
+                    return Err(Status::BadArgument.into());
+                }
+                state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
+                let token = state.last_token;
+                state.callouts.push(Callout { token, cluster, headers, body, timeout_ms });
+                write(guest, token_at, &token.to_le_bytes())
+            })
+        },
+    )?;
+    // The status of a gRPC stream or of a callout that broke; there is none of either here.
+    linker.func_wrap(
+        "env",
+        "proxy_get_status",
+        |mut guest: Guest<'_>, code_at: u32, at: u32, size_at: u32| {
+            answer(&mut guest, "proxy_get_status", |guest| {
+                for place in [code_at, at, size_at] {
+                    write(guest, place, &0_u32.to_le_bytes())?;
+                }
+                Ok(())
+            })
+        },
+    )?;
+    Ok(())
+}

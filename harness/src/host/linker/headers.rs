@@ -1,0 +1,113 @@
+//! Header maps.
+
+use crate::{
+    Bytes,
+    host::{
+        abi::{MapType, Status, read_pairs, write_pairs},
+        inline,
+        memory::{Answer, Guest, answer, give, read, write_size},
+        state::State,
+    },
+};
+use wasmtime::Linker;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_get_header_map_value",
+        |mut guest: Guest<'_>, map: u32, name: u32, name_size: u32, at: u32, size_at: u32| {
+            answer(&mut guest, "proxy_get_header_map_value", |guest| {
+                let name = lower(read(guest, name, name_size)?);
+                let map = guest.data().map(MapType::try_from(map)?)?;
+                let value = map.iter().find(|(other, _)| *other == name).map(|(_, value)| value.0.clone());
+                give(guest, &value.ok_or(Status::NotFound)?, at, size_at)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_header_map_pairs",
+        |mut guest: Guest<'_>, map: u32, at: u32, size_at: u32| {
+            answer(&mut guest, "proxy_get_header_map_pairs", |guest| {
+                // A map that is out of reach is an empty list, and no error.
+                let pairs = guest.data().map(MapType::try_from(map)?).map(write_pairs).unwrap_or_default();
+                give(guest, &pairs, at, size_at)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_header_map_size",
+        |mut guest: Guest<'_>, map: u32, size_at: u32| {
+            answer(&mut guest, "proxy_get_header_map_size", |guest| {
+                // In bytes, not in headers.
+                let map = guest.data().map(MapType::try_from(map)?)?;
+                let size = map.iter().map(|(name, value)| name.0.len() + value.0.len()).sum();
+                write_size(guest, size_at, size)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_add_header_map_value",
+        |mut guest: Guest<'_>, map: u32, name: u32, name_size: u32, value: u32, size: u32| {
+            answer(&mut guest, "proxy_add_header_map_value", |guest| {
+                let (name, value) = (read(guest, name, name_size)?, read(guest, value, size)?);
+                change(guest.data_mut(), map, name, Some(value), true)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_replace_header_map_value",
+        |mut guest: Guest<'_>, map: u32, name: u32, name_size: u32, value: u32, size: u32| {
+            answer(&mut guest, "proxy_replace_header_map_value", |guest| {
+                let (name, value) = (read(guest, name, name_size)?, read(guest, value, size)?);
+                change(guest.data_mut(), map, name, Some(value), false)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_remove_header_map_value",
+        |mut guest: Guest<'_>, map: u32, name: u32, name_size: u32| {
+            answer(&mut guest, "proxy_remove_header_map_value", |guest| {
+                let name = read(guest, name, name_size)?;
+                change(guest.data_mut(), map, name, None, false)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_header_map_pairs",
+        |mut guest: Guest<'_>, map: u32, at: u32, size: u32| {
+            answer(&mut guest, "proxy_set_header_map_pairs", |guest| {
+                // A malformed list is an empty one: it clears the map.
+                let pairs = read_pairs(&read(guest, at, size)?);
+                let map = MapType::try_from(map)?;
+                *guest.data_mut().map_mut(map)? = inline::all(&pairs, map);
+                Ok(())
+            })
+        },
+    )?;
+    Ok(())
+}
+
+/// Takes away the values of a header, unless they are kept, and puts a value at the end of the map.
+fn change(state: &mut State, map: u32, name: Vec<u8>, value: Option<Vec<u8>>, keeps_others: bool) -> Answer {
+    let name = lower(name);
+    let map = MapType::try_from(map)?;
+    let headers = state.map_mut(map)?;
+    if !keeps_others {
+        headers.retain(|(other, _)| *other != name);
+    }
+    if let Some(value) = value {
+        inline::add(headers, map, name, &value);
+    }
+    Ok(())
+}
+
+fn lower(mut name: Vec<u8>) -> Bytes {
+    name.make_ascii_lowercase();
+    Bytes(name)
+}

@@ -1,0 +1,81 @@
+//! Local replies, and streams that go on or end.
+
+use crate::host::{
+    abi::{Status, read_pairs},
+    memory::{Answer, Guest, answer, read, read_text},
+    state::{Reply, State},
+};
+use wasmtime::Linker;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_send_local_response",
+        |mut guest: Guest<'_>,
+         status: u32,
+         details: u32,
+         details_size: u32,
+         body: u32,
+         body_size: u32,
+         headers: u32,
+         headers_size: u32,
+         grpc_status: i32| {
+            answer(&mut guest, "proxy_send_local_response", |guest| {
+                let details = read_text(guest, details, details_size)?.replace(' ', "_").into();
+                let body = read(guest, body, body_size)?;
+                let headers = read_pairs(&read(guest, headers, headers_size)?);
+                let status = u16::try_from(status).unwrap_or(u16::MAX);
+                let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
+                // Of several replies the first counts; on the root context there is nothing to reply to. Both are fine.
+                if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| !stream.has_replied) {
+                    stream.has_replied = true;
+                    stream.reply = Some(Reply { status, headers, body, details, grpc_status });
+                }
+                Ok(())
+            })
+        },
+    )?;
+    linker.func_wrap("env", "proxy_continue_stream", |mut guest: Guest<'_>, side: u32| {
+        answer(&mut guest, "proxy_continue_stream", |guest| resume(guest.data_mut(), side))
+    })?;
+    // These two, and the clearing of the route cache, are of ABI 0.1.0.
+    linker.func_wrap("env", "proxy_continue_request", |mut guest: Guest<'_>| {
+        answer(&mut guest, "proxy_continue_request", |guest| resume(guest.data_mut(), 0))
+    })?;
+    linker.func_wrap("env", "proxy_continue_response", |mut guest: Guest<'_>| {
+        answer(&mut guest, "proxy_continue_response", |guest| resume(guest.data_mut(), 1))
+    })?;
+    // The route is picked after the filter in any case.
+    linker.func_wrap("env", "proxy_clear_route_cache", |mut guest: Guest<'_>| {
+        answer(&mut guest, "proxy_clear_route_cache", |_| Ok(()))
+    })?;
+    linker.func_wrap("env", "proxy_close_stream", |mut guest: Guest<'_>, side: u32| {
+        answer(&mut guest, "proxy_close_stream", |guest| {
+            if side > 3 {
+                return Err(Status::BadArgument.into());
+            }
+            if let Some(stream) = guest.data_mut().stream_mut().filter(|_| side < 2) {
+                stream.is_closed = true;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(())
+}
+
+/// Lets a direction go on after this callback. What was at hand of the request is out of reach at once, whichever direction it is.
+fn resume(state: &mut State, side: u32) -> Answer {
+    let Some(stream) = state.stream_mut() else { return Ok(()) };
+    match side {
+        0 => stream.request.is_resumed = true,
+        1 => stream.response.is_resumed = true,
+        2 => return Ok(()),
+        3 => return Err(Status::Unimplemented.into()),
+        _ => return Err(Status::BadArgument.into()),
+    }
+    let request = &mut stream.request;
+    request.are_headers_at_hand = false;
+    request.is_body_at_hand = false;
+    request.are_trailers_at_hand = false;
+    Ok(())
+}
