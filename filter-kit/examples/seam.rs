@@ -47,7 +47,9 @@ const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
     .and(Callbacks::RESPONSE_TRAILERS)
     .and(Callbacks::LOG)
     .and(Callbacks::TICK)
-    .and(Callbacks::CALLOUT);
+    .and(Callbacks::CALLOUT)
+    .and(Callbacks::CREATE)
+    .and(Callbacks::DELETE);
 
 impl Filter for Seam {
     const NAME: &'static str = "seam";
@@ -210,5 +212,6 @@ impl Filter for Seam {
 
 #[cfg(target_arch = "wasm32")]
 filter_kit::export!(
-    Seam: request_headers, request_body, request_trailers, response_headers, response_body, response_trailers, log, tick, callout
+    Seam: request_headers, request_body, request_trailers, response_headers, response_body, response_trailers, log, tick, callout, create,
+    delete
 );

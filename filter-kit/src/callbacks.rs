@@ -35,6 +35,12 @@ callbacks! {
     TICK = 7, "proxy_on_tick";
     /// A callout has been answered, or has failed.
     CALLOUT = 8, "proxy_on_http_call_response";
+    /// A stream begins. The kit alone needs it, to know a stream's plugin where plugins of one name share a VM; without it the newest of that
+    /// name has the stream.
+    CREATE = 9, "proxy_on_context_create";
+    /// A stream is over. The kit alone needs it, to forget at once what a filter remembers of streams; without it, and without `LOG`, the
+    /// oldest of what is left over goes when it becomes too much.
+    DELETE = 10, "proxy_on_delete";
 }
 
 impl Callbacks {

@@ -2,6 +2,7 @@
 
 use crate::{
     Bounded, HeaderName,
+    few::Few,
     metrics::{FamilyId, SeriesId},
 };
 use std::{borrow::Cow, time::Duration};
@@ -108,14 +109,20 @@ pub struct Callout<'a> {
 /// refuse in the callback's phase is left out.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Effects<'a> {
-    pub(crate) headers: Vec<(HeaderMap, HeaderChange<'a>)>,
+    pub(crate) headers: Few<(HeaderMap, HeaderChange<'a>)>,
+    pub(crate) metrics: Few<MetricChange<'a>>,
+    pub(crate) flow: Flow,
+    rare: Option<Box<Rare<'a>>>,
+}
+
+/// What most callbacks do not ask for: the usual ones pay nothing for it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Rare<'a> {
     pub(crate) body: Option<Cow<'a, [u8]>>,
     pub(crate) state: Vec<(&'a str, Bounded<'a>)>,
-    pub(crate) metrics: Vec<MetricChange<'a>>,
     pub(crate) log: Vec<(Level, Bounded<'a>)>,
     pub(crate) callouts: Vec<Callout<'a>>,
     pub(crate) reply: Option<Reply<'a>>,
-    pub(crate) flow: Flow,
 }
 
 impl<'a> Effects<'a> {
@@ -161,12 +168,12 @@ impl<'a> Effects<'a> {
 
     /// Replaces the body at hand. The filter has removed `content-length` before, in the header callback: Envoy does not mend it.
     pub fn replace_body(&mut self, body: impl Into<Cow<'a, [u8]>>) {
-        self.body = Some(body.into());
+        self.rare().body = Some(body.into());
     }
 
     /// Leaves a value in filter state, where access logs find it as `%FILTER_STATE(wasm.KEY:PLAIN)%`.
     pub fn set_state(&mut self, key: &'a str, value: Bounded<'a>) {
-        self.state.push((key, value));
+        self.rare().state.push((key, value));
     }
 
     /// Changes a metric.
@@ -181,17 +188,17 @@ impl<'a> Effects<'a> {
 
     /// Writes a line to the host's log. About 1.5 us a line where the level is on: never for every request.
     pub fn log(&mut self, level: Level, text: Bounded<'a>) {
-        self.log.push((level, text));
+        self.rare().log.push((level, text));
     }
 
     /// Sends a request of the filter's own; the answer comes to `on_callout`.
     pub fn call(&mut self, callout: Callout<'a>) {
-        self.callouts.push(callout);
+        self.rare().callouts.push(callout);
     }
 
     /// Answers in the upstream's place. Of several replies in a chain the first wins.
     pub fn reply(&mut self, reply: Reply<'a>) {
-        self.reply = Some(reply);
+        self.rare().reply = Some(reply);
     }
 
     /// Holds the stream.
@@ -201,7 +208,37 @@ impl<'a> Effects<'a> {
 
     /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.headers.is_empty()
+            && self.metrics.is_empty()
+            && self.rare.as_ref().is_none_or(|rare| **rare == Rare::default())
+            && self.flow == Flow::Continue
+    }
+
+    /// As [`is_empty`](Self::is_empty), without looking into the parts.
+    #[cfg(target_arch = "wasm32")]
+    #[inline]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.headers.is_empty()
+            && self.metrics.is_empty()
+            && self.rare.is_none()
+            && self.flow == Flow::Continue
+    }
+
+    /// What is seldom asked for, where anything of it is.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn seldom(&self) -> Option<&Rare<'a>> {
+        self.rare.as_deref()
+    }
+
+    /// Takes out what is seldom asked for.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn take_seldom(&mut self) -> Rare<'a> {
+        self.rare.take().map(|rare| *rare).unwrap_or_default()
+    }
+
+    #[cold]
+    fn rare(&mut self) -> &mut Rare<'a> {
+        self.rare.get_or_insert_default()
     }
 }
 

@@ -13,12 +13,14 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Makes an error about the field at `path`; the message is in lower case, without a full stop, and ends with the value where there is one.
+    #[cold]
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
 
     /// The same error, seen from the part of the configuration that holds the field.
     #[must_use]
+    #[cold]
     pub fn inside(self, outer: impl Display) -> Self {
         let path = match self.path.as_str() {
             "" => outer.to_string(),

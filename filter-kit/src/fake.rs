@@ -1,8 +1,8 @@
 //! Plain data in the host's place, for native tests of a filter.
 
 use crate::{
-    Buffer, Callbacks, Effects, Filter, HeaderChange, HeaderMap, Level, MetricChange, Pairs, Phase, Source,
-    View,
+    Buffer, Callbacks, Effects, Filter, HeaderChange, HeaderMap, HostBytes, Level, MetricChange, Pairs,
+    Phase, Source, View,
     metrics::{Kind, Metrics},
 };
 use std::{cell::Cell, collections::BTreeMap};
@@ -104,7 +104,8 @@ impl Stream {
         let mut state = None;
         let metrics = filter.metrics();
         if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) {
-            let view = View::new(self, Phase::RequestHeaders, self.request.len(), true);
+            let view = View::new(self, Phase::RequestHeaders, self.request.len(), true)
+                .with_singles(filter.single_headers());
             outcome.apply(metrics, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
         }
         if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
@@ -128,17 +129,19 @@ impl Source for Stream {
             HeaderMap::Response => &self.response,
             _ => &[],
         };
-        Pairs::new(
-            Pairs::encode(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))).into(),
-        )
+        Pairs::new(Pairs::encode(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))))
     }
 
-    fn buffer(&self, _: Buffer) -> Box<[u8]> {
-        Box::default()
+    fn header(&self, map: HeaderMap, name: &str) -> Option<HostBytes> {
+        self.pairs(map).first(name).map(|value| value.to_vec().into())
     }
 
-    fn property(&self, path: &[&str]) -> Option<Box<[u8]>> {
-        self.properties.get(&path.join(".")).map(|value| value.as_slice().into())
+    fn buffer(&self, _: Buffer) -> HostBytes {
+        HostBytes::default()
+    }
+
+    fn property(&self, path: &[&str]) -> Option<HostBytes> {
+        self.properties.get(&path.join(".")).map(|value| value.clone().into())
     }
 
     fn now(&self) -> u64 {
@@ -174,7 +177,8 @@ impl Outcome {
         values(&self.response, name)
     }
 
-    fn apply(&mut self, metrics: &Metrics, phase: Phase, effects: Effects<'_>) {
+    fn apply(&mut self, metrics: &Metrics, phase: Phase, mut effects: Effects<'_>) {
+        let rare = effects.take_seldom();
         for (map, change) in effects.headers {
             let headers = match map {
                 HeaderMap::Request => &mut self.request,
@@ -199,11 +203,10 @@ impl Outcome {
             let sum = self.metrics.entry(name).or_default();
             *sum = if kind == Kind::Gauge { value } else { *sum + value };
         }
-        self.state.extend(
-            effects.state.into_iter().map(|(key, value)| (key.to_owned(), value.as_str().to_owned())),
-        );
-        self.log.extend(effects.log.into_iter().map(|(level, text)| (level, text.as_str().to_owned())));
-        if let Some(reply) = effects.reply {
+        self.state
+            .extend(rare.state.into_iter().map(|(key, value)| (key.to_owned(), value.as_str().to_owned())));
+        self.log.extend(rare.log.into_iter().map(|(level, text)| (level, text.as_str().to_owned())));
+        if let Some(reply) = rare.reply {
             self.reply.get_or_insert(reply.status);
         }
     }

@@ -38,6 +38,7 @@ impl HeaderName {
     ///
     /// # Errors
     /// The text is no header name.
+    #[inline(never)]
     pub fn parse(text: &str) -> Result<Self, InvalidHeaderName> {
         if matches!(text, ":authority" | ":path" | ":method" | ":scheme" | ":status") {
             return Ok(Self(text.into()));

@@ -5,13 +5,17 @@
 //! [`export!`] puts around a filter in one line. Off wasm32, [`fake`] stands in for the host.
 
 mod bounded;
+#[cfg(any(target_arch = "wasm32", test))]
+mod by_id;
 mod callbacks;
 mod effects;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
+mod few;
 mod filter;
 mod header_name;
+mod host_bytes;
 mod load;
 pub mod matcher;
 pub mod metrics;
@@ -29,8 +33,9 @@ pub use effects::{Callout, Effects, Flow, HeaderChange, HeaderMap, Level, Metric
 pub use error::ConfigError;
 pub use filter::Filter;
 pub use header_name::{HeaderName, InvalidHeaderName};
+pub use host_bytes::HostBytes;
 pub use load::load;
 pub use pairs::Pairs;
-pub use reader::{cookies, query_parameter};
+pub use reader::{cookie, cookies, query_parameter};
 pub use template::{InvalidTemplate, Template};
-pub use view::{Buffer, Phase, Source, View};
+pub use view::{Buffer, Phase, SINGLE_LIMIT, Source, View};

@@ -86,6 +86,7 @@ impl MatcherConfig {
     ///
     /// # Errors
     /// A field is missing, one too many, or cannot be read; the path is the field's within the condition.
+    #[inline(never)]
     pub fn compile(&self) -> Result<Matcher, ConfigError> {
         let Some(on) = self.on else {
             return Err(ConfigError::new(
@@ -98,6 +99,7 @@ impl MatcherConfig {
         Ok(Matcher { subject, test, expected: expected != self.not })
     }
 
+    #[inline(never)]
     fn subject(&self, on: On) -> Result<Subject, ConfigError> {
         let name = self.name.as_deref();
         Ok(match (on, name) {
@@ -123,6 +125,7 @@ impl MatcherConfig {
         })
     }
 
+    #[inline(never)]
     fn test(&self, on: On) -> Result<(Test, bool), ConfigError> {
         let mut tests = Vec::new();
         if let Some(text) = &self.exact {
@@ -186,6 +189,16 @@ pub fn compile_all(configs: &[MatcherConfig]) -> Result<Box<[Matcher]>, ConfigEr
 }
 
 impl Matcher {
+    /// The one header of which the condition reads no more than the first value; `None` when it reads more.
+    pub fn single_header(&self) -> Option<&'static str> {
+        match &self.subject {
+            Subject::Header(_) => None,
+            Subject::Cookie(_) => Some("cookie"),
+            Subject::Query(_) | Subject::Path => Some(":path"),
+            Subject::Method => Some(":method"),
+        }
+    }
+
     /// Whether the condition holds for the request.
     pub fn matches(&self, view: &View<'_>) -> bool {
         let found = match &self.subject {

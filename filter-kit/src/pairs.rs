@@ -1,18 +1,20 @@
 //! A header map as the host hands it over, read in place.
 
+use crate::HostBytes;
+
 /// The pairs of a header map, in the host's own wire format: a count, the lengths of every name and value, then the bytes of each name and
 /// value with a NUL after it, numbers as 32-bit little-endian (Proxy-Wasm ABI 0.2.1).
 ///
 /// One host call fetches the map; nothing is copied out of it. A malformed buffer reads as an empty map.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Pairs {
-    buffer: Box<[u8]>,
+    buffer: HostBytes,
 }
 
 impl Pairs {
     /// Takes the buffer that the host filled.
-    pub fn new(buffer: Box<[u8]>) -> Self {
-        Self { buffer }
+    pub fn new(buffer: impl Into<HostBytes>) -> Self {
+        Self { buffer: buffer.into() }
     }
 
     /// Writes pairs in the wire format.
@@ -138,7 +140,7 @@ mod tests {
     fn pairs_are_read_as_they_were_written() {
         let written: Vec<(&[u8], &[u8])> =
             vec![(b":path", b"/"), (b"cookie", b"a=\xff\0b"), (b"empty", b""), (b"cookie", b"c=d")];
-        let pairs = Pairs::new(Pairs::encode(written.iter().copied()).into());
+        let pairs = Pairs::new(Pairs::encode(written.iter().copied()));
         assert_eq!(pairs.iter().collect::<Vec<_>>(), written);
         assert_eq!(pairs.first("cookie"), Some(&b"a=\xff\0b"[..]));
         assert_eq!(pairs.all("cookie").count(), 2);
@@ -149,7 +151,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_some_map(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let pairs = Pairs::new(bytes.into());
+            let pairs = Pairs::new(bytes);
             prop_assert!(pairs.iter().count() <= 25);
             // A lookup agrees with the walk, as long as the walk gets.
             for (name, _) in &pairs {

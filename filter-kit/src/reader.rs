@@ -14,13 +14,29 @@ pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
             let (part, after) = split_at(current, b';');
             rest = after;
             if let (name, Some(value)) = split_at(part, b'=') {
-                let value = value.trim_ascii();
-                let unquoted =
-                    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-                return Some((name.trim_ascii(), unquoted));
+                return Some((name.trim_ascii(), cookie_value(value)));
             }
         }
     })
+}
+
+/// The first cookie of this name in one `cookie` header, as [`cookies`] would find it.
+pub fn cookie<'a>(header: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = header;
+    loop {
+        if let Some(behind) = rest.trim_ascii_start().strip_prefix(name)
+            && let Some(value) = behind.trim_ascii_start().strip_prefix(b"=")
+        {
+            let end = memchr(b';', value).unwrap_or(value.len());
+            return value.get(..end).map(cookie_value);
+        }
+        rest = rest.get(memchr(b';', rest)? + 1..)?;
+    }
+}
+
+fn cookie_value(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// The first value of a query parameter in a request target, decoded as a form is: `%xx` and `+`. An escape that is cut short stands for
@@ -65,7 +81,8 @@ fn split_at(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{cookies, path_of, query_parameter};
+    use super::{cookie, cookies, path_of, query_parameter};
+    use proptest::prelude::*;
 
     #[track_caller]
     fn check_cookies(header: &[u8], expected: &[(&[u8], &[u8])]) {
@@ -80,6 +97,14 @@ mod tests {
         check_cookies(b"a=x=y; b=\"q\"; c=", &[(b"a", b"x=y"), (b"b", b"q"), (b"c", b"")]);
         check_cookies(b";;=v;a=\"", &[(b"", b"v"), (b"a", b"\"")]);
         check_cookies(b"a=\xff\xfe", &[(b"a", b"\xff\xfe")]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cookie_is_found_as_the_walk_finds_it(header in "[ab =;\"\t]{0,30}", name in "[ab]{1,2}") {
+            let walked = cookies(header.as_bytes()).find(|(other, _)| *other == name.as_bytes());
+            prop_assert_eq!(cookie(header.as_bytes(), name.as_bytes()), walked.map(|(_, value)| value));
+        }
     }
 
     #[track_caller]

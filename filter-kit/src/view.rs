@@ -1,6 +1,6 @@
 //! What a filter sees of the world.
 
-use crate::{HeaderMap, Pairs, reader};
+use crate::{Callbacks, HeaderMap, HostBytes, Pairs, reader};
 use std::{borrow::Cow, cell::OnceCell};
 
 /// Where a stream is: which callback asks.
@@ -49,6 +49,21 @@ impl Phase {
         }
     }
 
+    /// The host's callback.
+    pub const fn callback(self) -> Callbacks {
+        match self {
+            Self::RequestHeaders => Callbacks::REQUEST_HEADERS,
+            Self::RequestBody => Callbacks::REQUEST_BODY,
+            Self::RequestTrailers => Callbacks::REQUEST_TRAILERS,
+            Self::ResponseHeaders => Callbacks::RESPONSE_HEADERS,
+            Self::ResponseBody => Callbacks::RESPONSE_BODY,
+            Self::ResponseTrailers => Callbacks::RESPONSE_TRAILERS,
+            Self::Log => Callbacks::LOG,
+            Self::Callout => Callbacks::CALLOUT,
+            Self::Tick => Callbacks::TICK,
+        }
+    }
+
     /// The body that passes in this phase.
     pub fn body(self) -> Option<Buffer> {
         match self {
@@ -74,14 +89,19 @@ pub enum Buffer {
     PluginConfiguration = 7,
 }
 
+/// The most request headers that are fetched one by one.
+pub const SINGLE_LIMIT: usize = 2;
+
 /// Where facts come from: the host's calls in a module, plain data in a test.
 pub trait Source {
     /// The pairs of a header map; empty where the map is not readable.
     fn pairs(&self, map: HeaderMap) -> Pairs;
+    /// The first value of a header. The name is in lower case.
+    fn header(&self, map: HeaderMap, name: &str) -> Option<HostBytes>;
     /// A buffer's bytes; empty where it is not readable.
-    fn buffer(&self, buffer: Buffer) -> Box<[u8]>;
+    fn buffer(&self, buffer: Buffer) -> HostBytes;
     /// A property's serialised value.
-    fn property(&self, path: &[&str]) -> Option<Box<[u8]>>;
+    fn property(&self, path: &[&str]) -> Option<HostBytes>;
     /// Nanoseconds since 1970 (UTC).
     fn now(&self) -> u64;
     /// Fills the buffer with random bytes fit for a secret; false when there are none to be had.
@@ -91,16 +111,19 @@ pub trait Source {
 /// What a filter sees of the stream in one callback.
 ///
 /// Every fact is asked of the host when it is first wanted and kept for the callback: a map is fetched by one host call, whole, and read
-/// in place (two single headers already cost more). In a phase where the host would refuse a map, it reads as empty without a call.
+/// in place, unless the filter names the few headers that it reads. In a phase where the host would refuse a map, it reads as empty without
+/// a call.
 pub struct View<'h> {
     source: &'h dyn Source,
     phase: Phase,
     size: usize,
     last: bool,
+    singles: &'h [Box<str>],
+    values: [OnceCell<Option<HostBytes>>; SINGLE_LIMIT],
     request: OnceCell<Pairs>,
     response: OnceCell<Pairs>,
     trailers: OnceCell<Pairs>,
-    body: OnceCell<Box<[u8]>>,
+    body: OnceCell<HostBytes>,
 }
 
 impl<'h> View<'h> {
@@ -111,11 +134,21 @@ impl<'h> View<'h> {
             phase,
             size,
             last,
+            singles: &[],
+            values: [const { OnceCell::new() }; SINGLE_LIMIT],
             request: OnceCell::new(),
             response: OnceCell::new(),
             trailers: OnceCell::new(),
             body: OnceCell::new(),
         }
+    }
+
+    /// With these request headers fetched one by one, until the whole map is asked for, or one that is not among the first
+    /// [`SINGLE_LIMIT`] of them.
+    #[must_use]
+    pub fn with_singles(mut self, names: &'h [Box<str>]) -> Self {
+        self.singles = names;
+        self
     }
 
     /// The callback that asks.
@@ -162,6 +195,13 @@ impl<'h> View<'h> {
 
     /// The first value of a request header. The name is in lower case.
     pub fn request_header(&self, name: &str) -> Option<&[u8]> {
+        if self.request.get().is_none() {
+            for (single, value) in self.singles.iter().zip(&self.values) {
+                if **single == *name {
+                    return value.get_or_init(|| self.single(HeaderMap::Request, name)).as_deref();
+                }
+            }
+        }
         self.request_headers().first(name)
     }
 
@@ -187,11 +227,10 @@ impl<'h> View<'h> {
 
     /// The first cookie of this name, over all `cookie` headers. Names of cookies respect case (RFC 6265, 5.3).
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {
-        self.request_headers()
-            .all("cookie")
-            .flat_map(reader::cookies)
-            .find(|(other, _)| *other == name.as_bytes())
-            .map(|(_, value)| value)
+        let find = |header| reader::cookie(header, name.as_bytes());
+        // Clients send one such header; a second one is looked for only where the first has no such cookie.
+        find(self.request_header("cookie")?)
+            .or_else(|| self.request_headers().all("cookie").skip(1).find_map(find))
     }
 
     /// The first value of a query parameter, decoded as a form is.
@@ -211,7 +250,7 @@ impl<'h> View<'h> {
     }
 
     /// A property's value, serialised as the host does. Each reading is a host call, about as dear as a whole header map.
-    pub fn property(&self, path: &[&str]) -> Option<Box<[u8]>> {
+    pub fn property(&self, path: &[&str]) -> Option<HostBytes> {
         self.source.property(path)
     }
 
@@ -224,6 +263,10 @@ impl<'h> View<'h> {
     pub fn random<const N: usize>(&self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.source.random(&mut bytes).then_some(bytes)
+    }
+
+    fn single(&self, map: HeaderMap, name: &str) -> Option<HostBytes> {
+        if self.phase.can_read(map) { self.source.header(map, name) } else { None }
     }
 
     fn map<'s>(&'s self, cell: &'s OnceCell<Pairs>, map: HeaderMap) -> &'s Pairs {

@@ -100,6 +100,7 @@ impl Metrics {
     }
 
     /// Defines a metric. The name and the labels are the filter's own, in Prometheus' alphabet.
+    #[inline(never)]
     pub fn family(&mut self, kind: Kind, name: &str, labels: &[&str]) -> FamilyId {
         let labels = labels.iter().map(|&label| label.into()).collect();
         self.families.push(Family { kind, name: name.into(), labels });
@@ -107,6 +108,7 @@ impl Metrics {
     }
 
     /// Defines a series that the configuration names, so that it exists, at 0, before the first request.
+    #[inline(never)]
     pub fn series(&mut self, family: FamilyId, values: &[Bounded<'_>]) -> SeriesId {
         let (kind, name) = self.name(family, values);
         self.series.push((kind, name.into()));
@@ -149,6 +151,7 @@ impl Metrics {
     }
 
     /// The stat's name for a family and the values of its labels, in their order. A value that is missing is written as an empty one is.
+    #[inline(never)]
     pub fn name(&self, family: FamilyId, values: &[Bounded<'_>]) -> (Kind, String) {
         let Some(family) = self.families.get(family.0) else { return (Kind::Counter, String::new()) };
         let values = values.iter().map(Bounded::as_str).chain(std::iter::repeat(""));

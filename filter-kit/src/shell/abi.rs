@@ -6,8 +6,13 @@
     reason = "the host's functions take pointers into this module's memory; this file alone deals with them"
 )]
 
-use crate::{Buffer, HeaderMap, Level, Pairs, Source, metrics::Kind};
-use std::{mem::MaybeUninit, ptr};
+use crate::{Buffer, HeaderMap, HostBytes, Level, Pairs, Source, metrics::Kind};
+use std::{
+    cell::{Cell, UnsafeCell},
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr, slice,
+};
 
 const OK: u32 = 0;
 
@@ -18,6 +23,13 @@ unsafe extern "C" {
     fn proxy_get_property(path: *const u8, path_size: usize, value: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, size: usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, value: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_add_header_map_value(
         map: u32,
         name: *const u8,
@@ -77,23 +89,78 @@ unsafe extern "C" {
     fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
+/// A static of a module: it has one thread.
+pub struct Single<T>(T);
+
+// SAFETY: a module for wasm32-wasip1 without the feature `atomics` has one thread.
+#[cfg(not(target_feature = "atomics"))]
+unsafe impl<T> Sync for Single<T> {}
+
+impl<T> Single<T> {
+    /// Puts a value into a static.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The memory that is used over and over: most header maps fit in, and to take and give back memory costs as much as to read one.
+static SCRATCH: Single<UnsafeCell<[u8; SCRATCH_SIZE]>> = Single::new(UnsafeCell::new([0; SCRATCH_SIZE]));
+const SCRATCH_SIZE: usize = 4096;
+
+/// Whether somebody holds it: from the host's asking for memory, until the bytes in it are dropped.
+static IS_SCRATCH_TAKEN: Single<Cell<bool>> = Single::new(Cell::new(false));
+
+/// Bytes in the memory that is used over and over. There is one of these at most.
+pub struct Scratch {
+    size: usize,
+}
+
+impl Deref for Scratch {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `take` made this value, with a size that `allocate` found to fit, and nobody writes until it is dropped.
+        unsafe { slice::from_raw_parts(SCRATCH.get().get().cast(), self.size) }
+    }
+}
+
+impl Drop for Scratch {
+    #[inline]
+    fn drop(&mut self) {
+        IS_SCRATCH_TAKEN.get().set(false);
+    }
+}
+
 /// Memory for the host to write a value into; [`take`] owns it afterwards.
 pub fn allocate(size: usize) -> *mut u8 {
+    if size <= SCRATCH_SIZE && !IS_SCRATCH_TAKEN.get().replace(true) {
+        return SCRATCH.get().get().cast();
+    }
     let memory: Box<[MaybeUninit<u8>]> = Box::new_uninit_slice(size);
     Box::into_raw(memory).cast()
 }
 
 /// Makes a host call that returns bytes; `None` unless its status is ok.
-fn take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Box<[u8]>> {
+fn take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<HostBytes> {
     let (mut value, mut size) = (ptr::null_mut::<u8>(), 0);
     if call(&raw mut value, &raw mut size) != OK {
         return None;
     }
     if value.is_null() || size == 0 {
-        return Some(Box::default());
+        return Some(HostBytes::default());
+    }
+    if value == SCRATCH.get().get().cast() {
+        return Some(Scratch { size }.into());
     }
     // SAFETY: the host got this memory from `allocate` with this very size, has filled it, and keeps no hold of it.
-    Some(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(value, size)) })
+    let memory: Box<[u8]> = unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(value, size)) };
+    Some(memory.into())
 }
 
 /// The host itself.
@@ -108,13 +175,20 @@ impl Source for Host {
         )
     }
 
-    fn buffer(&self, buffer: Buffer) -> Box<[u8]> {
+    fn header(&self, map: HeaderMap, name: &str) -> Option<HostBytes> {
+        // SAFETY: the name outlives the call; the other pointers are to locals of `take`.
+        take(|value, size| unsafe {
+            proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), value, size)
+        })
+    }
+
+    fn buffer(&self, buffer: Buffer) -> HostBytes {
         // SAFETY: both pointers are to locals of `take`.
         take(|value, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, value, size) })
             .unwrap_or_default()
     }
 
-    fn property(&self, path: &[&str]) -> Option<Box<[u8]>> {
+    fn property(&self, path: &[&str]) -> Option<HostBytes> {
         let path = path.join("\0");
         // SAFETY: `path` outlives the call; the other pointers are to locals of `take`.
         take(|value, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), value, size) })

@@ -1,15 +1,15 @@
 //! The exports of a module.
 
-use super::Shell;
+use super::{Shell, abi::Single};
 use crate::Filter;
-use std::{cell::RefCell, mem::ManuallyDrop};
+use std::cell::RefCell;
 
-/// The VM's one shell. It is never dropped: a module ends with its memory.
-pub type Cell<F> = RefCell<ManuallyDrop<Shell<F>>>;
+/// The VM's one shell.
+pub type Cell<F> = Single<RefCell<Shell<F>>>;
 
 /// An empty shell.
 pub const fn cell<F: Filter>() -> Cell<F> {
-    RefCell::new(ManuallyDrop::new(Shell::new()))
+    Single::new(RefCell::new(Shell::new()))
 }
 
 /// Makes a module of a filter: `filter_kit::export!(AbRouting: request_headers, response_headers);`.
@@ -30,17 +30,23 @@ macro_rules! export {
                 "the callbacks that export! names are not the filter's CALLBACKS",
             );
 
-            std::thread_local! {
-                static SHELL: shell::Cell<$filter> = const { shell::cell() };
-            }
+            static SHELL: shell::Cell<$filter> = shell::cell();
 
             /// The host never enters a VM that is in a callback, except for memory; should it do so, the callback does nothing.
+            #[inline(always)]
             fn with<T: Default>(call: impl FnOnce(&mut shell::Shell<$filter>) -> T) -> T {
-                SHELL.with(|shell| shell.try_borrow_mut().map(|mut shell| call(&mut shell)).unwrap_or_default())
+                match SHELL.get().try_borrow_mut() {
+                    Ok(mut shell) => call(&mut shell),
+                    Err(_) => T::default(),
+                }
             }
 
+            #[inline(always)]
             fn stream(context: u32, phase: Phase, size: usize, last: bool) -> u32 {
-                with(|shell| u32::from(shell.stream(context, phase, size, last) == Flow::Pause))
+                match SHELL.get().try_borrow_mut() {
+                    Ok(mut shell) => u32::from(shell.stream(context, phase, size, last) == Flow::Pause),
+                    Err(_) => 0,
+                }
             }
 
             const NAMES: &str = concat!($($crate::export!(@name $callback), ","),+);
@@ -70,16 +76,6 @@ macro_rules! export {
                 with(|shell| u32::from(shell.configure(context)))
             }
 
-            #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
-                with(|shell| shell.create(context, parent));
-            }
-
-            #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_delete(context: u32) {
-                with(|shell| shell.delete(context));
-            }
-
             $($crate::export!(@export $callback);)+
         }
     };
@@ -93,8 +89,11 @@ macro_rules! export {
     (@set log) => { Callbacks::LOG };
     (@set tick) => { Callbacks::TICK };
     (@set callout) => { Callbacks::CALLOUT };
+    (@set create) => { Callbacks::CREATE };
+    (@set delete) => { Callbacks::DELETE };
 
     (@name callout) => { "proxy_on_http_call_response" };
+    (@name create) => { "proxy_on_context_create" };
     (@name $callback:ident) => { concat!("proxy_on_", stringify!($callback)) };
 
     (@export request_headers) => { $crate::export!(@headers proxy_on_request_headers RequestHeaders); };
@@ -119,6 +118,18 @@ macro_rules! export {
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_http_call_response(_root: u32, token: u32, _headers: usize, size: usize, _trailers: usize) {
             with(|shell| shell.callout(token, size));
+        }
+    };
+    (@export create) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
+            with(|shell| shell.create(context, parent));
+        }
+    };
+    (@export delete) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_delete(context: u32) {
+            with(|shell| shell.delete(context));
         }
     };
     // A header or body callback: the count of headers or the bytes of body, and whether the stream ends here.

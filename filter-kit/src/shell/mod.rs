@@ -7,14 +7,19 @@ pub use export::{Cell, cell};
 
 use crate::{
     Buffer, Callbacks, Callout, Effects, Filter, Flow, HeaderChange, Level, MetricChange, Pairs, Phase,
-    Source, View, load, metrics::Table,
+    Source, View,
+    by_id::ById,
+    effects::Rare,
+    load,
+    metrics::{Kind, Table},
 };
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    rc::Rc,
-    time::Duration,
-};
+use std::{rc::Rc, time::Duration};
+
+/// The most plugins of one module in one VM. The one that was configured first makes room.
+const ROOT_LIMIT: usize = 64;
+
+/// The counter of streams that were forgotten, perhaps before their end, to make room for younger ones.
+const FORGOTTEN: &str = "outrigger_streams_forgotten_total";
 
 /// The most callouts that wait for an answer in one VM. A further one fails at once.
 const CALLOUT_LIMIT: usize = 1024;
@@ -25,41 +30,17 @@ const RETRY_LIMIT: usize = 8;
 /// What a VM keeps: its plugins' filters, the streams of which something is remembered, callouts under way, and series.
 pub struct Shell<F: Filter> {
     roots: Vec<Rc<Root<F>>>,
+    /// By their contexts' ids.
     streams: ById<Stream<F>>,
-    callouts: ById<Waiting>,
+    callouts: Vec<(u32, Waiting)>,
     table: Table,
-}
-
-/// What is found by an id of the host's.
-type ById<T> = HashMap<u32, T, BuildHasherDefault<IdHasher>>;
-
-const fn by_id<T>() -> ById<T> {
-    HashMap::with_hasher(BuildHasherDefault::new())
-}
-
-/// Spreads ids, which the host hands out one after the other: a client cannot choose them, so no secret is needed.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, id: u32) {
-        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20);
-    }
 }
 
 /// A plugin: a configuration of the filter in this VM.
 struct Root<F> {
     context: u32,
+    /// The plugin's name and root id.
+    name: Box<[u8]>,
     filter: F,
     /// The host's ids of the known series, by their place.
     series: Vec<Option<u32>>,
@@ -67,7 +48,7 @@ struct Root<F> {
 
 /// What is remembered of a stream.
 struct Stream<F: Filter> {
-    /// `None` means the first root. A stream is noted down at its creation only where there are several plugins in the VM.
+    /// Noted down where it is known from the stream's creation, or where more is remembered.
     root: Option<Rc<Root<F>>>,
     state: Option<F::Stream>,
     /// The side that is held: 0 is the request, 1 the response.
@@ -80,6 +61,12 @@ impl<F: Filter> Default for Stream<F> {
     }
 }
 
+impl<F: Filter> Stream<F> {
+    fn is_worth_keeping(&self) -> bool {
+        self.root.is_some() || self.state.is_some() || self.held.is_some()
+    }
+}
+
 /// A callout under way.
 struct Waiting {
     context: u32,
@@ -89,7 +76,7 @@ struct Waiting {
 impl<F: Filter> Shell<F> {
     /// A VM without plugins.
     pub const fn new() -> Self {
-        Self { roots: Vec::new(), streams: by_id(), callouts: by_id(), table: Table::new() }
+        Self { roots: Vec::new(), streams: ById::new(), callouts: Vec::new(), table: Table::new() }
     }
 
     /// `proxy_on_configure`: reads the plugin's configuration. A refused one is logged and leaves the old one in place.
@@ -107,10 +94,13 @@ impl<F: Filter> Shell<F> {
         if let Some(period) = filter.tick_period() {
             abi::set_tick_period(milliseconds(period));
         }
-        let root = Rc::new(Root { context, filter, series });
-        match self.roots.iter_mut().find(|root| root.context == context) {
-            Some(old) => *old = root,
-            None => self.roots.push(root),
+        let name = plugin_name();
+        // A push makes a new root context of the plugin in the same VM. Where streams are known by their plugin's name, the new one has them all.
+        let is_exact = F::CALLBACKS.contains(Callbacks::CREATE);
+        self.roots.retain(|root| root.context != context && (is_exact || root.name != name));
+        self.roots.push(Rc::new(Root { context, name, filter, series }));
+        if self.roots.len() > ROOT_LIMIT {
+            self.roots.remove(0);
         }
         true
     }
@@ -121,25 +111,39 @@ impl<F: Filter> Shell<F> {
             return;
         }
         let root = self.roots.iter().find(|root| root.context == parent).cloned();
-        self.streams.insert(context, Stream { root, ..Stream::default() });
+        self.leave(context, Stream { root, ..Stream::default() });
     }
 
     /// `proxy_on_delete`.
     pub fn delete(&mut self, context: u32) {
-        if !self.streams.is_empty() {
-            self.streams.remove(&context);
-        }
-        if F::CALLBACKS.contains(Callbacks::CALLOUT) && !self.callouts.is_empty() {
-            self.callouts.retain(|_, waiting| waiting.context != context);
-        }
+        self.forget(context);
         self.roots.retain(|root| root.context != context);
     }
 
-    /// A callback of a stream.
+    /// A stream is over.
+    fn forget(&mut self, context: u32) {
+        if !self.streams.is_empty() {
+            self.streams.remove(context);
+        }
+        if F::CALLBACKS.contains(Callbacks::CALLOUT) && !self.callouts.is_empty() {
+            self.callouts.retain(|(_, waiting)| waiting.context != context);
+        }
+    }
+
+    /// A callback of a stream. It is compiled anew for every phase, and does little where there is nothing to do.
+    #[expect(clippy::inline_always, reason = "so that the other phases' code falls away")]
+    #[inline(always)]
     pub fn stream(&mut self, context: u32, phase: Phase, size: usize, last: bool) -> Flow {
+        if self.streams.is_empty() && F::ONLY_REMEMBERED.contains(phase.callback()) {
+            return Flow::Continue;
+        }
         let Some((root, mut stream)) = self.enter(context) else { return Flow::Continue };
-        let view = View::new(&abi::Host, phase, size, last);
+        if stream.state.is_none() && F::ONLY_REMEMBERED.contains(phase.callback()) {
+            self.leave(context, stream);
+            return Flow::Continue;
+        }
         let filter = &root.filter;
+        let view = View::new(&abi::Host, phase, size, last).with_singles(filter.single_headers());
         let effects = match phase {
             Phase::RequestHeaders => filter.on_request_headers(&view, &mut stream.state),
             Phase::RequestBody => filter.on_request_body(&view, &mut stream.state),
@@ -150,7 +154,28 @@ impl<F: Filter> Shell<F> {
             Phase::Log => filter.on_log(&view, &mut stream.state),
             Phase::Callout | Phase::Tick => Effects::default(),
         };
-        let flow = self.apply(&root, context, phase, &effects, &mut stream);
+        if effects.is_nothing() && !stream.is_worth_keeping() {
+            return Flow::Continue;
+        }
+        self.settle(&root, context, phase, &effects, stream)
+    }
+
+    /// Applies the effects of a stream's callback, and remembers what there is to remember.
+    #[inline(never)]
+    fn settle(
+        &mut self,
+        root: &Root<F>,
+        context: u32,
+        phase: Phase,
+        effects: &Effects<'_>,
+        mut stream: Stream<F>,
+    ) -> Flow {
+        let flow = self.apply(root, context, phase, effects, &mut stream);
+        if phase == Phase::Log {
+            // Nothing of the stream comes after it.
+            self.forget(context);
+            return flow;
+        }
         if flow == Flow::Pause {
             stream.held = match phase {
                 Phase::RequestHeaders | Phase::RequestBody | Phase::RequestTrailers => Some(0),
@@ -163,12 +188,13 @@ impl<F: Filter> Shell<F> {
 
     /// `proxy_on_http_call_response`, which arrives at the root context.
     pub fn callout(&mut self, token: u32, size: usize) {
-        let Some(Waiting { context, tag }) = self.callouts.remove(&token) else { return };
+        let Some(place) = self.callouts.iter().position(|(other, _)| *other == token) else { return };
+        let (_, Waiting { context, tag }) = self.callouts.swap_remove(place);
         abi::set_effective_context(context);
         let Some((root, mut stream)) = self.enter(context) else { return };
         let view = View::new(&abi::Host, Phase::Callout, size, true);
         let effects = root.filter.on_callout(&view, &mut stream.state, tag);
-        let replied = effects.reply.is_some();
+        let replied = effects.seldom().is_some_and(|rare| rare.reply.is_some());
         let flow = self.apply(&root, context, Phase::Callout, &effects, &mut stream);
         if flow == Flow::Continue
             && !replied
@@ -187,17 +213,30 @@ impl<F: Filter> Shell<F> {
         self.apply(&root, context, Phase::Tick, &effects, &mut Stream::default());
     }
 
+    #[inline]
     fn enter(&mut self, context: u32) -> Option<(Rc<Root<F>>, Stream<F>)> {
         let stream =
-            if self.streams.is_empty() { None } else { self.streams.remove(&context) }.unwrap_or_default();
-        let root = stream.root.as_ref().or_else(|| self.roots.iter().find(|root| root.context == context));
-        let root = root.or_else(|| self.roots.first())?.clone();
-        Some((root, stream))
+            if self.streams.is_empty() { None } else { self.streams.remove(context) }.unwrap_or_default();
+        let root = match (&stream.root, self.roots.as_slice()) {
+            (Some(root), _) | (None, [root]) => root,
+            (None, several) => find(several, context)?,
+        };
+        Some((root.clone(), stream))
     }
 
+    #[inline]
     fn leave(&mut self, context: u32, stream: Stream<F>) {
-        if stream.root.is_some() || stream.state.is_some() || stream.held.is_some() {
-            self.streams.insert(context, stream);
+        if stream.is_worth_keeping() {
+            self.remember(context, stream);
+        }
+    }
+
+    #[cold]
+    fn remember(&mut self, context: u32, stream: Stream<F>) {
+        if self.streams.insert(context, stream).is_some()
+            && let Some(id) = self.table.known(Kind::Counter, FORGOTTEN, abi::define)
+        {
+            abi::measure(Kind::Counter, id, 1);
         }
     }
 
@@ -229,7 +268,7 @@ impl<F: Filter> Shell<F> {
         effects: &Effects<'_>,
         failed: &mut Vec<u32>,
     ) -> Flow {
-        for (map, change) in &effects.headers {
+        for (map, change) in effects.headers.iter() {
             if !phase.can_write(*map) {
                 continue;
             }
@@ -239,36 +278,43 @@ impl<F: Filter> Shell<F> {
                 HeaderChange::Remove(name) => abi::remove_header(*map, name.as_str()),
             }
         }
-        if let (Some(body), Some(buffer @ (Buffer::RequestBody | Buffer::ResponseBody))) =
-            (&effects.body, phase.body())
-        {
-            abi::set_buffer(buffer, body);
+        let rare = effects.seldom();
+        if let Some(rare) = rare {
+            if let (Some(body), Some(buffer @ (Buffer::RequestBody | Buffer::ResponseBody))) =
+                (&rare.body, phase.body())
+            {
+                abi::set_buffer(buffer, body);
+            }
+            for (key, value) in &rare.state {
+                abi::set_state(key, value.as_str());
+            }
         }
-        for (key, value) in &effects.state {
-            abi::set_state(key, value.as_str());
-        }
-        for change in &effects.metrics {
+        for change in effects.metrics.iter() {
             self.measure(root, change);
         }
-        for (level, text) in &effects.log {
+        match rare {
+            Some(rare) => self.apply_rare(context, rare, failed).unwrap_or(effects.flow),
+            None => effects.flow,
+        }
+    }
+
+    #[cold]
+    fn apply_rare(&mut self, context: u32, rare: &Rare<'_>, failed: &mut Vec<u32>) -> Option<Flow> {
+        for (level, text) in &rare.log {
             abi::log(*level, text.as_str());
         }
         // Known when a module is compiled: one that declares no callouts has none of what follows.
-        for callout in effects.callouts.iter().filter(|_| F::CALLBACKS.contains(Callbacks::CALLOUT)) {
+        for callout in rare.callouts.iter().filter(|_| F::CALLBACKS.contains(Callbacks::CALLOUT)) {
             match self.send(callout) {
-                Some(token) => _ = self.callouts.insert(token, Waiting { context, tag: callout.tag }),
+                Some(token) => self.callouts.push((token, Waiting { context, tag: callout.tag })),
                 None => failed.push(callout.tag),
             }
         }
-        if let Some(reply) = &effects.reply {
-            let headers = reply
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_str().as_bytes(), value.as_str().as_bytes()));
-            abi::reply(reply.status, reply.details, &reply.body, &Pairs::encode(headers));
-            return Flow::Pause;
-        }
-        effects.flow
+        let reply = rare.reply.as_ref()?;
+        let headers =
+            reply.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_str().as_bytes()));
+        abi::reply(reply.status, reply.details, &reply.body, &Pairs::encode(headers));
+        Some(Flow::Pause)
     }
 
     fn measure(&mut self, root: &Root<F>, change: &MetricChange<'_>) {
@@ -307,6 +353,22 @@ impl<F: Filter> Default for Shell<F> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The plugin of a stream, by its name: the newest of that name, or else the newest of all.
+#[cold]
+fn find<F>(roots: &[Rc<Root<F>>], context: u32) -> Option<&Rc<Root<F>>> {
+    let name = |root: &&Rc<Root<F>>| root.context == context;
+    roots.iter().find(name).or_else(|| {
+        let name = plugin_name();
+        roots.iter().rev().find(|root| root.name == name).or(roots.last())
+    })
+}
+
+/// The name and the root id of the plugin whose callback this is.
+fn plugin_name() -> Box<[u8]> {
+    let part = |name| abi::Host.property(&[name]).unwrap_or_default();
+    [&*part("plugin_name"), &*part("plugin_root_id")].join(&0).into()
 }
 
 /// A duration as the host takes it: 1 to 2^31 - 1 ms.

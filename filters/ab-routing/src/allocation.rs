@@ -26,6 +26,7 @@ impl Allocation {
     /// Replays the experiment's weights, the oldest first, and then gives every slot its arm under the current ones.
     ///
     /// Every list adds up to [`SLOTS`], names no arm twice, and has at least one arm. An arm that a list leaves out has weight 0 there.
+    #[inline(never)]
     pub fn new(history: &[Weights<'_>], current: &Weights<'_>) -> Self {
         // Arms are known by the place of their first appearance, so that neither a new order nor a removed arm moves anybody.
         let mut names: Vec<&str> = Vec::new();
@@ -70,6 +71,7 @@ impl Allocation {
 }
 
 /// Moves as many slots as weights changed, out of the arms that shrank and into those that grew.
+#[inline(never)]
 fn rebalance(owners: &mut [u16], from: &[u16], to: &[u16]) {
     // An arm gives up what it got last. The first arm, the control of most experiments, gives what the others want instead.
     let mut from_first = 0;

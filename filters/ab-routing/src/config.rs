@@ -1,13 +1,13 @@
 //! The configuration as it is written, and how it is compiled.
 
 use crate::{
-    AbRouting, Allocation, Bucket, SLOTS,
+    AbRouting, Allocation, ArmHeader, Bucket, SLOTS,
     allocation::Weights,
     cookie::{CookieConfig, VisitorCookie},
     experiment::{Arm, Experiment, KeySource, Reason, Skipped},
 };
 use filter_kit::{
-    Bounded, ConfigError, HeaderName,
+    Bounded, ConfigError, HeaderName, SINGLE_LIMIT,
     matcher::{self, MatcherConfig},
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
 };
@@ -16,6 +16,8 @@ use serde::Deserialize;
 const EXPERIMENT_LIMIT: usize = 100;
 const ARM_LIMIT: usize = 100;
 const PREVIOUS_LIMIT: usize = 100;
+/// The most headers that a request is expected to have among those that are fetched one by one: a second one costs more than the whole map.
+const PRESENT_LIMIT: usize = 1;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -23,6 +25,9 @@ const PREVIOUS_LIMIT: usize = 100;
 pub struct Config {
     /// At most 100 experiments, tried in this order.
     pub experiments: Vec<ExperimentConfig>,
+    /// Whether a client's own values of the arms' headers are counted. They never survive; to look for them where an arm takes their place costs
+    /// a request one more host call.
+    pub count_forged: bool,
     /// How metrics are named and how many there may be.
     pub metrics: MetricsConfig,
 }
@@ -104,8 +109,10 @@ pub(crate) fn compile(config: &Config) -> Result<AbRouting, ConfigError> {
     let mut metrics = Metrics::new(&config.metrics).map_err(|error| error.inside("metrics"))?;
     let exposures = metrics.family(Kind::Counter, "ab_exposures_total", &["experiment", "arm"]);
     let not_bucketed = metrics.family(Kind::Counter, "ab_not_bucketed_total", &["experiment", "reason"]);
-    let stripped = metrics.family(Kind::Counter, "ab_client_headers_stripped_total", &[]);
-    let stripped = metrics.series(stripped, &[]);
+    let forged = config.count_forged.then(|| {
+        let family = metrics.family(Kind::Counter, "ab_client_headers_stripped_total", &[]);
+        metrics.series(family, &[])
+    });
     let mut shared = Shared { headers: Vec::new(), cookies: Vec::new(), metrics, exposures, not_bucketed };
     at_most("experiments", config.experiments.len(), EXPERIMENT_LIMIT)?;
     let mut experiments = Vec::new();
@@ -121,18 +128,48 @@ pub(crate) fn compile(config: &Config) -> Result<AbRouting, ConfigError> {
         experiments.push(experiment.compile(&mut shared).map_err(|error| error.inside(here))?);
     }
     shared.metrics.check_budget()?;
+    let single_headers = single_headers(&experiments, &shared.headers).unwrap_or_default();
     Ok(AbRouting {
         experiments: experiments.into(),
-        headers: shared.headers.into(),
+        single_headers,
+        headers: shared
+            .headers
+            .into_iter()
+            .zip(0..)
+            .map(|(name, bit)| ArmHeader { name, bit: 1 << bit })
+            .collect(),
         cookies: shared.cookies.into_iter().map(|(_, cookie)| cookie).collect(),
         set_cookie: HeaderName::parse("set-cookie")
             .map_err(|error| ConfigError::new("", error.to_string()))?,
-        stripped,
+        forged,
         metrics: shared.metrics,
     })
 }
 
+/// All request headers that the experiments read, where they are so few that they cost less one by one.
+fn single_headers<'n>(experiments: &'n [Experiment], arms: &'n [HeaderName]) -> Option<Box<[Box<str>]>> {
+    let mut names: Vec<&str> = Vec::new();
+    for experiment in experiments {
+        let matched =
+            experiment.matchers.iter().map(|matcher| -> Option<&'n str> { matcher.single_header() });
+        let keys = experiment.sources.iter().map(|source: &KeySource| Some(source.header()));
+        for name in matched.chain(keys).chain(experiment.visitor_cookie.map(|_| Some("cookie"))) {
+            let name = name?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    // A request has these, and the arms' headers only if its client forges them.
+    if names.len() > PRESENT_LIMIT || names.len() + arms.len() > SINGLE_LIMIT {
+        return None;
+    }
+    names.extend(arms.iter().map(HeaderName::as_str));
+    Some(names.into_iter().map(Box::from).collect())
+}
+
 impl ExperimentConfig {
+    #[inline(never)]
     fn compile(&self, shared: &mut Shared) -> Result<Experiment, ConfigError> {
         check_name(&self.name)?;
         let salt = self.salt.as_deref().unwrap_or(&self.name);

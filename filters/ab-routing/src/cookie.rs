@@ -68,6 +68,7 @@ impl CookieConfig {
     ///
     /// # Errors
     /// An attribute that no browser would accept, with its field.
+    #[inline(never)]
     pub(crate) fn compile(&self) -> Result<VisitorCookie, ConfigError> {
         let refuse = |field: &str, rule: &str, got: &dyn std::fmt::Debug| {
             Err(ConfigError::new(field, format!("{rule}, got {got:?}")))

@@ -81,52 +81,50 @@ impl Index<Reason> for Skipped {
     }
 }
 
-/// The key of a request.
-pub(crate) enum Key<'a> {
-    Known(Cow<'a, [u8]>),
-    Refused(Reason),
-}
-
 impl Experiment {
     /// Whether the experiment is for this request at all.
+    #[inline]
     pub(crate) fn is_for(&self, view: &View<'_>) -> bool {
-        self.matchers.iter().all(|matcher| matcher.matches(view))
+        self.matchers.is_empty() || self.matchers.iter().all(|matcher| matcher.matches(view))
     }
 
-    /// The request's key: the first source that is present, or else the visitor's cookie, or else a new visitor's id.
-    pub(crate) fn key<'a>(
+    /// The arm of a request, or why it has none. Its key is the first source that is present, or else the visitor's cookie, or else a new
+    /// visitor's id.
+    pub(crate) fn arm(
         &self,
-        view: &'a View<'_>,
+        view: &View<'_>,
         cookies: &[VisitorCookie],
         new: &mut Option<NewVisitor>,
-    ) -> Key<'a> {
+    ) -> Result<&Arm, Reason> {
         if let Some(key) = self.sources.iter().find_map(|source| source.read(view)) {
             return match key.len() {
-                0 => Key::Refused(Reason::EmptyKey),
-                1..=KEY_LIMIT => Key::Known(key),
-                _ => Key::Refused(Reason::KeyTooLong),
+                0 => Err(Reason::EmptyKey),
+                1..=KEY_LIMIT => self.assign(&key),
+                _ => Err(Reason::KeyTooLong),
             };
         }
-        let Some((index, cookie)) = self.visitor_cookie.and_then(|index| Some((index, cookies.get(index)?)))
-        else {
-            return Key::Refused(Reason::NoKey);
-        };
+        let cookie = self.visitor_cookie.and_then(|index| Some((index, cookies.get(index)?)));
+        let (index, cookie) = cookie.ok_or(Reason::NoKey)?;
         // A visitor whose cookie holds nothing, or more than this filter ever gave, is a new one.
         match view.cookie(&cookie.name) {
-            Some(key) if (1..=KEY_LIMIT).contains(&key.len()) => Key::Known(Cow::Borrowed(key)),
-            _ => {
-                if new.is_none() {
-                    *new = cookie::new_visitor(view).map(|id| NewVisitor { id, cookies: 0 });
-                }
-                let Some(visitor) = new else { return Key::Refused(Reason::NoRandom) };
-                visitor.cookies |= 1 << index;
-                Key::Known(Cow::Owned(visitor.id.to_vec()))
-            }
+            Some(key) if (1..=KEY_LIMIT).contains(&key.len()) => self.assign(key),
+            _ => self.welcome(index, view, new),
         }
     }
 
-    /// The arm of a key, or why it has none.
-    pub(crate) fn assign(&self, key: &[u8]) -> Result<&Arm, Reason> {
+    /// The arm of a new visitor.
+    #[cold]
+    fn welcome(&self, cookie: usize, view: &View<'_>, new: &mut Option<NewVisitor>) -> Result<&Arm, Reason> {
+        if new.is_none() {
+            *new = cookie::new_visitor(view).map(|id| NewVisitor { id, cookies: 0 });
+        }
+        let visitor = new.as_mut().ok_or(Reason::NoRandom)?;
+        visitor.cookies |= 1 << cookie;
+        self.assign(&visitor.id)
+    }
+
+    /// The arm of a key.
+    fn assign(&self, key: &[u8]) -> Result<&Arm, Reason> {
         let bucket = Bucket::of(key, self.seed);
         if bucket.place >= self.coverage {
             return Err(Reason::NotCovered);
@@ -136,6 +134,15 @@ impl Experiment {
 }
 
 impl KeySource {
+    /// The request header that it reads.
+    pub(crate) fn header(&self) -> &str {
+        match self {
+            Self::Header(name) => name.as_str(),
+            Self::Cookie(_) => "cookie",
+            Self::Query(_) => ":path",
+        }
+    }
+
     fn read<'a>(&self, view: &'a View<'_>) -> Option<Cow<'a, [u8]>> {
         match self {
             Self::Header(name) => view.request_header(name.as_str()).map(Cow::Borrowed),

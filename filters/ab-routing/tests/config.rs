@@ -134,7 +134,7 @@ fn a_bad_configuration_is_refused_with_the_fields_path() {
     check(
         "/metrics",
         json!({"budget": 3}),
-        "metrics.budget: must hold the 14 series of this configuration, got 3",
+        "metrics.budget: must hold the 13 series of this configuration, got 3",
     );
     check(
         "/metrics",

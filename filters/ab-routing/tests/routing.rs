@@ -75,11 +75,19 @@ fn a_key_is_bucketed_up_to_its_limit() {
 #[test]
 fn a_clients_own_arm_never_survives() {
     let forged = |stream: Stream| stream.header("x-arm", "b").header("x-arm", "c");
-    check(&experiment(""), &forged(Stream::get("/").header("u", "3")), &["a"], &[EXPOSED_A, STRIPPED]);
-    check(&experiment(""), &forged(Stream::get("/")), &[], &[NO_KEY, STRIPPED]);
-    let elsewhere = experiment(r#","match":[{"on":"path","prefix":"/shop"}]"#);
-    check(&elsewhere, &forged(Stream::get("/").header("u", "3")), &[], &[STRIPPED]);
-    check(&elsewhere, &Stream::get("/shop").header("u", "3"), &["a"], &[EXPOSED_A]);
+    let in_shop = r#","match":[{"on":"path","prefix":"/shop"}]"#;
+    // Read header by header, and out of the whole map.
+    for more in ["", r#","visitor_cookie":{},"match":[{"on":"header","name":"absent","present":false}]"#] {
+        check(&experiment(more), &forged(Stream::get("/").header("u", "3")), &["a"], &[EXPOSED_A]);
+    }
+    check(&experiment(""), &forged(Stream::get("/")), &[], &[NO_KEY]);
+    check(&experiment(in_shop), &forged(Stream::get("/").header("u", "3")), &[], &[]);
+    check(&experiment(in_shop), &Stream::get("/shop").header("u", "3"), &["a"], &[EXPOSED_A]);
+    let counted = |more| experiment(more).replacen('{', r#"{"count_forged":true,"#, 1);
+    check(&counted(""), &forged(Stream::get("/").header("u", "3")), &["a"], &[EXPOSED_A, STRIPPED]);
+    check(&counted(""), &forged(Stream::get("/")), &[], &[NO_KEY, STRIPPED]);
+    check(&counted(in_shop), &forged(Stream::get("/").header("u", "3")), &[], &[STRIPPED]);
+    check(&counted(in_shop), &Stream::get("/shop").header("u", "3"), &["a"], &[EXPOSED_A]);
 }
 
 #[test]

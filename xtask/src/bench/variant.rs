@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -24,6 +25,8 @@ pub struct Variant {
     pub counter: Option<String>,
     /// Headers of the requests beside the usual ones.
     pub headers: Vec<(String, String)>,
+    /// The request headers that it writes.
+    writes: Vec<String>,
 }
 
 /// A filter's `bench.json`.
@@ -31,6 +34,8 @@ pub struct Variant {
 #[serde(deny_unknown_fields)]
 struct Own {
     headers: Vec<(String, String)>,
+    /// The request headers that it writes.
+    writes: Vec<String>,
     config: Value,
     counter: Option<String>,
 }
@@ -48,6 +53,7 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         filter,
         counter: None,
         headers: Vec::new(),
+        writes: Vec::new(),
     };
     let module = |name: &str, path: &Path| plain(name, Some(wasm(name, path, None)));
     let lua = json!({
@@ -59,7 +65,7 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         module("raw floor", &floor),
         module("kit no-op", &build::fixture("kit_noop")?),
         module("SDK no-op", &build::fixture("sdk_noop")?),
-        plain("Lua get and set", Some(lua)),
+        Variant { writes: vec!["x-lua".to_owned()], ..plain("Lua get and set", Some(lua)) },
     ];
     variants.extend(peers.iter().map(|(name, path)| module(name, path)));
     for filter in project::filters()? {
@@ -73,6 +79,7 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
             filter: Some(module),
             counter: own.counter,
             headers: own.headers,
+            writes: own.writes,
         });
     }
     Ok(variants)
@@ -91,17 +98,28 @@ fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {
     json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": plugin})
 }
 
-/// One Envoy with a listener for every variant, each with eight copies in one chain before a direct response.
+/// One Envoy with a listener for every variant, each with eight copies in one chain before a direct response. Behind every copy, and in the
+/// chain without any, a filter of Envoy's own takes away what a variant writes: each copy sees the request as the only one would.
 pub fn bootstrap(variants: &[Variant]) -> Value {
-    let listeners: Vec<Value> = variants.iter().map(listener).collect();
+    let written: BTreeSet<&str> =
+        variants.iter().flat_map(|variant| &variant.writes).map(String::as_str).collect();
+    let removals: Vec<Value> = written.into_iter().map(|name| json!({"remove": name})).collect();
+    let eraser = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        "mutations": {"request_mutations": removals}
+    });
+    let listeners: Vec<Value> = variants.iter().map(|variant| listener(variant, &eraser)).collect();
     let socket = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
     json!({"admin": {"address": socket}, "static_resources": {"listeners": listeners}})
 }
 
-fn listener(variant: &Variant) -> Value {
-    let copies = variant.filter.iter().flat_map(|filter| std::iter::repeat_n(filter, COPIES)).enumerate();
-    let mut filters: Vec<Value> =
-        copies.map(|(copy, filter)| json!({"name": format!("copy{copy}"), "typed_config": filter})).collect();
+fn listener(variant: &Variant, eraser: &Value) -> Value {
+    let copy = |number| {
+        let filter = variant.filter.as_ref();
+        let filter = filter.map(|filter| json!({"name": format!("copy{number}"), "typed_config": filter}));
+        filter.into_iter().chain([json!({"name": format!("eraser{number}"), "typed_config": eraser})])
+    };
+    let mut filters: Vec<Value> = (0..COPIES).flat_map(copy).collect();
     filters.push(json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
