@@ -8,6 +8,7 @@
 )]
 
 mod bytes;
+pub mod conformance;
 pub mod expect;
 #[cfg(feature = "host")]
 mod host;

@@ -79,6 +79,16 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
     cargo_rustc(&["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
 }
 
+/// Builds the probe of the conformance suite.
+///
+/// # Errors
+/// It does not build.
+pub fn probe() -> Result<PathBuf> {
+    setup::wasm_target()?;
+    let _work = progress::begin("building the probe");
+    cargo_rustc(&["--package", "probe"], "probe")
+}
+
 fn cargo_rustc(arguments: &[&str], file: &str) -> Result<PathBuf> {
     let mut cargo =
         command::cargo(&["rustc", "--quiet", "--locked", "--profile", PROFILE, "--target", setup::WASM]);

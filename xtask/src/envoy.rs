@@ -161,7 +161,8 @@ impl Envoy {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().skip(length).cloned().collect()
     }
 
-    fn log_text(&self) -> String {
+    /// All that was logged, as text.
+    pub fn log_text(&self) -> String {
         let lines: Vec<_> = self
             .log_since(0)
             .into_iter()
@@ -213,6 +214,13 @@ impl Line {
         let mut words = line.splitn(3, ' ').map(str::to_owned);
         let mut next = || words.next().unwrap_or_default();
         Self { level: next(), logger: next(), text: next() }
+    }
+
+    /// The VM's id and what a module logged in it, if this is a line of one.
+    pub fn of_vm(&self) -> Option<(&str, &str)> {
+        let text = self.text.strip_prefix("wasm log").filter(|_| self.logger == "wasm")?;
+        let (prefix, text) = text.split_once(": ")?;
+        Some((prefix.rsplit(' ').next().unwrap_or_default(), text))
     }
 
     /// What a module logged, if this is a line of one: `wasm log NAME ROOT VM: TEXT`.

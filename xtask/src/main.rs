@@ -15,6 +15,7 @@ mod bootstrap;
 mod build;
 mod command;
 mod compose;
+mod conformance;
 mod demo;
 mod e2e;
 mod envoy;
@@ -43,6 +44,7 @@ enum Command {
     Demo(demo::Args),
     Test(test::Args),
     E2e(e2e::Args),
+    Conformance(conformance::Args),
     Bench(bench::Args),
 }
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::E2e(args) => e2e::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -1,6 +1,6 @@
 //! An upstream that answers as it is told and remembers what it got. It serves scenarios, the demo and docker-compose alike.
 
-use crate::http::{Connection, Message, write_head};
+use crate::http::{Connection, Message, write_chunk, write_head, write_last_chunk};
 use anyhow::{Context as _, Result, bail};
 use harness::{
     Bytes,
@@ -34,6 +34,9 @@ pub struct Answer {
     status: u16,
     headers: Headers,
     body: Bytes,
+    /// A body with trailers is sent in chunks.
+    #[serde(default)]
+    trailers: Headers,
 }
 
 /// An upstream of this process, on a port of loopback.
@@ -52,7 +55,12 @@ struct State {
 
 impl From<&Response> for Answer {
     fn from(response: &Response) -> Self {
-        Self { status: response.status, headers: response.headers.clone(), body: response.body.clone() }
+        Self {
+            status: response.status,
+            headers: response.headers.clone(),
+            body: response.body.clone(),
+            trailers: response.trailers.clone(),
+        }
     }
 }
 
@@ -71,6 +79,7 @@ impl Upstream {
             status: 200,
             headers: vec![(Bytes::from("content-type"), Bytes::from("application/json"))],
             body: Bytes::from(&body),
+            trailers: Headers::new(),
         };
         let state = Arc::clone(&upstream.state);
         serve(listener, move |message| answer(&state, &shop, message));
@@ -126,7 +135,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 #[allow(dead_code, reason = "as `control`, which it is for")]
 fn plain(status: u16, body: Vec<u8>) -> Answer {
-    Answer { status, headers: Vec::new(), body: Bytes(body) }
+    Answer { status, headers: Headers::new(), body: Bytes(body), trailers: Headers::new() }
 }
 
 fn answer(state: &Mutex<State>, shop: &Answer, message: Message) -> Answer {
@@ -166,11 +175,21 @@ fn connection(stream: TcpStream, handler: &dyn Fn(Message) -> Answer) -> Result<
             bail!("a request has no method");
         }
         let is_last = message.header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
-        let Answer { status, mut headers, body } = handler(message);
-        headers.push((Bytes::from("content-length"), Bytes::from(&body.0.len().to_string())));
+        let has_body = message.first[0] != "HEAD";
+        let Answer { status, mut headers, body, trailers } = handler(message);
+        headers.push(if trailers.is_empty() {
+            (Bytes::from("content-length"), Bytes::from(&body.0.len().to_string()))
+        } else {
+            (Bytes::from("transfer-encoding"), Bytes::from("chunked"))
+        });
         let mut response = Vec::new();
         write_head(&mut response, &format!("HTTP/1.1 {status} -"), &headers)?;
-        response.extend(&body.0);
+        if has_body && trailers.is_empty() {
+            response.extend(&body.0);
+        } else if has_body {
+            write_chunk(&mut response, &body.0)?;
+            write_last_chunk(&mut response, &trailers)?;
+        }
         connection.writer().write_all(&response)?;
         if is_last {
             break;

@@ -35,6 +35,8 @@ pub(crate) type Answer<T = ()> = Result<T, Refusal>;
 pub(crate) enum HostTrap {
     /// A function was called while the module starts, or while it allocates memory for the host.
     Restricted(&'static str),
+    /// A call at which Envoy itself ends, with all its connections: what it does there.
+    Crash(&'static str),
     /// One callback made too many host calls, or moved too many bytes through them.
     OverBudget,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for HostTrap {
             Self::Restricted(name) => {
                 write!(f, "{name} must not be called while the module starts or allocates memory")
             }
+            Self::Crash(why) => write!(f, "Envoy itself ends here: {why}"),
             Self::OverBudget => f.write_str("did more through host calls than a callback may"),
         }
     }

@@ -35,6 +35,8 @@ pub struct Options {
     pub root_id: String,
     /// The clusters that callouts can go to.
     pub clusters: BTreeSet<String>,
+    /// Those of them that have no hosts: a callout to one fails at once.
+    pub empty_clusters: BTreeSet<String>,
     /// The most instructions of one callback, in wasmtime's units of fuel. A callback that needs more traps.
     pub fuel: u64,
 }
@@ -52,6 +54,7 @@ impl Default for Options {
             plugin_name: "plugin".to_owned(),
             root_id: String::new(),
             clusters: BTreeSet::new(),
+            empty_clusters: BTreeSet::new(),
             fuel: FUEL,
         }
     }

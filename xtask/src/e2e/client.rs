@@ -37,6 +37,7 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
         outcome.status = response.status();
         outcome.response_headers = response.headers;
         outcome.response_body = Bytes(response.body);
+        outcome.response_trailers = response.trailers;
     }
     drop(connection);
     if let Some((upstream, received)) = site.received()?.into_iter().next() {
@@ -58,7 +59,11 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
     }
 }
 
-fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
+/// Sends a request and reads the answer.
+///
+/// # Errors
+/// There is no whole answer in time.
+pub fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
     let mut headers: Headers = vec![(Bytes::from("host"), Bytes::from(&request.authority))];
     headers.extend(request.headers.iter().cloned());
     let length: usize = request.chunks.iter().map(|chunk| chunk.0.len()).sum();

@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
 
-mod client;
+pub mod client;
 mod local;
 mod site;
 

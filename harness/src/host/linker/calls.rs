@@ -40,6 +40,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 if !is_fine {
                     return Err(Status::BadArgument.into());
                 }
+                if state.options.empty_clusters.contains(&cluster) {
+                    write(guest, token_at, &0_u32.to_le_bytes())?;
+                    return Err(Status::InternalFailure.into());
+                }
+                let state = guest.data_mut();
                 state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
                 let token = state.last_token;
                 state.callouts.push(Callout { token, cluster, headers, body, timeout_ms });

@@ -1,0 +1,80 @@
+//! Runs the conformance plan on this crate's host: `conformance PROBE.wasm FOLDER` prints a line of JSON for every run.
+#![allow(clippy::print_stdout, reason = "what it prints is its product")]
+
+use harness::{
+    Clusters, Module, Options, Vm,
+    conformance::{self, Kind, Run, Sheet},
+    mock::Mocks,
+    scenario::Scenario,
+};
+use std::{env, error::Error, fs, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let (Some(module), Some(folder)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: conformance PROBE.wasm FOLDER".into());
+    };
+    let module = Module::load(&fs::read(module)?)?;
+    let sheets = conformance::load(Path::new(&folder))?;
+    let clusters = Clusters::new(Mocks::start(&conformance::clusters()));
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
+        let options = options(&sheets, Some(&sheet.name));
+        let vm = started(&module, &options)?;
+        print(&Run {
+            lines: lines(&vm),
+            ..Run::of(&sheet.name, Kind::Root)
+        })?;
+    }
+    let mut vm = started(&module, &options(&sheets, None))?;
+    for sheet in &sheets {
+        for kind in sheet.kinds.iter().copied().filter(|kind| *kind != Kind::Root) {
+            let exchange = conformance::exchange(&sheet.name, kind);
+            let outcome = vm.exchange(&Scenario::default(), &exchange, &clusters);
+            if let Some(trap) = vm.trap() {
+                if !trap.message.starts_with("Envoy itself ends") {
+                    return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
+                }
+                print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
+                vm = started(&module, &options(&sheets, None))?;
+                continue;
+            }
+            print(&Run {
+                lines: lines(&vm),
+                status: outcome.status,
+                response_headers: outcome.response_headers,
+                response_body: outcome.response_body,
+                request_headers: outcome.request_headers,
+                request_body: outcome.request_body,
+                ..Run::of(&sheet.name, kind)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn options(sheets: &[Sheet], root: Option<&str>) -> Options {
+    Options {
+        vm_config: conformance::vm_configuration(sheets, root).into_bytes(),
+        vm_id: conformance::vm_id(root),
+        plugin_name: "probe".to_owned(),
+        root_id: "probe-root".to_owned(),
+        clusters: conformance::clusters().into_keys().chain(["empty".to_owned()]).collect(),
+        empty_clusters: ["empty".to_owned()].into(),
+        ..Options::default()
+    }
+}
+
+fn started(module: &Module, options: &Options) -> Result<Vm, Box<dyn Error>> {
+    let mut vm = Vm::new(module, options)?;
+    vm.configure(Some(b"plugin config"))?;
+    Ok(vm)
+}
+
+fn lines(vm: &Vm) -> Vec<String> {
+    vm.log().iter().map(|line| line.text.clone()).collect()
+}
+
+fn print(run: &Run) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string(run)?);
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The plan of the conformance suite: sheets of host calls, and the exchanges in which a probe makes them.
+
+use crate::{
+    Bytes,
+    scenario::{Cluster, Exchange, Request, Response},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+/// How an exchange looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A request without a body.
+    Get,
+    /// A body of a stated length.
+    Post,
+    /// A body in two chunks.
+    Chunked,
+    /// A body in two chunks with trailers, answered likewise.
+    Trailers,
+    /// A gRPC request.
+    Grpc,
+    /// A request for headers alone.
+    Head,
+    /// No exchange: the callbacks of the root context.
+    Root,
+}
+
+/// A sheet: its name, how its exchanges look, and its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sheet {
+    /// Its name.
+    pub name: String,
+    /// The exchanges that it is run in.
+    pub kinds: Vec<Kind>,
+    /// Its lines, as the probe reads them.
+    pub lines: Vec<String>,
+}
+
+/// What the probe logged in one exchange, or in one VM's root context, and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The sheet.
+    pub sheet: String,
+    /// How the exchange looked.
+    pub kind: Option<Kind>,
+    /// The probe's lines.
+    pub lines: Vec<String>,
+    /// The response's status; none if the client got no whole response.
+    pub status: Option<u16>,
+    /// The response's headers.
+    pub response_headers: Vec<(Bytes, Bytes)>,
+    /// The response's body.
+    pub response_body: Bytes,
+    /// The headers that the upstream got; none if it got no request.
+    pub request_headers: Vec<(Bytes, Bytes)>,
+    /// The body that it got.
+    pub request_body: Bytes,
+}
+
+/// What stands for all lines of an exchange in which Envoy itself ends.
+pub const CRASH: &str = "Envoy ends";
+
+impl Run {
+    /// A run in which nothing has come yet.
+    pub fn of(sheet: &str, kind: Kind) -> Self {
+        Self { sheet: sheet.to_owned(), kind: Some(kind), ..Self::default() }
+    }
+}
+
+/// Reads all sheets of a folder, in the order of the files' names.
+///
+/// # Errors
+/// A file cannot be read, or a sheet names a kind that there is not.
+pub fn load(folder: &Path) -> io::Result<Vec<Sheet>> {
+    let mut files: Vec<_> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "sheets"));
+    files.sort();
+    let mut sheets = Vec::new();
+    for file in files {
+        sheets.extend(parse(&fs::read_to_string(file)?)?);
+    }
+    Ok(sheets)
+}
+
+fn parse(text: &str) -> io::Result<Vec<Sheet>> {
+    let mut sheets: Vec<Sheet> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(head) = line.strip_prefix("= ") {
+            let (name, kinds) = head.split_once(':').unwrap_or((head, "get"));
+            let kinds = kinds.split_whitespace().map(kind).collect::<io::Result<_>>()?;
+            sheets.push(Sheet { name: name.trim().to_owned(), kinds, lines: Vec::new() });
+        } else if let Some(sheet) = sheets.last_mut() {
+            sheet.lines.push(line.to_owned());
+        }
+    }
+    Ok(sheets)
+}
+
+fn kind(word: &str) -> io::Result<Kind> {
+    serde_json::from_value(word.into())
+        .map_err(|_| io::Error::other(format!("{word} is no kind of exchange")))
+}
+
+/// The VM configuration for a probe that knows all sheets, and runs one in the root context if it is named.
+pub fn vm_configuration(sheets: &[Sheet], root: Option<&str>) -> String {
+    let mut text = root.map(|root| format!("root {root}\n")).unwrap_or_default();
+    for sheet in sheets {
+        text.push_str(&format!("= {}\n{}\n", sheet.name, sheet.lines.join("\n")));
+    }
+    text
+}
+
+/// Sheets as text, as [`load`] reads them.
+pub fn plan(sheets: &[Sheet]) -> String {
+    let word = |kind: &Kind| serde_json::to_value(kind).ok().and_then(|kind| Some(kind.as_str()?.to_owned()));
+    let text = |sheet: &Sheet| {
+        let kinds: Vec<String> = sheet.kinds.iter().filter_map(word).collect();
+        format!("= {}: {}\n{}\n", sheet.name, kinds.join(" "), sheet.lines.join("\n"))
+    };
+    sheets.iter().map(text).collect()
+}
+
+/// The id of the VM whose root context runs a sheet, or of the one for exchanges.
+pub fn vm_id(root: Option<&str>) -> String {
+    root.map_or_else(|| "conf".to_owned(), |root| format!("conf-{root}"))
+}
+
+/// The clusters that callouts go to. Beside them there is `empty`, without hosts.
+pub fn clusters() -> BTreeMap<String, Cluster> {
+    let header = |name: &str, value: &str| (Bytes::from(name), Bytes::from(value));
+    let answer = |delay_ms| Cluster::Answers {
+        response: Response {
+            headers: vec![header("x-up", "1"), header("x-kind", "callout")],
+            body: Bytes::from("callout answer"),
+            ..Response::default()
+        },
+        delay_ms,
+    };
+    let clusters = [("up", answer(0)), ("slow", answer(600)), ("dead", Cluster::Refuses)];
+    clusters.map(|(name, cluster)| (name.to_owned(), cluster)).into()
+}
+
+/// The exchange of a sheet.
+pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
+    let header = |name: &str, value: &str| (Bytes::from(name), Bytes::from(value));
+    let mut request = Request { path: "/shop/item?id=7&q=a%20b".to_owned(), ..Request::default() };
+    request.headers = vec![
+        header("x-probe", sheet),
+        header("cookie", "visitor=5f1c; theme=dark"),
+        header("x-multi", "1"),
+        header("X-Multi", "2"),
+        header("x-empty", ""),
+        (Bytes::from("x-bytes"), Bytes::from(b"\xff\xfe")),
+        header("user-agent", "probe/1"),
+        header("referer", "http://shop.example/"),
+        header("x-request-id", "7f1c0b7d-0000-4000-8000-000000000001"),
+    ];
+    let mut response = Response {
+        headers: vec![header("content-type", "text/html"), header("x-up", "1"), header("x-up", "2")],
+        body: Bytes::from("hello from upstream"),
+        ..Response::default()
+    };
+    match kind {
+        Kind::Get | Kind::Root => {}
+        Kind::Head => request.method = "HEAD".to_owned(),
+        Kind::Post => {
+            request.method = "POST".to_owned();
+            request.chunks = vec![Bytes::from("hello")];
+        }
+        Kind::Chunked | Kind::Trailers => {
+            request.method = "POST".to_owned();
+            request.chunks = vec![Bytes::from("abc"), Bytes::from("defg")];
+            request.is_chunked = true;
+        }
+        Kind::Grpc => {
+            request.method = "POST".to_owned();
+            request.chunks = vec![Bytes::from(b"\0\0\0\0\x02hi")];
+            request.headers.push(header("content-type", "application/grpc"));
+            request.headers.push(header("te", "trailers"));
+        }
+    }
+    if kind == Kind::Trailers {
+        request.trailers = vec![header("x-sum", "7"), header("x-last", "yes")];
+        response.trailers = vec![header("x-done", "1")];
+    }
+    Exchange { request, response, ..Exchange::default() }
+}

@@ -1,0 +1,72 @@
+//! `cargo xtask conformance`: the harness against a real Envoy, cell by cell.
+
+mod compare;
+mod site;
+
+use crate::{build, command, progress, project, setup};
+use anyhow::{Context as _, Result};
+use harness::conformance::{self, Run};
+use std::{fs, process::ExitCode};
+
+/// Compares the harness with a real Envoy, host call by host call and exchange by exchange, and writes harness/CONFORMANCE.md.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
+    #[arg(long)]
+    envoy_version: Option<String>,
+    /// Fail if harness/CONFORMANCE.md is not what was measured, and leave it alone.
+    #[arg(long)]
+    check: bool,
+    /// Only sheets whose name has this text; nothing is written.
+    only: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Something that the run needs is missing.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let program = setup::envoy(args.envoy_version.as_deref())?;
+    let probe = build::probe()?;
+    let folder = project::root().join("harness/conformance");
+    let mut sheets = conformance::load(&folder)?;
+    if let Some(only) = &args.only {
+        sheets.retain(|sheet| sheet.name.contains(only.as_str()));
+    }
+    let on_harness = on_harness(&probe, &sheets)?;
+    let on_envoy = {
+        let work = progress::begin_counted("conformance on Envoy", on_harness.len() as u64);
+        site::run(&program, &probe, &sheets, &work)?
+    };
+    let report = compare::compare(&sheets, &on_harness, &on_envoy);
+    for difference in &report.differences {
+        println!("{difference}");
+    }
+    let table = project::root().join("harness/CONFORMANCE.md");
+    let mut failed = report.differ > 0;
+    if args.only.is_none() {
+        let text = report.render();
+        if args.check {
+            let is_true = fs::read_to_string(&table).unwrap_or_default() == text;
+            if !is_true {
+                println!("harness/CONFORMANCE.md is not what was measured: run `cargo xtask conformance`");
+            }
+            failed |= !is_true;
+        } else {
+            fs::write(&table, text)?;
+        }
+    }
+    println!("conformance: {} cells, {} differ, {} excepted", report.cells, report.differ, report.excepted);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn on_harness(probe: &std::path::Path, sheets: &[conformance::Sheet]) -> Result<Vec<Run>> {
+    let _work = progress::begin("conformance on the harness");
+    let folder = project::scratch("conformance")?;
+    fs::write(folder.join("plan.sheets"), conformance::plan(sheets))?;
+    let arguments = ["run", "--quiet", "--locked", "--package", "harness", "--example", "conformance", "--"];
+    let output = command::output(command::cargo(&arguments).arg(probe).arg(&folder))?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context("the harness's runs")
+}

@@ -1,0 +1,271 @@
+//! Compares what the two hosts did, and writes the table.
+
+use harness::{
+    Bytes,
+    conformance::{CRASH, Kind, Run, Sheet},
+    outcome::is_added_by_proxy,
+};
+use regex::Regex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+/// What differs and may: the sheet's line or the exchange, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[];
+
+/// What came of the comparison.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many cells ran on both sides.
+    pub cells: usize,
+    /// How many of them differ without an exception.
+    pub differ: usize,
+    /// How many differ with one.
+    pub excepted: usize,
+    /// How many are plain refusals: the call is not possible in that callback.
+    refusals: usize,
+    /// How many exchanges end Envoy itself.
+    crashes: usize,
+    /// Every difference, in words.
+    pub differences: Vec<String>,
+    /// Cells and differences, by call or by exchange.
+    rows: BTreeMap<(String, String), (usize, usize)>,
+}
+
+/// Compares run with run.
+pub fn compare(sheets: &[Sheet], on_harness: &[Run], on_envoy: &[Run]) -> Report {
+    let mut report = Report::default();
+    let mask = Mask::new();
+    for (one, other) in on_harness.iter().zip(on_envoy) {
+        let lines = sheets.iter().find(|sheet| sheet.name == one.sheet).map_or(&[][..], |sheet| &sheet.lines);
+        report.run(one, other, lines, &mask);
+    }
+    report
+}
+
+/// Takes out what no two runs share: ports, dates and durations.
+struct Mask(Vec<(Regex, &'static str)>);
+
+impl Mask {
+    fn new() -> Self {
+        let masks = [
+            (r"127\.0\.0\.1:\d+", "127.0.0.1:*"),
+            (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
+            (r"(x-envoy-upstream-service-time\\x00)\d+", "${1}*"),
+        ];
+        Self(masks.into_iter().filter_map(|(regex, by)| Some((Regex::new(regex).ok()?, by))).collect())
+    }
+
+    fn apply(&self, line: &str) -> String {
+        self.0.iter().fold(line.to_owned(), |line, (regex, by)| regex.replace_all(&line, *by).into_owned())
+    }
+}
+
+/// A cell: `callback#n sheet:line call = answer`, or a callback with its arguments.
+fn cells(run: &Run, lines: &[String], mask: &Mask) -> Vec<(String, String, String)> {
+    let mut cells = Vec::new();
+    // Ids of contexts grow with every stream that a VM has seen.
+    let created = run.lines.iter().find_map(|line| line.strip_prefix("call context_create[")?.strip_suffix(", 1]"));
+    let stream = created.map(|id| [format!("[{id}]"), format!("[{id}, ")]).unwrap_or_default();
+    for line in &run.lines {
+        if let Some(cell) = line.strip_prefix("cell ")
+            && let Some((place, answer)) = cell.split_once(" = ")
+        {
+            let mut words = place.split(' ');
+            let (callback, sheet, call) = (
+                words.next().unwrap_or_default(),
+                words.next().unwrap_or_default(),
+                words.next().unwrap_or_default(),
+            );
+            let number: usize = sheet.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            let text = lines.get(number.wrapping_sub(1)).map_or("", String::as_str);
+            let mut answer = mask.apply(answer);
+            if is_volatile(text) && answer.starts_with("0 ") {
+                answer = "0 *".to_owned();
+            }
+            cells.push((format!("{callback} {text}"), call.to_owned(), answer));
+        } else {
+            let mut line = line.clone();
+            if created.is_some() {
+                line = line.replacen(&stream[0], "[stream]", 1).replacen(&stream[1], "[stream, ", 1);
+            }
+            cells.push((line, String::new(), String::new()));
+        }
+    }
+    cells
+}
+
+/// Whether the answer is of the moment: ports, ids of connections, times.
+fn is_volatile(line: &str) -> bool {
+    [
+        "\\0port\"",
+        "connection\\0id",
+        "connection_id",
+        "get_current_time",
+        "clock_time_get 0",
+        "clock_time_get 1",
+    ]
+    .iter()
+    .any(|part| line.contains(part))
+}
+
+impl Report {
+    fn run(&mut self, one: &Run, other: &Run, lines: &[String], mask: &Mask) {
+        let kind = one.kind.unwrap_or(Kind::Get);
+        let name = format!("{} ({kind:?})", one.sheet);
+        let (ours, theirs) = (cells(one, lines, mask), cells(other, lines, mask));
+        let theirs = if kind == Kind::Root { first_start(theirs) } else { theirs };
+        let order = |cells: &[(String, String, String)]| -> Vec<String> {
+            cells.iter().filter(|cell| cell.1.is_empty()).map(|cell| cell.0.clone()).collect()
+        };
+        let (our_order, their_order) = (order(&ours), order(&theirs));
+        let mut unmatched: Vec<_> = theirs.iter().filter(|cell| !cell.1.is_empty()).collect();
+        let mut missing = Vec::new();
+        for cell in ours.iter().filter(|cell| !cell.1.is_empty()) {
+            let Some(at) = unmatched.iter().position(|other| other.0 == cell.0) else {
+                missing.push(format!("only on the harness: {} = {}", cell.0, cell.2));
+                continue;
+            };
+            let found = unmatched.remove(at);
+            let is_refusal = cell.2 == found.2 && is_refusal(&cell.1, &cell.2);
+            self.refusals += usize::from(is_refusal);
+            self.cell(&name, &cell.1, &cell.0, &cell.2, &found.2);
+        }
+        missing.extend(unmatched.iter().map(|cell| format!("only on Envoy: {} = {}", cell.0, cell.2)));
+        let exchange = |run: &Run, order: &[String]| {
+            let mut text = format!("{}\n", order.join("\n"));
+            if kind != Kind::Root {
+                let _ = write!(
+                    text,
+                    "status {:?}\nresponse {} {:?}\nrequest {} {:?}",
+                    run.status,
+                    headers(&run.response_headers),
+                    run.response_body.lossy(),
+                    headers(&run.request_headers),
+                    run.request_body.lossy()
+                );
+            }
+            text
+        };
+        let mut ours = exchange(one, &our_order);
+        for line in missing {
+            let _ = write!(ours, "\n{line}");
+        }
+        if one.lines == [CRASH] || other.lines == [CRASH] {
+            (self.crashes, ours) = (self.crashes + 1, format!("{:?}", one.lines.last()));
+            self.cell(&name, "exchange", "the exchange", &ours, &format!("{:?}", other.lines.last()));
+            return;
+        }
+        self.cell(&name, "exchange", "the exchange", &ours, &exchange(other, &their_order));
+    }
+
+    fn cell(&mut self, run: &str, group: &str, what: &str, ours: &str, theirs: &str) {
+        self.cells += 1;
+        let callback = if group == "exchange" {
+            "exchanges".to_owned()
+        } else {
+            what.split(['#', ' ']).next().unwrap_or_default().to_owned()
+        };
+        let row = self.rows.entry((group.to_owned(), callback)).or_default();
+        row.0 += 1;
+        if ours == theirs {
+            return;
+        }
+        if EXCEPTIONS.iter().any(|(name, _)| *name == what || *name == run) {
+            self.excepted += 1;
+            return;
+        }
+        row.1 += 1;
+        self.differ += 1;
+        self.differences.push(if group == "exchange" {
+            format!("{run}: {}", difference(ours, theirs))
+        } else {
+            format!("{run}: {what}: harness {ours}, Envoy {theirs}")
+        });
+    }
+
+    /// The table.
+    pub fn render(&self) -> String {
+        let calls: BTreeSet<&str> =
+            self.rows.keys().map(|(call, _)| call.as_str()).filter(|call| *call != "exchange").collect();
+        let exchanges =
+            self.rows.get(&("exchange".to_owned(), "exchanges".to_owned())).copied().unwrap_or_default();
+        let mut text = String::from(
+            "# Conformance\n\nWritten by `cargo xtask conformance`: one probe makes every host call, with good, edge and bad arguments, in every callback that can\nreach it, on the harness and on a real Envoy 1.40.0, and every answer is compared. A cell is one call in one callback with one set of\narguments, or one exchange: the order of callbacks with their arguments, and what client and upstream got.\n\n",
+        );
+        let _ = writeln!(
+            text,
+            "{} cells, {} differ, {} excepted; {} are plain refusals of a phase; {} are exchanges.\n",
+            self.cells, self.differ, self.excepted, self.refusals, exchanges.0
+        );
+        text.push_str("| call | cells | differ | callbacks |\n|---|---|---|---|\n");
+        for call in calls {
+            let rows = self.rows.iter().filter(|((name, _), _)| name == call);
+            let (mut cells, mut differ, mut callbacks) = (0, 0, Vec::new());
+            for ((_, callback), (count, wrong)) in rows {
+                cells += count;
+                differ += wrong;
+                callbacks.push(callback.as_str());
+            }
+            let _ = writeln!(text, "| `{call}` | {cells} | {differ} | {} |", callbacks.join(", "));
+        }
+        let _ = writeln!(text, "| exchanges | {} | {} | |", exchanges.0, exchanges.1);
+        text.push_str("\n## Exceptions\n\n");
+        if EXCEPTIONS.is_empty() {
+            text.push_str("None.\n");
+        }
+        for (what, why) in EXCEPTIONS {
+            let _ = writeln!(text, "- `{what}`: {why}");
+        }
+        text.push_str("\n## Left out for now\n\nThese answer Unimplemented (12): TCP callbacks; the foreign functions `expr_create`, `expr_evaluate`, `expr_delete`, `sign` and\n`verify_signature`; `metadata` properties.\n");
+        text
+    }
+}
+
+/// Envoy starts a plugin in a canary first, then on the main thread and on every worker: the first start.
+fn first_start(cells: Vec<(String, String, String)>) -> Vec<(String, String, String)> {
+    let mut starts = 0;
+    let is_first = |cell: &(String, String, String)| {
+        starts += usize::from(cell.0.starts_with("call context_create[1, 0]"));
+        starts < 2
+    };
+    cells.into_iter().take_while(is_first_of(is_first)).collect()
+}
+
+fn is_first_of<T>(mut is: impl FnMut(&T) -> bool) -> impl FnMut(&T) -> bool {
+    move |item| is(item)
+}
+
+/// Whether an answer only says that there is nothing to be had in this callback.
+fn is_refusal(call: &str, answer: &str) -> bool {
+    let is_bound_to_phase = call.contains("header_map") || call.contains("buffer");
+    is_bound_to_phase && matches!(answer, "2" | "1" | "0 \"\"" | "2 -" | "1 -" | "2 - -" | "1 - -")
+}
+
+fn headers(headers: &[(Bytes, Bytes)]) -> String {
+    let mut kept: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| (name.lossy().to_ascii_lowercase(), value.lossy()))
+        .filter(|(name, _)| !is_added_by_proxy(name.as_bytes()))
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    kept.sort();
+    format!("[{}]", kept.join(", "))
+}
+
+/// The lines that are not on both sides.
+fn difference(ours: &str, theirs: &str) -> String {
+    let mut text = String::new();
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.lines().collect(), theirs.lines().collect());
+    for (side, lines, others) in [("harness", &ours, &theirs), ("Envoy", &theirs, &ours)] {
+        for line in lines.iter().filter(|line| !others.contains(line)) {
+            let _ = write!(text, "\n  {side}: {line}");
+        }
+    }
+    if text.is_empty() {
+        format!("in another order:\n  harness: {ours:?}\n  Envoy: {theirs:?}")
+    } else {
+        text
+    }
+}

@@ -1,0 +1,170 @@
+//! The plan on a real Envoy.
+
+use crate::{
+    e2e::client,
+    envoy::{Envoy, Line},
+    http::Connection,
+    progress::Work,
+    upstream::{Answer, Upstream},
+};
+use anyhow::Result;
+use harness::{
+    Bytes,
+    conformance::{self, Kind, Run, Sheet},
+    mock::Mocks,
+};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long the client waits for an answer. A stream that waits for nothing takes as long.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the last lines of a stream may take, once the client is gone.
+const SETTLING: Duration = Duration::from_millis(1000);
+/// How long callbacks that come behind a stream's end may take.
+const AFTERMATH: Duration = Duration::from_millis(15);
+
+/// Runs the plan.
+pub fn run(program: &Path, probe: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
+    let mocks = Mocks::start(&conformance::clusters());
+    let upstream = Upstream::start("v1", 0)?;
+    let bootstrap = bootstrap(probe, sheets, &mocks, upstream.address());
+    let start = || Envoy::start(program, &bootstrap, &["--concurrency", "1"]);
+    let mut envoy = start()?;
+    thread::sleep(SETTLING);
+    let mut runs = Vec::new();
+    let started = envoy.log_since(0);
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
+        let id = conformance::vm_id(Some(&sheet.name));
+        runs.push(Run {
+            sheet: sheet.name.clone(),
+            kind: Some(Kind::Root),
+            lines: of_vm(&started, &id),
+            ..Run::default()
+        });
+        work.step();
+    }
+    let mut listener = envoy.listener("main")?;
+    for sheet in sheets {
+        for kind in sheet.kinds.iter().copied().filter(|kind| *kind != Kind::Root) {
+            let mut run = exchange(&envoy, listener, &upstream, &sheet.name, kind)?;
+            if Connection::open(listener, PATIENCE).is_err() {
+                run = Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) };
+                envoy = start()?;
+                listener = envoy.listener("main")?;
+            }
+            runs.push(run);
+            work.step();
+        }
+    }
+    Ok(runs)
+}
+
+fn exchange(
+    envoy: &Envoy,
+    listener: SocketAddr,
+    upstream: &Upstream,
+    sheet: &str,
+    kind: Kind,
+) -> Result<Run> {
+    let exchange = conformance::exchange(sheet, kind);
+    upstream.set_answer(Answer::from(&exchange.response));
+    upstream.take_received();
+    let logged = envoy.log_since(0).len();
+    let mut run = Run::of(sheet, kind);
+    let mut connection = Connection::open(listener, PATIENCE)?;
+    if let Ok(response) = client::send(&mut connection, &exchange.request) {
+        run.status = response.status();
+        run.response_headers = response.headers;
+        run.response_body = Bytes(response.body);
+    }
+    drop(connection);
+    let deadline = Instant::now() + SETTLING;
+    loop {
+        run.lines = of_vm(&envoy.log_since(logged), &conformance::vm_id(None));
+        let is_over = run.lines.iter().any(|line| line.starts_with("call delete["));
+        if is_over || Instant::now() > deadline {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let waits = if sheet.contains("callout") { SETTLING / 5 } else { AFTERMATH };
+    thread::sleep(waits);
+    run.lines = of_vm(&envoy.log_since(logged), &conformance::vm_id(None));
+    if let Some(received) = upstream.take_received().into_iter().next() {
+        run.request_headers = received.headers;
+        run.request_body = received.body;
+    }
+    Ok(run)
+}
+
+fn of_vm(lines: &[Line], id: &str) -> Vec<String> {
+    let texts = lines.iter().filter_map(Line::of_vm).filter(|(vm, _)| *vm == id);
+    texts.map(|(_, text)| text.to_owned()).collect()
+}
+
+fn bootstrap(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr) -> Value {
+    let mut listeners = vec![listener("main", probe, sheets, None)];
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
+        listeners.push(listener(&sheet.name, probe, sheets, Some(&sheet.name)));
+    }
+    let mut clusters = vec![cluster("v1", Some(upstream)), cluster("empty", None)];
+    clusters.extend(mocks.addresses().map(|(name, address)| cluster(name, Some(address))));
+    json!({
+        "node": {"id": "node-id", "cluster": "node-cluster"},
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "static_resources": {"listeners": listeners, "clusters": clusters}
+    })
+}
+
+fn listener(name: &str, probe: &Path, sheets: &[Sheet], root: Option<&str>) -> Value {
+    let text =
+        |text: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
+    let plugin = json!({
+        "name": "probe",
+        "root_id": "probe-root",
+        "configuration": text("plugin config"),
+        "vm_config": {
+            "vm_id": conformance::vm_id(root),
+            "runtime": "envoy.wasm.runtime.v8",
+            "configuration": text(&conformance::vm_configuration(sheets, root)),
+            "code": {"local": {"filename": probe}}
+        }
+    });
+    let routes = json!([{"match": {"prefix": "/"}, "name": "route-one", "route": {"cluster": "v1"}}]);
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "conformance",
+        "http_protocol_options": {"enable_trailers": true},
+        "preserve_external_request_id": true,
+        "route_config": {"name": "routes", "virtual_hosts": [{"name": "host-one", "domains": ["*"], "routes": routes}]},
+        "http_filters": [
+            {"name": "probe", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": plugin}},
+            {"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
+        ]
+    });
+    json!({
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"name": "chain-one", "filters": [{"name": "manager", "typed_config": manager}]}]
+    })
+}
+
+fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
+    let endpoint = |address: SocketAddr| json!({"endpoint": {"address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}}}});
+    let endpoints: Vec<Value> = address.into_iter().map(endpoint).collect();
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
+        }}
+    })
+}
