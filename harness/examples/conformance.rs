@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "what it prints is its product")]
 
 use harness::{
-    Clusters, Module, Options, Vm,
+    Clusters, Module, Options, Place, Vm, World,
     conformance::{self, Kind, Run, Sheet},
     mock::Mocks,
     scenario::Scenario,
@@ -17,15 +17,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let module = Module::load(&fs::read(module)?)?;
     let sheets = conformance::load(Path::new(&folder))?;
     let clusters = Clusters::new(Mocks::start(&conformance::clusters()));
+    let world = World::default();
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
         let options = options(&sheets, Some(&sheet.name));
-        let vm = started(&module, &options)?;
+        // A canary, then the main thread and the one worker.
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.extend(lines(&started(&module, &options, &world)?));
+        }
         print(&Run {
-            lines: lines(&vm),
+            lines: all,
             ..Run::of(&sheet.name, Kind::Root)
         })?;
     }
-    let mut vm = started(&module, &options(&sheets, None))?;
+    let mut vm = started(&module, &options(&sheets, None), &world)?;
     for sheet in &sheets {
         for kind in sheet.kinds.iter().copied().filter(|kind| *kind != Kind::Root) {
             let exchange = conformance::exchange(&sheet.name, kind);
@@ -35,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
                 }
                 print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
-                vm = started(&module, &options(&sheets, None))?;
+                vm = started(&module, &options(&sheets, None), &world)?;
                 continue;
             }
             print(&Run {
@@ -58,14 +63,21 @@ fn options(sheets: &[Sheet], root: Option<&str>) -> Options {
         vm_id: conformance::vm_id(root),
         plugin_name: "probe".to_owned(),
         root_id: "probe-root".to_owned(),
+        place: Place {
+            node_id: "node-id".to_owned(),
+            node_cluster: "node-cluster".to_owned(),
+            filter_chain: "chain-one".to_owned(),
+            virtual_host: "host-one".to_owned(),
+            route: "route-one".to_owned(),
+        },
         clusters: conformance::clusters().into_keys().chain(["empty".to_owned()]).collect(),
         empty_clusters: ["empty".to_owned()].into(),
         ..Options::default()
     }
 }
 
-fn started(module: &Module, options: &Options) -> Result<Vm, Box<dyn Error>> {
-    let mut vm = Vm::new(module, options)?;
+fn started(module: &Module, options: &Options, world: &World) -> Result<Vm, Box<dyn Error>> {
+    let mut vm = Vm::in_world(module, options, world)?;
     vm.configure(Some(b"plugin config"))?;
     Ok(vm)
 }

@@ -7,7 +7,7 @@ use crate::{
 use std::{cell::RefCell, collections::HashMap, fmt::Write as _};
 
 /// The most bytes of an answer that are logged as they are; of a longer one the length and a sum are.
-const SHOWN: usize = 400;
+const SHOWN: usize = 1500;
 const OUTSIDE: u32 = 0xffff_fff0;
 
 #[derive(Default)]

@@ -15,8 +15,12 @@ pub(crate) enum Status {
     BadArgument = 2,
     /// A value cannot be written as bytes.
     SerializationFailure = 3,
+    /// Bytes cannot be read.
+    ParseFailure = 4,
     /// A pointer is outside the module's memory.
     InvalidMemoryAccess = 6,
+    /// There is nothing in it.
+    Empty = 7,
     /// Somebody else has written meanwhile.
     CasMismatch = 8,
     /// The host failed.
@@ -63,8 +67,10 @@ pub(crate) enum BufferType {
     CalloutBody,
     VmConfig,
     PluginConfig,
-    /// Those of TCP, gRPC and foreign functions, which are never at hand here.
+    /// Those of TCP and gRPC, in which there is nothing here.
     Other,
+    /// The argument of a foreign call.
+    CallData,
 }
 
 impl TryFrom<u32> for BufferType {
@@ -77,7 +83,8 @@ impl TryFrom<u32> for BufferType {
             4 => Self::CalloutBody,
             6 => Self::VmConfig,
             7 => Self::PluginConfig,
-            2 | 3 | 5 | 8 => Self::Other,
+            2 | 3 | 5 => Self::Other,
+            8 => Self::CallData,
             _ => return Err(Status::BadArgument),
         })
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Bytes,
     outcome::ExchangeOutcome,
-    scenario::{Exchange, Scenario},
+    scenario::{Exchange, Headers, Scenario},
 };
 
 /// The most callouts that are answered in an exchange. Those beyond it are not: a module may ask again whenever it gets an answer.
@@ -118,6 +118,7 @@ impl Vm {
         let id = Random::new(self.store.data().options.seed ^ u64::from(context) << 32).uuid();
         let mut body = Vec::new();
         let request = message::request(&exchange.request, &id);
+        self.stream().cluster = route(scenario, &request.headers);
         let mut next = self.pass(Way::Request, request, clusters, &mut body)?;
         if next == Next::Go {
             next = if self.deliver(scenario, body, outcome) {
@@ -174,6 +175,9 @@ impl Vm {
         // Headers that were held back stay at hand, until the filter lets the request go on.
         side.are_headers_at_hand &= stops;
         side.are_headers_sent = true;
+        if way == Way::Request {
+            message::route(&mut side.headers);
+        }
         let mut parts: Vec<(Vec<u8>, bool)> = if stops {
             // What has come meanwhile arrives as one.
             vec![(message.parts.concat(), !has_trailers)]
@@ -326,16 +330,12 @@ impl Vm {
     fn deliver(&mut self, scenario: &Scenario, body: Vec<u8>, outcome: &mut ExchangeOutcome) -> bool {
         let side = &self.stream().request;
         let Some(body) = message::framed(&side.headers, body) else { return false };
-        let value = |name: &str| {
-            side.headers
-                .iter()
-                .find(|(other, _)| other.0 == name.as_bytes())
-                .map(|(_, value)| value.0.clone())
-        };
-        outcome.upstream = Some(scenario.route(&value(":path").unwrap_or_default(), &value).to_owned());
+        let cluster = route(scenario, &side.headers);
+        outcome.upstream = Some(cluster.clone());
         outcome.request_headers.clone_from(&side.headers);
         outcome.request_body = Bytes(body);
         outcome.request_trailers = message::framed_trailers(&side.headers, &side.trailers);
+        self.stream().cluster = cluster;
         true
     }
 
@@ -404,6 +404,7 @@ impl Vm {
         outcome.response_headers.clone_from(&side.headers);
         outcome.response_body = Bytes(body);
         outcome.response_trailers = message::framed_trailers(&side.headers, &side.trailers);
+        message::finish(&mut self.stream().response.headers);
         Next::Go
     }
 
@@ -418,6 +419,15 @@ impl Vm {
     fn stream(&mut self) -> &mut Stream {
         self.store.data_mut().stream.get_or_insert_default()
     }
+}
+
+/// The cluster that the routes pick for these headers.
+fn route(scenario: &Scenario, headers: &Headers) -> String {
+    let value = |name: &str| {
+        let found = headers.iter().find(|(other, _)| other.0 == name.as_bytes());
+        found.map(|(_, value)| value.0.clone())
+    };
+    scenario.route(&value(":path").unwrap_or_default(), &value).to_owned()
 }
 
 fn size(length: usize) -> u32 {

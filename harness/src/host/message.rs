@@ -77,6 +77,7 @@ pub(crate) fn response(response: &Response, method: &str) -> Message {
     } else {
         headers.push((Bytes::from("transfer-encoding"), Bytes::from("chunked")));
     }
+    headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from("0")));
     let may_have_body = !is_bodyless(method, response.status);
     let has_body = may_have_body && !(response.body.0.is_empty() && response.trailers.is_empty());
     Message {
@@ -90,6 +91,17 @@ pub(crate) fn response(response: &Response, method: &str) -> Message {
         ends_apart: true,
         trailers: if may_have_body { lower(&response.trailers) } else { Headers::new() },
     }
+}
+
+/// What the router adds to a request.
+pub(crate) fn route(headers: &mut Headers) {
+    headers.push((Bytes::from("x-envoy-expected-rq-timeout-ms"), Bytes::from("15000")));
+}
+
+/// What the connection manager does to a response behind the filters.
+pub(crate) fn finish(headers: &mut Headers) {
+    headers.retain(|(name, _)| !matches!(name.0.as_slice(), b"transfer-encoding" | b"date" | b"server"));
+    headers.extend(headers_of(&[("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("server", "envoy")]));
 }
 
 /// A filter's reply as Envoy completes it: the length is its own, and text is the type of a body without one. A gRPC request is answered by
@@ -164,7 +176,7 @@ fn is_grpc(content_type: &[u8]) -> bool {
 }
 
 /// The gRPC status that stands for an HTTP status (gRPC, "HTTP to gRPC Status Code Mapping").
-fn grpc_status(status: u16) -> u32 {
+pub(crate) fn grpc_status(status: u16) -> u32 {
     match status {
         400 => 13,
         401 => 16,

@@ -15,8 +15,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod vm;
+mod world;
 
 pub use cluster::Clusters;
 pub use module::{LoadError, Module};
 pub use run::{RunError, run};
-pub use vm::{ConfigureError, Options, Trap, Vm};
+pub use vm::{ConfigureError, Options, Place, Trap, Vm};
+pub use world::World;

@@ -2,18 +2,21 @@
 
 use super::{
     abi::{BufferType, Callback, MapType, Status},
-    linker::SharedData,
     memory::HostTrap,
     metrics::Metrics,
     random::Random,
     vm::Options,
+    world::World,
 };
 use crate::{
     Bytes,
     outcome::{LEVELS, LogLine},
     scenario::Headers,
 };
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
 /// The most memory of a VM, in bytes, and the most elements of a table of it.
@@ -39,7 +42,15 @@ pub(crate) struct State {
     pub(crate) stream: Option<Stream>,
     pub(crate) metrics: Metrics,
     pub(crate) log: Vec<LogLine>,
-    pub(crate) shared_data: SharedData,
+    pub(crate) world: World,
+    /// Queues that got something and whose consumers were not told yet.
+    pub(crate) ready: VecDeque<u32>,
+    /// The buffer that was read last, and by which context.
+    pub(crate) last_buffer: (u32, Vec<u8>),
+    /// Properties that a context has declared.
+    pub(crate) declared: BTreeSet<(u32, String)>,
+    /// Bits of the last tokens of gRPC callouts: calls and streams.
+    pub(crate) last_grpc: [u32; 2],
     /// Callouts that were made and not answered yet.
     pub(crate) callouts: Vec<Callout>,
     pub(crate) last_token: u32,
@@ -65,6 +76,8 @@ pub(crate) struct Stream {
     /// What Envoy says of how it ended.
     pub(crate) details: Cow<'static, str>,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The cluster of the route.
+    pub(crate) cluster: String,
 }
 
 /// One direction of a stream. What is at hand is what Envoy holds a pointer to in this phase.
@@ -79,8 +92,9 @@ pub(crate) struct Side {
     pub(crate) ahead: Vec<u8>,
     /// Whether the next part is added to what the filter sees.
     pub(crate) is_buffering: bool,
-    /// How many bytes of the body have come so far.
+    /// How many bytes of the body have come so far, and how many the filter has let go.
     pub(crate) size: u64,
+    pub(crate) sent: u64,
     pub(crate) has_headers: bool,
     pub(crate) has_trailers: bool,
     pub(crate) are_headers_at_hand: bool,
@@ -123,7 +137,7 @@ pub(crate) struct Answer {
 }
 
 impl State {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options, world: World) -> Self {
         Self {
             limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).table_elements(TABLE_LIMIT).build(),
             random: Random::new(options.seed),
@@ -134,7 +148,11 @@ impl State {
             stream: None,
             metrics: Metrics::default(),
             log: Vec::new(),
-            shared_data: SharedData::default(),
+            world,
+            ready: VecDeque::new(),
+            last_buffer: (0, Vec::new()),
+            declared: BTreeSet::new(),
+            last_grpc: [1, 2],
             callouts: Vec::new(),
             last_token: 0,
             answer: None,
@@ -183,16 +201,14 @@ impl State {
         }
         let map = match map {
             MapType::CalloutHeaders => self.answer.as_ref().map(|answer| &answer.headers),
-            _ if self.callback == Callback::End => None,
             _ => self.stream().and_then(|stream| stream.at_hand(map)),
         };
         map.ok_or(Status::BadArgument)
     }
 
-    /// A header map, to be changed. At the end of a body, trailers that are not there yet come to be.
+    /// A header map, to be changed or measured. At the end of a body, trailers that are not there yet come to be.
     pub(crate) fn map_mut(&mut self, map: MapType) -> Result<&mut Headers, Status> {
-        let is_over = self.callback == Callback::End;
-        let stream = self.stream_mut().filter(|_| !is_over).ok_or(Status::BadArgument)?;
+        let stream = self.stream_mut().ok_or(Status::BadArgument)?;
         let side = match map {
             MapType::RequestHeaders | MapType::RequestTrailers => &mut stream.request,
             MapType::ResponseHeaders | MapType::ResponseTrailers => &mut stream.response,
@@ -214,28 +230,39 @@ impl State {
         }
     }
 
-    /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found.
-    pub(crate) fn buffer(&self, buffer: BufferType) -> Result<&[u8], Status> {
+    /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found. The buffer of a foreign call is the
+    /// one that was read last.
+    pub(crate) fn buffer(&mut self, buffer: BufferType) -> Result<&[u8], Status> {
         let body = |side: fn(&Stream) -> &Side| {
-            let side = self.stream().filter(|_| self.callback != Callback::End).map(side);
-            side.filter(|side| side.is_body_at_hand).map(|side| side.body.as_slice()).unwrap_or_default()
+            let side = self.stream().map(side).filter(|side| side.is_body_at_hand);
+            side.map(|side| side.body.clone()).unwrap_or_default()
         };
-        match buffer {
-            BufferType::RequestBody => Ok(body(|stream| &stream.request)),
-            BufferType::ResponseBody => Ok(body(|stream| &stream.response)),
-            BufferType::CalloutBody => {
-                self.answer.as_ref().map(|answer| answer.body.as_slice()).ok_or(Status::NotFound)
-            }
-            BufferType::VmConfig => Ok(&self.options.vm_config),
-            BufferType::PluginConfig if self.callback == Callback::Configure => Ok(&self.config),
-            BufferType::PluginConfig | BufferType::Other => Err(Status::NotFound),
-        }
+        let bytes = match buffer {
+            BufferType::RequestBody => body(|stream| &stream.request),
+            BufferType::ResponseBody => body(|stream| &stream.response),
+            BufferType::CalloutBody => self.answer.as_ref().ok_or(Status::NotFound)?.body.clone(),
+            BufferType::VmConfig => self.options.vm_config.clone(),
+            BufferType::PluginConfig if self.callback == Callback::Configure => self.config.clone(),
+            BufferType::PluginConfig => return Err(Status::NotFound),
+            BufferType::Other => Vec::new(),
+            BufferType::CallData if self.last_buffer.0 == self.context => return Ok(&self.last_buffer.1),
+            BufferType::CallData => return Ok(&[]),
+        };
+        self.last_buffer = (self.context, bytes);
+        Ok(&self.last_buffer.1)
     }
 
     /// A body, to be changed.
     pub(crate) fn buffer_mut(&mut self, buffer: BufferType) -> Result<&mut Vec<u8>, Status> {
-        let is_over = matches!(self.callback, Callback::End | Callback::Log);
-        let stream = self.stream_mut().filter(|_| !is_over).ok_or(Status::BadArgument)?;
+        let is_absent = match buffer {
+            BufferType::CalloutBody => self.answer.is_none(),
+            BufferType::PluginConfig => self.callback != Callback::Configure,
+            _ => false,
+        };
+        if is_absent {
+            return Err(Status::NotFound);
+        }
+        let stream = self.stream_mut().ok_or(Status::BadArgument)?;
         let side = match buffer {
             BufferType::RequestBody => &mut stream.request,
             BufferType::ResponseBody => &mut stream.response,
@@ -259,7 +286,8 @@ impl Stream {
     fn logged(&self, map: MapType) -> Option<&Headers> {
         let (side, is_there) = match map {
             MapType::RequestHeaders => (&self.request, self.request.has_headers),
-            MapType::RequestTrailers => (&self.request, self.request.has_trailers),
+            // The access log is not given these.
+            MapType::RequestTrailers => return None,
             MapType::ResponseHeaders => (&self.response, self.response.has_headers),
             MapType::ResponseTrailers => (&self.response, self.response.has_trailers),
             MapType::Grpc | MapType::CalloutHeaders | MapType::CalloutTrailers => return None,
@@ -304,6 +332,7 @@ impl Side {
     pub(crate) fn release(&mut self) -> Vec<u8> {
         let mut body = std::mem::take(&mut self.ahead);
         body.append(&mut self.body);
+        self.sent += body.len() as u64;
         self.is_buffering = false;
         self.is_body_at_hand = false;
         body

@@ -1,6 +1,6 @@
 //! A VM: an instance of a module, its callbacks and what they leave behind.
 
-use super::{abi::Callback, memory::HostTrap, module::Module, state::State};
+use super::{abi::Callback, memory::HostTrap, metrics, module::Module, state::State, world::World};
 use crate::outcome::LogLine;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,12 +33,29 @@ pub struct Options {
     pub plugin_name: String,
     /// The plugin's root id.
     pub root_id: String,
+    /// Where the plugin is.
+    pub place: Place,
     /// The clusters that callouts can go to.
     pub clusters: BTreeSet<String>,
     /// Those of them that have no hosts: a callout to one fails at once.
     pub empty_clusters: BTreeSet<String>,
     /// The most instructions of one callback, in wasmtime's units of fuel. A callback that needs more traps.
     pub fuel: u64,
+}
+
+/// Where a plugin is, as `xds` properties tell it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The proxy's id.
+    pub node_id: String,
+    /// The proxy's own cluster.
+    pub node_cluster: String,
+    /// The filter chain.
+    pub filter_chain: String,
+    /// The virtual host.
+    pub virtual_host: String,
+    /// The route.
+    pub route: String,
 }
 
 impl Default for Options {
@@ -53,6 +70,7 @@ impl Default for Options {
             vm_id: String::new(),
             plugin_name: "plugin".to_owned(),
             root_id: String::new(),
+            place: Place::default(),
             clusters: BTreeSet::new(),
             empty_clusters: BTreeSet::new(),
             fuel: FUEL,
@@ -128,8 +146,16 @@ impl Vm {
     /// # Errors
     /// A trap in any of these, or `proxy_on_vm_start` says no.
     pub fn new(module: &Module, options: &Options) -> Result<Self, Trap> {
+        Self::in_world(module, options, &World::default())
+    }
+
+    /// As [`new`](Self::new), in a proxy that has further VMs.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn in_world(module: &Module, options: &Options, world: &World) -> Result<Self, Trap> {
         let loaded = &module.inner;
-        let mut store = Store::new(&loaded.engine, State::new(options.clone()));
+        let mut store = Store::new(&loaded.engine, State::new(options.clone(), world.clone()));
         store.limiter(|state| &mut state.limits);
         let started = store.set_fuel(options.fuel).and_then(|()| loaded.instance.instantiate(&mut store));
         let instance = started.map_err(|error| trap(&store, "instantiation", root_cause(&error), 0))?;
@@ -184,7 +210,7 @@ impl Vm {
 
     /// All stats by name: counters and gauges with their values, histograms with the count of samples.
     pub fn metrics(&self) -> BTreeMap<String, u64> {
-        self.store.data().metrics.all()
+        metrics::all(&self.store.data().world.0.borrow().stats)
     }
 
     /// What was logged since the last exchange began.

@@ -115,7 +115,6 @@ impl Report {
         let kind = one.kind.unwrap_or(Kind::Get);
         let name = format!("{} ({kind:?})", one.sheet);
         let (ours, theirs) = (cells(one, lines, mask), cells(other, lines, mask));
-        let theirs = if kind == Kind::Root { first_start(theirs) } else { theirs };
         let order = |cells: &[(String, String, String)]| -> Vec<String> {
             cells.iter().filter(|cell| cell.1.is_empty()).map(|cell| cell.0.clone()).collect()
         };
@@ -221,20 +220,6 @@ impl Report {
         text.push_str("\n## Left out for now\n\nThese answer Unimplemented (12): TCP callbacks; the foreign functions `expr_create`, `expr_evaluate`, `expr_delete`, `sign` and\n`verify_signature`; `metadata` properties.\n");
         text
     }
-}
-
-/// Envoy starts a plugin in a canary first, then on the main thread and on every worker: the first start.
-fn first_start(cells: Vec<(String, String, String)>) -> Vec<(String, String, String)> {
-    let mut starts = 0;
-    let is_first = |cell: &(String, String, String)| {
-        starts += usize::from(cell.0.starts_with("call context_create[1, 0]"));
-        starts < 2
-    };
-    cells.into_iter().take_while(is_first_of(is_first)).collect()
-}
-
-fn is_first_of<T>(mut is: impl FnMut(&T) -> bool) -> impl FnMut(&T) -> bool {
-    move |item| is(item)
 }
 
 /// Whether an answer only says that there is nothing to be had in this callback.

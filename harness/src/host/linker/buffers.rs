@@ -13,8 +13,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_get_buffer_bytes",
         |mut guest: Guest<'_>, buffer: u32, start: u32, max: u32, at: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_buffer_bytes", |guest| {
-                let bytes = guest.data().buffer(BufferType::try_from(buffer)?)?;
-                let end = start.checked_add(max).ok_or(Status::BadArgument)? as usize;
+                let bytes = guest.data_mut().buffer(BufferType::try_from(buffer)?)?;
+                let end = start.saturating_add(max) as usize;
                 let part = bytes.get(start as usize..end.min(bytes.len())).unwrap_or_default().to_vec();
                 give(guest, &part, at, size_at)
             })
@@ -25,7 +25,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_get_buffer_status",
         |mut guest: Guest<'_>, buffer: u32, size_at: u32, flags_at: u32| {
             answer(&mut guest, "proxy_get_buffer_status", |guest| {
-                let size = guest.data().buffer(BufferType::try_from(buffer)?)?.len();
+                let size = guest.data_mut().buffer(BufferType::try_from(buffer)?)?.len();
                 write_size(guest, size_at, size)?;
                 write_size(guest, flags_at, 0)
             })

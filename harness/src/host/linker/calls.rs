@@ -24,23 +24,26 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          headers_size: u32,
          body: u32,
          body_size: u32,
-         _trailers: u32,
-         _trailers_size: u32,
+         trailers: u32,
+         trailers_size: u32,
          timeout_ms: u32,
          token_at: u32| {
             answer(&mut guest, "proxy_http_call", |guest| {
                 let cluster = read_text(guest, cluster, cluster_size)?;
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
                 let body = read(guest, body, body_size)?;
+                read(guest, trailers, trailers_size)?;
                 let has = |name: &str| headers.iter().any(|(other, _)| *other == Bytes::from(name));
                 let state = guest.data_mut();
                 let is_fine = state.options.clusters.contains(&cluster)
                     && timeout_ms <= i32::MAX.cast_unsigned()
                     && [":method", ":path", ":authority"].into_iter().all(has);
                 if !is_fine {
+                    write(guest, token_at, &0_u32.to_le_bytes())?;
                     return Err(Status::BadArgument.into());
                 }
                 if state.options.empty_clusters.contains(&cluster) {
+                    state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
                     write(guest, token_at, &0_u32.to_le_bytes())?;
                     return Err(Status::InternalFailure.into());
                 }

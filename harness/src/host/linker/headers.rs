@@ -17,8 +17,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_get_header_map_value",
         |mut guest: Guest<'_>, map: u32, name: u32, name_size: u32, at: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_header_map_value", |guest| {
-                let name = lower(read(guest, name, name_size)?);
-                let map = guest.data().map(MapType::try_from(map)?)?;
+                let map = MapType::try_from(map)?;
+                let name = named(map, read(guest, name, name_size)?);
+                let map = guest.data().map(map)?;
                 let value = map.iter().find(|(other, _)| *other == name).map(|(_, value)| value.0.clone());
                 give(guest, &value.ok_or(Status::NotFound)?, at, size_at)
             })
@@ -40,9 +41,13 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_get_header_map_size",
         |mut guest: Guest<'_>, map: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_header_map_size", |guest| {
-                // In bytes, not in headers.
-                let map = guest.data().map(MapType::try_from(map)?)?;
-                let size = map.iter().map(|(name, value)| name.0.len() + value.0.len()).sum();
+                // In bytes, not in headers. It is measured through the way for changes, so that at the end of a body it makes trailers.
+                let map = MapType::try_from(map)?;
+                let headers = match map {
+                    MapType::CalloutHeaders | MapType::CalloutTrailers => guest.data().map(map)?,
+                    _ => guest.data_mut().map_mut(map)?,
+                };
+                let size = headers.iter().map(|(name, value)| name.0.len() + value.0.len()).sum();
                 write_size(guest, size_at, size)
             })
         },
@@ -95,8 +100,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 /// Takes away the values of a header, unless they are kept, and puts a value at the end of the map.
 fn change(state: &mut State, map: u32, name: Vec<u8>, value: Option<Vec<u8>>, keeps_others: bool) -> Answer {
-    let name = lower(name);
     let map = MapType::try_from(map)?;
+    let name = named(map, name);
     let headers = state.map_mut(map)?;
     if !keeps_others {
         headers.retain(|(other, _)| *other != name);
@@ -107,7 +112,11 @@ fn change(state: &mut State, map: u32, name: Vec<u8>, value: Option<Vec<u8>>, ke
     Ok(())
 }
 
-fn lower(mut name: Vec<u8>) -> Bytes {
+/// A header's name as the map knows it: in lower case, and `host` of a request is `:authority`.
+fn named(map: MapType, mut name: Vec<u8>) -> Bytes {
     name.make_ascii_lowercase();
+    if map == MapType::RequestHeaders && name == b"host" {
+        return Bytes::from(":authority");
+    }
     Bytes(name)
 }

@@ -13,22 +13,23 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, kind: u32, name: u32, size: u32, id_at: u32| {
             answer(&mut guest, "proxy_define_metric", |guest| {
                 let name = read_text(guest, name, size)?;
-                let id = guest.data_mut().metrics.define(kind, name)?;
+                let State { metrics, world, .. } = guest.data_mut();
+                let id = metrics.define(&mut world.0.borrow_mut().stats, kind, name)?;
                 write(guest, id_at, &id.to_le_bytes())
             })
         },
     )?;
     linker.func_wrap("env", "proxy_increment_metric", |mut guest: Guest<'_>, id: u32, step: i64| {
         answer(&mut guest, "proxy_increment_metric", |guest| {
-            Ok(guest.data_mut().metrics.increment(id, step)?)
+            Ok(guest.data().metrics.increment(&mut guest.data().world.0.borrow_mut().stats, id, step)?)
         })
     })?;
     linker.func_wrap("env", "proxy_record_metric", |mut guest: Guest<'_>, id: u32, value: u64| {
-        answer(&mut guest, "proxy_record_metric", |guest| Ok(guest.data_mut().metrics.record(id, value)?))
+        answer(&mut guest, "proxy_record_metric", |guest| Ok(guest.data().metrics.record(&mut guest.data().world.0.borrow_mut().stats, id, value)?))
     })?;
     linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at: u32| {
         answer(&mut guest, "proxy_get_metric", |guest| {
-            let value = guest.data_mut().metrics.get(id)?;
+            let value = guest.data().metrics.get(&mut guest.data().world.0.borrow_mut().stats, id)?;
             write(guest, at, &value.to_le_bytes())
         })
     })?;

@@ -2,6 +2,8 @@
 
 mod buffers;
 mod calls;
+mod foreign;
+mod grpc;
 mod headers;
 mod metrics;
 mod misc;
@@ -11,25 +13,12 @@ mod streams;
 mod system;
 mod wasi;
 
-pub(crate) use shared_data::SharedData;
-
-use super::{abi::Status, module::LoadError, state::State, vm::Options};
+use super::{abi::Status, module::LoadError, state::State, vm::Options, world::World};
 use std::collections::BTreeSet;
 use wasmtime::{Engine, Linker, Val, ValType};
 
-/// Functions that Envoy has and this host does not have yet: they answer Unimplemented.
-const UNIMPLEMENTED: [&str; 10] = [
-    "proxy_dequeue_shared_queue",
-    "proxy_enqueue_shared_queue",
-    "proxy_get_configuration",
-    "proxy_grpc_call",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "proxy_grpc_send",
-    "proxy_grpc_stream",
-    "proxy_register_shared_queue",
-    "proxy_resolve_shared_queue",
-];
+/// Functions of older versions of the ABI that Envoy has and this host does not: they answer Unimplemented.
+const UNIMPLEMENTED: [&str; 1] = ["proxy_get_configuration"];
 
 /// Links what the module imports.
 ///
@@ -44,6 +33,8 @@ pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linke
         properties::link,
         streams::link,
         calls::link,
+        foreign::link,
+        grpc::link,
         shared_data::link,
         system::link,
         misc::link,
@@ -52,7 +43,7 @@ pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linke
     for link in groups {
         link(&mut linker).map_err(|error| LoadError::Engine(error.to_string()))?;
     }
-    let mut store = wasmtime::Store::new(engine, State::new(Options::default()));
+    let mut store = wasmtime::Store::new(engine, State::new(Options::default(), World::default()));
     let defined: BTreeSet<_> =
         linker.iter(&mut store).map(|(from, name, _)| (from.to_owned(), name.to_owned())).collect();
     let mut unknown = Vec::new();

@@ -2,8 +2,9 @@
 
 use crate::{
     host::{
-        abi::Status,
+        abi::{MapType, Status, write_pairs},
         memory::{Guest, answer, give, read},
+        message::grpc_status,
         state::{State, Stream},
     },
     scenario::Headers,
@@ -16,6 +17,9 @@ const SOURCE_PORT: u64 = 50_000;
 /// The listener's.
 const DESTINATION: &[u8] = b"127.0.0.1:10000";
 const DESTINATION_PORT: u64 = 10_000;
+/// The upstream's.
+const UPSTREAM: &[u8] = b"127.0.0.1:20000";
+const UPSTREAM_PORT: u64 = 20_000;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
@@ -45,21 +49,36 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn property(state: &State, path: &[u8]) -> Result<Vec<u8>, Status> {
+/// Where an answer is looked for.
+type Found = Result<Vec<u8>, Status>;
+
+fn property(state: &State, path: &[u8]) -> Found {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == 0).collect();
     let options = &state.options;
+    let place = &options.place;
     match parts.as_slice() {
         [b""] => return Err(Status::SerializationFailure),
         [b"plugin_name"] => return Ok(options.plugin_name.clone().into_bytes()),
         [b"plugin_root_id"] => return Ok(options.root_id.clone().into_bytes()),
         [b"plugin_vm_id"] => return Ok(options.vm_id.clone().into_bytes()),
+        // An object as a whole cannot be written as bytes.
+        [b"xds"] => return Err(Status::SerializationFailure),
+        [b"xds", b"node", b"id"] => return Ok(place.node_id.clone().into_bytes()),
+        [b"xds", b"node", b"cluster"] => return Ok(place.node_cluster.clone().into_bytes()),
         _ => {}
     }
     let stream = state.stream().ok_or(Status::NotFound)?;
     match parts.as_slice() {
+        [b"request" | b"response" | b"connection" | b"source" | b"destination" | b"filter_state"] => {
+            Err(Status::SerializationFailure)
+        }
+        [b"upstream" | b"upstream_filter_state"] if stream.request.are_headers_sent => {
+            Err(Status::SerializationFailure)
+        }
+        [b"upstream" | b"upstream_filter_state"] => Err(Status::NotFound),
         [b"request", b"time"] => Ok(number(options.clock)),
-        [b"request", rest @ ..] => request(stream, rest),
-        [b"response", rest @ ..] => response(stream, rest),
+        [b"request", rest @ ..] => request(state, stream, rest),
+        [b"response", rest @ ..] => response(state, stream, rest),
         [b"source", b"address"] => Ok(SOURCE.to_vec()),
         [b"source", b"port"] => Ok(number(SOURCE_PORT)),
         [b"destination", b"address"] => Ok(DESTINATION.to_vec()),
@@ -67,16 +86,28 @@ fn property(state: &State, path: &[u8]) -> Result<Vec<u8>, Status> {
         [b"connection_id"] | [b"connection", b"id"] => Ok(number(1)),
         [b"connection", b"mtls"] => Ok(vec![0]),
         [b"connection", b"requested_server_name"] => Ok(Vec::new()),
-        // The map as a whole cannot be written as bytes.
-        [b"filter_state"] => Err(Status::SerializationFailure),
+        [b"upstream", rest @ ..] if stream.request.are_headers_sent => upstream(rest),
+        [b"xds", b"cluster_name"] => Ok(stream.cluster.clone().into_bytes()),
+        [b"xds", b"route_name"] => Ok(place.route.clone().into_bytes()),
+        [b"xds", b"virtual_host_name"] => Ok(place.virtual_host.clone().into_bytes()),
+        [b"xds", b"filter_chain_name"] => Ok(place.filter_chain.clone().into_bytes()),
+        [b"xds", b"listener_direction"] => Ok(number(0)),
+        [b"metadata"] => Ok(Vec::new()),
+        [b"metadata", b"filter_metadata"] => Ok(0_u32.to_le_bytes().to_vec()),
         [b"filter_state", key] => stream.filter_state.get(*key).cloned().ok_or(Status::NotFound),
         [key] => stream.filter_state.get(&[b"wasm.", *key].concat()).cloned().ok_or(Status::NotFound),
         _ => Err(Status::NotFound),
     }
 }
 
-fn request(stream: &Stream, rest: &[&[u8]]) -> Result<Vec<u8>, Status> {
-    let header = |name: &[u8]| joined(&stream.request.headers, name);
+/// What there is of a map in this callback.
+fn headers(state: &State, map: MapType) -> Option<&Headers> {
+    state.map(map).ok()
+}
+
+fn request(state: &State, stream: &Stream, rest: &[&[u8]]) -> Found {
+    let map = headers(state, MapType::RequestHeaders);
+    let header = |name: &[u8]| map.ok_or(Status::NotFound).and_then(|map| joined(map, name));
     let target = || {
         let target = header(b":path")?;
         let at = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
@@ -94,26 +125,61 @@ fn request(stream: &Stream, rest: &[&[u8]]) -> Result<Vec<u8>, Status> {
         [b"referer"] => header(b"referer"),
         [b"useragent"] => header(b"user-agent"),
         [b"protocol"] => Ok(b"HTTP/1.1".to_vec()),
-        [b"size"] => Ok(number(stream.request.size)),
+        [b"size"] => {
+            // What the client announces counts as long as the headers are there to be read.
+            let announced = header(b"content-length").ok();
+            let announced = announced.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            Ok(number(announced.unwrap_or(stream.request.size)))
+        }
+        [b"total_size"] => {
+            let trailers = headers(state, MapType::RequestTrailers);
+            Ok(number(stream.request.size + bytes(map) + bytes(trailers)))
+        }
+        [b"headers"] => Ok(written(map)),
         [b"headers", name] => header(&name.to_ascii_lowercase()),
         _ => Err(Status::NotFound),
     }
 }
 
-fn response(stream: &Stream, rest: &[&[u8]]) -> Result<Vec<u8>, Status> {
-    if !stream.response.has_headers {
-        return Err(Status::NotFound);
-    }
-    let header = |name: &[u8]| joined(&stream.response.headers, name);
+fn response(state: &State, stream: &Stream, rest: &[&[u8]]) -> Found {
+    let map = headers(state, MapType::ResponseHeaders);
+    let trailers = headers(state, MapType::ResponseTrailers);
+    let value = |map: Option<&Headers>, name: &[u8]| {
+        map.ok_or(Status::NotFound).and_then(|map| joined(map, &name.to_ascii_lowercase()))
+    };
+    let code = || {
+        let status = stream.response.has_headers.then(|| joined(&stream.response.headers, b":status"));
+        let status = status.ok_or(Status::NotFound)??;
+        Ok(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0))
+    };
     match rest {
-        [b"code"] => {
-            let status = header(b":status")?;
-            Ok(number(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0)))
-        }
-        [b"code_details"] => Ok(stream.details.as_bytes().to_vec()),
         [b"flags"] => Ok(number(0)),
-        [b"size"] => Ok(number(stream.response.size)),
-        [b"headers", name] => header(&name.to_ascii_lowercase()),
+        [b"size"] => Ok(number(stream.response.sent)),
+        [b"total_size"] => Ok(number(stream.response.sent + bytes(map) + bytes(trailers))),
+        [b"code"] => code().map(|code: u16| number(u64::from(code))),
+        [b"code_details"] => {
+            code()?;
+            Ok(stream.details.as_bytes().to_vec())
+        }
+        [b"grpc_status"] => {
+            let stated = value(trailers, b"grpc-status").or_else(|_| value(map, b"grpc-status")).ok();
+            let stated = stated.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            let code = code()?;
+            Ok(number(stated.unwrap_or_else(|| u64::from(grpc_status(code)))))
+        }
+        [b"headers"] => Ok(written(map)),
+        [b"headers", name] => value(map, name),
+        [b"trailers", name] => value(trailers, name),
+        _ => Err(Status::NotFound),
+    }
+}
+
+fn upstream(rest: &[&[u8]]) -> Found {
+    match rest {
+        [b"address"] => Ok(UPSTREAM.to_vec()),
+        [b"port"] => Ok(number(UPSTREAM_PORT)),
+        [b"local_address"] => Ok(SOURCE.to_vec()),
+        [b"transport_failure_reason"] => Ok(Vec::new()),
         _ => Err(Status::NotFound),
     }
 }
@@ -122,8 +188,19 @@ fn number(value: u64) -> Vec<u8> {
     value.to_le_bytes().to_vec()
 }
 
+/// The bytes of a map's names and values.
+fn bytes(map: Option<&Headers>) -> u64 {
+    map.into_iter().flatten().map(|(name, value)| (name.0.len() + value.0.len()) as u64).sum()
+}
+
+/// A map as a value: its pairs, and for one that is not there a count of none.
+fn written(map: Option<&Headers>) -> Vec<u8> {
+    let pairs = map.map(write_pairs).unwrap_or_default();
+    if pairs.is_empty() { 0_u32.to_le_bytes().to_vec() } else { pairs }
+}
+
 /// All values of a header, joined by commas.
-fn joined(headers: &Headers, name: &[u8]) -> Result<Vec<u8>, Status> {
+fn joined(headers: &Headers, name: &[u8]) -> Found {
     let values: Vec<_> =
         headers.iter().filter(|(other, _)| other.0 == name).map(|(_, value)| value.0.as_slice()).collect();
     if values.is_empty() { Err(Status::NotFound) } else { Ok(values.join(&b',')) }

@@ -65,13 +65,16 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 /// Lets a direction go on after this callback. What was at hand of the request is out of reach at once, whichever direction it is.
 fn resume(state: &mut State, side: u32) -> Answer {
+    match side {
+        0..=2 => {}
+        3 => return Err(Status::Unimplemented.into()),
+        _ => return Err(Status::BadArgument.into()),
+    }
     let Some(stream) = state.stream_mut() else { return Ok(()) };
     match side {
         0 => stream.request.is_resumed = true,
         1 => stream.response.is_resumed = true,
-        2 => return Ok(()),
-        3 => return Err(Status::Unimplemented.into()),
-        _ => return Err(Status::BadArgument.into()),
+        _ => return Ok(()),
     }
     let request = &mut stream.request;
     request.are_headers_at_hand = false;

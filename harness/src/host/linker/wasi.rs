@@ -51,7 +51,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 return Ok(BADF);
             }
             errno(&mut guest, |guest| {
-                write(guest, at, &[0, RIGHT_TO_WRITE, 0].map(u64::to_le_bytes).concat())
+                // Whether it could be written Envoy does not look at.
+                match write(guest, at, &[0, RIGHT_TO_WRITE, 0].map(u64::to_le_bytes).concat()) {
+                    Err(Refusal::Trap(trap)) => Err(Refusal::Trap(trap)),
+                    _ => Ok(()),
+                }
             })
         })?;
         linker.func_wrap(module, "environ_sizes_get", |mut guest: Guest<'_>, count: u32, size: u32| {
