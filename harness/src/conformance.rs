@@ -5,7 +5,7 @@ use crate::{
     scenario::{Cluster, Exchange, Request, Response},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path};
 
 /// How an exchange looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ fn kind(word: &str) -> io::Result<Kind> {
 pub fn vm_configuration(sheets: &[Sheet], root: Option<&str>) -> String {
     let mut text = root.map(|root| format!("root {root}\n")).unwrap_or_default();
     for sheet in sheets {
-        text.push_str(&format!("= {}\n{}\n", sheet.name, sheet.lines.join("\n")));
+        let _ = write!(text, "= {}\n{}\n", sheet.name, sheet.lines.join("\n"));
     }
     text
 }
@@ -139,7 +139,8 @@ pub fn clusters() -> BTreeMap<String, Cluster> {
         },
         delay_ms,
     };
-    let clusters = [("up", answer(0)), ("slow", answer(600)), ("dead", Cluster::Refuses)];
+    let clusters =
+        [("up", answer(0)), ("later", answer(100)), ("slow", answer(600)), ("dead", Cluster::Refuses)];
     clusters.map(|(name, cluster)| (name.to_owned(), cluster)).into()
 }
 
@@ -165,18 +166,18 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
     };
     match kind {
         Kind::Get | Kind::Root => {}
-        Kind::Head => request.method = "HEAD".to_owned(),
+        Kind::Head => "HEAD".clone_into(&mut request.method),
         Kind::Post => {
-            request.method = "POST".to_owned();
+            "POST".clone_into(&mut request.method);
             request.chunks = vec![Bytes::from("hello")];
         }
         Kind::Chunked | Kind::Trailers => {
-            request.method = "POST".to_owned();
+            "POST".clone_into(&mut request.method);
             request.chunks = vec![Bytes::from("abc"), Bytes::from("defg")];
             request.is_chunked = true;
         }
         Kind::Grpc => {
-            request.method = "POST".to_owned();
+            "POST".clone_into(&mut request.method);
             request.chunks = vec![Bytes::from(b"\0\0\0\0\x02hi")];
             request.headers.push(header("content-type", "application/grpc"));
             request.headers.push(header("te", "trailers"));

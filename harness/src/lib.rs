@@ -20,4 +20,4 @@ pub mod series;
 
 pub use bytes::Bytes;
 #[cfg(feature = "host")]
-pub use host::{Clusters, ConfigureError, LoadError, Module, Options, RunError, Trap, Vm, run, Place, World};
+pub use host::{Clusters, ConfigureError, LoadError, Module, Options, Place, RunError, Trap, Vm, World, run};

@@ -26,7 +26,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -47,6 +47,7 @@ const STEPS: [Step; 10] = [
     ("scenarios on the harness", scenarios_on_harness),
     ("configurations", configurations),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
+    ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];
 
@@ -116,6 +117,20 @@ fn lints_of_modules() -> Result<Count> {
         command::run(&mut command::cargo(&arguments))?;
         count.passed += 1;
     }
+    let probe = [
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--target",
+        setup::WASM,
+        "--package",
+        "probe",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    command::run(&mut command::cargo(&probe))?;
+    count.passed += 1;
     let arguments = [
         "clippy",
         "--quiet",

@@ -16,6 +16,13 @@
     unsafe_code,
     reason = "it makes host calls with good and bad pointers, on purpose; it is a test and never leaves the machine"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::same_length_and_capacity,
+    clippy::too_many_lines,
+    reason = "numbers are handed over as they are written, and a wasm32 module has pointers of 32 bits"
+)]
 
 mod calls;
 mod exports;

@@ -60,7 +60,11 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
             Of::Stream(context) => state.streams.get(&context).cloned().into_iter().collect(),
             Of::Callout(token) => state.callouts.get(&token).cloned().into_iter().collect(),
         };
-        let context = arguments.first().copied().unwrap_or(0);
+        // Callouts arrive at the root context, and are counted by the stream that came last.
+        let context = match of {
+            Of::Callout(_) => state.variables.get("stream").copied().unwrap_or(0) | 1 << 31,
+            _ => arguments.first().copied().unwrap_or(0),
+        };
         let count = state.counts.entry((context, name)).or_default();
         *count += 1;
         let nth = *count;
@@ -71,7 +75,8 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
         for sheet in sheets {
             for line in state.sheets.get(&sheet).cloned().unwrap_or_default() {
                 let is_here = match &line.callback {
-                    None => name != "tick" && name != "queue_ready" || nth == 1,
+                    // What a queue's consumer does would call it again.
+                    None => name != "queue_ready",
                     Some(wanted) => *wanted == name || *wanted == format!("{name}#{nth}"),
                 };
                 if is_here {

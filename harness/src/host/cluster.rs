@@ -34,7 +34,7 @@ impl Clusters {
             Err(ureq::Error::Timeout(_)) => failure("504", "upstream request timeout"),
             Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => failure(
                 "503",
-                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused",
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
             ),
             Err(error) => failure(
                 "503",
@@ -78,6 +78,7 @@ impl Clusters {
                 .iter()
                 .map(|(name, value)| (Bytes::from(name.as_str()), Bytes::from(value.as_bytes()))),
         );
+        headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from("0")));
         Ok(Answer { headers, body: response.body_mut().read_to_vec()? })
     }
 }

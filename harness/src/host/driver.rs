@@ -81,6 +81,18 @@ impl Vm {
         outcome
     }
 
+    /// Tells the root context of what was put into queues; what it puts in meanwhile too, within bounds.
+    ///
+    /// # Errors
+    /// A trap.
+    pub fn notify(&mut self) -> Result<(), Trap> {
+        for _ in 0..CALLOUT_LIMIT {
+            let Some(token) = self.store.data_mut().ready.pop_front() else { break };
+            self.call(Callback::Other, "proxy_on_queue_ready", &[ROOT, token])?;
+        }
+        Ok(())
+    }
+
     /// Answers all callouts that are under way.
     ///
     /// # Errors
@@ -120,6 +132,9 @@ impl Vm {
         let request = message::request(&exchange.request, &id);
         self.stream().cluster = route(scenario, &request.headers);
         let mut next = self.pass(Way::Request, request, clusters, &mut body)?;
+        if next == Next::Go && self.ended().is_some() {
+            next = Next::Replied;
+        }
         if next == Next::Go {
             next = if self.deliver(scenario, body, outcome) {
                 self.stream().details = "via_upstream".into();
@@ -128,7 +143,8 @@ impl Vm {
                 Next::Broken
             };
         }
-        if next == Next::Replied {
+        // A reply may be replaced by another, while its own headers pass.
+        while next == Next::Replied {
             next = self.reply(method, clusters, outcome)?;
         }
         if next == Next::Broken {
@@ -146,6 +162,7 @@ impl Vm {
         self.call(Callback::End, "proxy_on_done", &[context])?;
         self.call(Callback::End, "proxy_on_delete", &[context])?;
         self.store.data_mut().stream = None;
+        self.notify()?;
         while self.answer_callout(clusters)? {}
         Ok(())
     }
@@ -167,7 +184,9 @@ impl Vm {
         let action = self.call(Callback::Other, on_headers, &[context, count, u32::from(!has_more)])?;
         // Envoy takes 2 for Continue, and everything else that it does not know for a stop.
         let stops = !matches!(action, None | Some(0 | 2));
-        let next = self.settle(way, stops, clusters)?;
+        // Headers that are let go within their own callback leave at once; what comes behind them stays, if the callback then says stop.
+        let has_left = std::mem::take(&mut self.side(way).is_resumed);
+        let next = self.settle(way, stops && (!has_left || has_more), clusters)?;
         if next != Next::Go {
             return Ok(next);
         }
@@ -175,8 +194,14 @@ impl Vm {
         // Headers that were held back stay at hand, until the filter lets the request go on.
         side.are_headers_at_hand &= stops;
         side.are_headers_sent = true;
-        if way == Way::Request {
-            message::route(&mut side.headers);
+        let routed = match way {
+            Way::Request => message::route(&mut side.headers),
+            Way::Response => message::checked(&side.headers),
+        };
+        if let Err(reply) = routed {
+            side.are_headers_sent = false;
+            self.stream().reply = Some(reply);
+            return Ok(Next::Replied);
         }
         let mut parts: Vec<(Vec<u8>, bool)> = if stops {
             // What has come meanwhile arrives as one.
@@ -234,6 +259,13 @@ impl Vm {
         if let Some(next) = self.ended() {
             return Ok(next);
         }
+        // To go on within the callback lets go what was held back before it, and has no effect where nothing was.
+        if std::mem::take(&mut self.side(way).is_resumed) && was_buffering {
+            let side = self.side(way);
+            sent.extend(side.release());
+            side.is_buffering = action == Some(1);
+            return Ok(Next::Go);
+        }
         let side = self.side(way);
         match action {
             None | Some(0) => {
@@ -269,13 +301,7 @@ impl Vm {
         if way == Way::Response {
             return Next::Broken;
         }
-        self.stream().reply = Some(Reply {
-            status: 413,
-            headers: Vec::new(),
-            body: b"Payload Too Large".to_vec(),
-            details: "request_payload_too_large".into(),
-            grpc_status: None,
-        });
+        self.stream().reply = Some(Reply::of(413, "Payload Too Large", "request_payload_too_large"));
         Next::Replied
     }
 
@@ -359,13 +385,7 @@ impl Vm {
 
     /// Envoy answers by itself, before the filter sees anything: only the log tells of it.
     fn refuse(&mut self, method: &str, outcome: &mut ExchangeOutcome) {
-        let reply = Reply {
-            status: 431,
-            headers: Vec::new(),
-            body: b"Request Header Fields Too Large".to_vec(),
-            details: "http1.too_many_headers".into(),
-            grpc_status: None,
-        };
+        let reply = Reply::of(431, "Request Header Fields Too Large", "http1.too_many_headers");
         let stream = self.stream();
         stream.details.clone_from(&reply.details);
         let message = message::local(reply, &Vec::new());
@@ -400,6 +420,10 @@ impl Vm {
             message::framed(&side.headers, body)
         };
         let Some(body) = body else { return Next::Broken };
+        // The codec cannot write others.
+        if !status.is_some_and(|status| (100..=999).contains(&status)) {
+            return Next::Broken;
+        }
         outcome.status = status;
         outcome.response_headers.clone_from(&side.headers);
         outcome.response_body = Bytes(body);

@@ -67,6 +67,11 @@ pub(crate) fn add(headers: &mut Headers, map: MapType, name: Bytes, value: &[u8]
     };
     match headers.iter_mut().find(|(other, _)| is_inline && *other == name) {
         Some((_, first)) => first.0.extend([b",", value].concat()),
+        // Pseudo headers stand before the others.
+        None if name.0.first() == Some(&b':') => {
+            let place = headers.iter().take_while(|(other, _)| other.0.first() == Some(&b':')).count();
+            headers.insert(place, (name, Bytes::from(value)));
+        }
         None => headers.push((name, Bytes::from(value))),
     }
 }

@@ -93,9 +93,27 @@ pub(crate) fn response(response: &Response, method: &str) -> Message {
     }
 }
 
-/// What the router adds to a request.
-pub(crate) fn route(headers: &mut Headers) {
+/// What the router does to a request: it adds a header, or answers itself. There is no route for a request that has lost its path or
+/// `x-forwarded-proto`, and no way to send one without a method.
+pub(crate) fn route(headers: &mut Headers) -> Result<(), Reply> {
+    let has = |wanted: &str| headers.iter().any(|(name, _)| name.0 == wanted.as_bytes());
+    if !has("x-forwarded-proto") || !has(":path") {
+        return Err(Reply::of(404, "", "route_not_found"));
+    }
+    if !has(":method") {
+        return Err(Reply::of(503, "missing required header: :method", "missing_required_header"));
+    }
     headers.push((Bytes::from("x-envoy-expected-rq-timeout-ms"), Bytes::from("15000")));
+    Ok(())
+}
+
+/// Whether a response that left the filters can be sent: one whose status is none is answered by Envoy instead.
+pub(crate) fn checked(headers: &Headers) -> Result<(), Reply> {
+    let status = headers.iter().find(|(name, _)| name.0 == b":status").map(|(_, value)| value.lossy());
+    if status.is_some_and(|status| status.parse::<u64>().is_ok()) {
+        return Ok(());
+    }
+    Err(Reply::of(502, "missing required header: :status", "missing_required_header"))
 }
 
 /// What the connection manager does to a response behind the filters.
@@ -136,7 +154,7 @@ pub(crate) fn local(reply: Reply, request: &Headers) -> Message {
 
 /// Whether a response has no body, whatever its length says.
 pub(crate) fn is_bodyless(method: &str, status: u16) -> bool {
-    method == "HEAD" || matches!(status, 204 | 304)
+    method == "HEAD" || matches!(status, 100..=199 | 204 | 304)
 }
 
 /// A body as it arrives at the other end of an HTTP/1 connection: Envoy does not mend a length that a filter has made wrong. What is beyond it

@@ -112,7 +112,11 @@ mod tests {
             (Ok(()), Ok(18_446_744_073_709_551_523))
         );
         assert_eq!(
-            [metrics.increment(stats, histogram, 1), metrics.record(stats, histogram, 7), metrics.record(stats, 99, 1)],
+            [
+                metrics.increment(stats, histogram, 1),
+                metrics.record(stats, histogram, 7),
+                metrics.record(stats, 400, 1)
+            ],
             [Err(Status::BadArgument), Ok(()), Err(Status::NotFound)]
         );
         assert_eq!(metrics.get(stats, histogram), Err(Status::BadArgument));

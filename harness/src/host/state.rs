@@ -71,6 +71,8 @@ pub(crate) struct Stream {
     pub(crate) reply: Option<Reply>,
     /// Whether there was a reply: of several the first counts.
     pub(crate) has_replied: bool,
+    /// Whether that was in place of a response that was on its way.
+    pub(crate) has_replied_late: bool,
     /// Whether the filter has closed the stream.
     pub(crate) is_closed: bool,
     /// What Envoy says of how it ended.
@@ -117,6 +119,19 @@ pub(crate) struct Reply {
     pub(crate) details: Cow<'static, str>,
     /// 0 to 16, where the filter gave one.
     pub(crate) grpc_status: Option<u32>,
+}
+
+impl Reply {
+    /// A reply of Envoy's own.
+    pub(crate) fn of(status: u16, body: &str, details: &'static str) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+            details: details.into(),
+            grpc_status: None,
+        }
+    }
 }
 
 /// A request of the filter's own.
@@ -282,15 +297,21 @@ impl State {
 }
 
 impl Stream {
+    /// Whether a reply counts: the first one, and one in place of a response on its way.
+    pub(crate) fn may_reply(&self) -> bool {
+        !self.has_replied || self.response.has_headers && !self.has_replied_late
+    }
+
     /// A map as the access log sees it: all that came to be, until the end.
     fn logged(&self, map: MapType) -> Option<&Headers> {
         let (side, is_there) = match map {
             MapType::RequestHeaders => (&self.request, self.request.has_headers),
-            // The access log is not given these.
-            MapType::RequestTrailers => return None,
             MapType::ResponseHeaders => (&self.response, self.response.has_headers),
             MapType::ResponseTrailers => (&self.response, self.response.has_trailers),
-            MapType::Grpc | MapType::CalloutHeaders | MapType::CalloutTrailers => return None,
+            // The access log is not given a request's trailers.
+            MapType::RequestTrailers | MapType::Grpc | MapType::CalloutHeaders | MapType::CalloutTrailers => {
+                return None;
+            }
         };
         let is_headers = matches!(map, MapType::RequestHeaders | MapType::ResponseHeaders);
         is_there.then_some(if is_headers { &side.headers } else { &side.trailers })

@@ -106,10 +106,13 @@ fn pointers_outside_memory_are_answered_and_do_no_harm() {
 
 #[test]
 fn malformed_pairs_clear_a_map_and_are_ok() {
-    assert_eq!(
-        on_request("(call $set_pairs (i32.const 0) (i32.const 16) (i32.const 40))"),
-        BTreeMap::from([("status_0".to_owned(), 1)])
+    let (_, outcome) = send(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (call $note (call $set_pairs (i32.const 0) (i32.const 16) (i32.const 40))) (i32.const 0))"#,
     );
+    // A request without any headers has no route.
+    assert_eq!(outcome.status, Some(404));
+    assert_eq!(outcome.metrics, BTreeMap::from([("status_0".to_owned(), 1)]));
 }
 
 #[test]

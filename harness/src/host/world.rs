@@ -123,7 +123,10 @@ mod tests {
         assert_eq!(world.dequeue(1), Err(Status::Empty));
         assert_eq!([world.enqueue(1, b"a".to_vec()), world.enqueue(1, Vec::new())], [Ok(()), Ok(())]);
         assert_eq!([world.dequeue(1), world.dequeue(1)], [Ok(b"a".to_vec()), Ok(Vec::new())]);
-        assert_eq!((world.enqueue(3, Vec::new()), world.dequeue(3)), (Err(Status::NotFound), Err(Status::NotFound)));
+        assert_eq!(
+            (world.enqueue(3, Vec::new()), world.dequeue(3)),
+            (Err(Status::NotFound), Err(Status::NotFound))
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{
 /// How long the client waits for an answer. A stream that waits for nothing takes as long.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the last lines of a stream may take, once the client is gone.
-const SETTLING: Duration = Duration::from_millis(1000);
+const SETTLING: Duration = Duration::from_secs(1);
 /// How long callbacks that come behind a stream's end may take.
 const AFTERMATH: Duration = Duration::from_millis(15);
 

@@ -50,7 +50,10 @@ fn call(state: &mut State, name: &str, argument: &[u8]) -> Option<Result<Vec<u8>
         "clear_route_cache" => Ok(Vec::new()),
         "compress" => {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(argument).and_then(|()| encoder.finish()).map_err(|_| Status::SerializationFailure)
+            encoder
+                .write_all(argument)
+                .and_then(|()| encoder.finish())
+                .map_err(|_| Status::SerializationFailure)
         }
         "uncompress" => {
             let mut inflated = Vec::new();
@@ -135,7 +138,10 @@ mod tests {
             state.context = context;
             call(&mut state, "declare_property", b"\x0a\x02d1\x10\x00").unwrap()
         };
-        assert_eq!([declare(1), declare(1), declare(2)], [Ok(Vec::new()), Err(Status::BadArgument), Ok(Vec::new())]);
+        assert_eq!(
+            [declare(1), declare(1), declare(2)],
+            [Ok(Vec::new()), Err(Status::BadArgument), Ok(Vec::new())]
+        );
     }
 
     #[test]

@@ -29,7 +29,12 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          _timeout_ms: u32,
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_call", |guest| {
-                let parts = [(service, service_size), (method, method_size), (metadata, metadata_size), (message, message_size)];
+                let parts = [
+                    (service, service_size),
+                    (method, method_size),
+                    (metadata, metadata_size),
+                    (message, message_size),
+                ];
                 open(guest, (cluster, cluster_size), &parts, CALL, token_at)
             })
         },
@@ -86,7 +91,9 @@ fn open(
         read(guest, *at, *size)?;
     }
     if cluster.is_empty() {
-        return Err(HostTrap::Crash("a gRPC service of no bytes is read as a message without a target").into());
+        return Err(
+            HostTrap::Crash("a gRPC service of no bytes is read as a message without a target").into()
+        );
     }
     let state = guest.data_mut();
     if !state.options.clusters.contains(&cluster) {

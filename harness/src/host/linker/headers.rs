@@ -43,11 +43,12 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_get_header_map_size", |guest| {
                 // In bytes, not in headers. It is measured through the way for changes, so that at the end of a body it makes trailers.
                 let map = MapType::try_from(map)?;
-                let headers = match map {
-                    MapType::CalloutHeaders | MapType::CalloutTrailers => guest.data().map(map)?,
-                    _ => guest.data_mut().map_mut(map)?,
-                };
-                let size = headers.iter().map(|(name, value)| name.0.len() + value.0.len()).sum();
+                let size = guest
+                    .data_mut()
+                    .map_mut(map)?
+                    .iter()
+                    .map(|(name, value)| name.0.len() + value.0.len())
+                    .sum();
                 write_size(guest, size_at, size)
             })
         },

@@ -25,7 +25,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         })
     })?;
     linker.func_wrap("env", "proxy_record_metric", |mut guest: Guest<'_>, id: u32, value: u64| {
-        answer(&mut guest, "proxy_record_metric", |guest| Ok(guest.data().metrics.record(&mut guest.data().world.0.borrow_mut().stats, id, value)?))
+        answer(&mut guest, "proxy_record_metric", |guest| {
+            Ok(guest.data().metrics.record(&mut guest.data().world.0.borrow_mut().stats, id, value)?)
+        })
     })?;
     linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at: u32| {
         answer(&mut guest, "proxy_get_metric", |guest| {

@@ -1,6 +1,7 @@
 //! Properties, serialised as Envoy does: strings as they are, numbers as 8 bytes little-endian, truth values as one byte.
 
 use crate::{
+    Bytes,
     host::{
         abi::{MapType, Status, write_pairs},
         memory::{Guest, answer, give, read},
@@ -57,12 +58,11 @@ fn property(state: &State, path: &[u8]) -> Found {
     let options = &state.options;
     let place = &options.place;
     match parts.as_slice() {
-        [b""] => return Err(Status::SerializationFailure),
         [b"plugin_name"] => return Ok(options.plugin_name.clone().into_bytes()),
         [b"plugin_root_id"] => return Ok(options.root_id.clone().into_bytes()),
         [b"plugin_vm_id"] => return Ok(options.vm_id.clone().into_bytes()),
-        // An object as a whole cannot be written as bytes.
-        [b"xds"] => return Err(Status::SerializationFailure),
+        // An object as a whole cannot be written as bytes, and nothing cannot.
+        [b"" | b"xds"] => return Err(Status::SerializationFailure),
         [b"xds", b"node", b"id"] => return Ok(place.node_id.clone().into_bytes()),
         [b"xds", b"node", b"cluster"] => return Ok(place.node_cluster.clone().into_bytes()),
         _ => {}
@@ -85,14 +85,13 @@ fn property(state: &State, path: &[u8]) -> Found {
         [b"destination", b"port"] => Ok(number(DESTINATION_PORT)),
         [b"connection_id"] | [b"connection", b"id"] => Ok(number(1)),
         [b"connection", b"mtls"] => Ok(vec![0]),
-        [b"connection", b"requested_server_name"] => Ok(Vec::new()),
         [b"upstream", rest @ ..] if stream.request.are_headers_sent => upstream(rest),
         [b"xds", b"cluster_name"] => Ok(stream.cluster.clone().into_bytes()),
         [b"xds", b"route_name"] => Ok(place.route.clone().into_bytes()),
         [b"xds", b"virtual_host_name"] => Ok(place.virtual_host.clone().into_bytes()),
         [b"xds", b"filter_chain_name"] => Ok(place.filter_chain.clone().into_bytes()),
         [b"xds", b"listener_direction"] => Ok(number(0)),
-        [b"metadata"] => Ok(Vec::new()),
+        [b"metadata"] | [b"connection", b"requested_server_name"] => Ok(Vec::new()),
         [b"metadata", b"filter_metadata"] => Ok(0_u32.to_le_bytes().to_vec()),
         [b"filter_state", key] => stream.filter_state.get(*key).cloned().ok_or(Status::NotFound),
         [key] => stream.filter_state.get(&[b"wasm.", *key].concat()).cloned().ok_or(Status::NotFound),
@@ -131,10 +130,7 @@ fn request(state: &State, stream: &Stream, rest: &[&[u8]]) -> Found {
             let announced = announced.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
             Ok(number(announced.unwrap_or(stream.request.size)))
         }
-        [b"total_size"] => {
-            let trailers = headers(state, MapType::RequestTrailers);
-            Ok(number(stream.request.size + bytes(map) + bytes(trailers)))
-        }
+        [b"total_size"] => Ok(number(stream.request.size + bytes(map))),
         [b"headers"] => Ok(written(map)),
         [b"headers", name] => header(&name.to_ascii_lowercase()),
         _ => Err(Status::NotFound),
@@ -193,10 +189,16 @@ fn bytes(map: Option<&Headers>) -> u64 {
     map.into_iter().flatten().map(|(name, value)| (name.0.len() + value.0.len()) as u64).sum()
 }
 
-/// A map as a value: its pairs, and for one that is not there a count of none.
+/// A map as a value: a pair for every name, with its values joined, and for a map that is not there a count of none. Envoy's order is any.
 fn written(map: Option<&Headers>) -> Vec<u8> {
-    let pairs = map.map(write_pairs).unwrap_or_default();
-    if pairs.is_empty() { 0_u32.to_le_bytes().to_vec() } else { pairs }
+    let mut merged = Headers::new();
+    for (name, _) in map.into_iter().flatten() {
+        if !merged.iter().any(|(other, _)| other == name) {
+            let value = map.and_then(|map| joined(map, &name.0).ok()).unwrap_or_default();
+            merged.push((name.clone(), Bytes(value)));
+        }
+    }
+    if merged.is_empty() { 0_u32.to_le_bytes().to_vec() } else { write_pairs(&merged) }
 }
 
 /// All values of a header, joined by commas.

@@ -1,10 +1,10 @@
 //! Shared data, with compare-and-swap, and shared queues.
 
+use crate::host::abi::Status;
 use crate::host::{
     memory::{Guest, answer, give, read, read_text, write},
     state::State,
 };
-use crate::host::abi::Status;
 use wasmtime::Linker;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::host::{
     abi::{Status, read_pairs},
-    memory::{Answer, Guest, answer, read, read_text},
+    memory::{Answer, Guest, HostTrap, answer, read, read_text},
     state::{Reply, State},
 };
 use wasmtime::Linker;
@@ -26,9 +26,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
                 let status = u16::try_from(status).unwrap_or(u16::MAX);
                 let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
-                // Of several replies the first counts; on the root context there is nothing to reply to. Both are fine.
-                if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| !stream.has_replied) {
+                let stream = guest.data().stream();
+                if stream.is_some_and(|stream| stream.has_replied_late) {
+                    return Err(HostTrap::Crash("a second reply while the response is on its way").into());
+                }
+                // Of several replies the first counts, but a reply on its way may be replaced; on the root context there is nothing to reply to. Both are fine.
+                if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.may_reply()) {
                     stream.has_replied = true;
+                    stream.has_replied_late = stream.response.has_headers;
                     stream.reply = Some(Reply { status, headers, body, details, grpc_status });
                 }
                 Ok(())
@@ -71,6 +76,9 @@ fn resume(state: &mut State, side: u32) -> Answer {
         _ => return Err(Status::BadArgument.into()),
     }
     let Some(stream) = state.stream_mut() else { return Ok(()) };
+    if side == 1 && !stream.response.has_headers {
+        return Err(HostTrap::Crash("a response goes on before there is one").into());
+    }
     match side {
         0 => stream.request.is_resumed = true,
         1 => stream.response.is_resumed = true,

@@ -149,6 +149,8 @@ fn fd_write(guest: &mut Guest<'_>, level: u32, parts: u32, count: u32, written: 
         text.extend(read(guest, at, size)?);
     }
     write_size(guest, written, text.len())?;
-    guest.data_mut().log(level, text.strip_suffix(b"\n").unwrap_or(&text));
+    if !text.is_empty() {
+        guest.data_mut().log(level, text.strip_suffix(b"\n").unwrap_or(&text));
+    }
     Ok(())
 }

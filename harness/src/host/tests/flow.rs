@@ -55,9 +55,9 @@ fn post(parts: &[&str]) -> Exchange {
 
 #[test]
 fn callbacks_come_in_envoys_order_and_the_log_before_done() {
-    check("", &exchange("", ""), "C21 H61 h21 l00 d00 x00");
-    check("", &exchange("hello", "hi"), "C21 H70 B50 B01 h20 b20 b01 l00 d00 x00");
-    check("", &post(&["hel", "lo"]), "C21 H60 B30 B20 B01 h21 l00 d00 x00");
+    check("", &exchange("", ""), "C21 H61 h31 l00 d00 x00");
+    check("", &exchange("hello", "hi"), "C21 H70 B50 B01 h30 b20 b01 l00 d00 x00");
+    check("", &post(&["hel", "lo"]), "C21 H60 B30 B20 B01 h31 l00 d00 x00");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn trailers_end_a_body_and_pass() {
     exchange.request.trailers = pairs(&[("X-T", "1")]);
     exchange.response =
         Response { body: Bytes::from("hi"), trailers: pairs(&[("x-r", "2")]), ..Response::default() };
-    let outcome = check("", &exchange, "C21 H60 B30 B20 T10 h20 b20 t10 l00 d00 x00");
+    let outcome = check("", &exchange, "C21 H60 B30 B20 T10 h30 b20 t10 l00 d00 x00");
     assert_eq!(outcome.request_trailers, pairs(&[("x-t", "1")]));
     assert_eq!(outcome.response_trailers, pairs(&[("x-r", "2")]));
     assert_eq!((outcome.request_body, outcome.response_body), (Bytes::from("hello"), Bytes::from("hi")));
@@ -89,7 +89,7 @@ fn a_response_without_a_body_ends_with_its_headers() {
         let mut exchange = exchange("", "hi");
         exchange.request.method = method.to_owned();
         exchange.response.status = status;
-        let outcome = check("", &exchange, "C21 H61 h21 l00 d00 x00");
+        let outcome = check("", &exchange, "C21 H61 h31 l00 d00 x00");
         assert_eq!((outcome.status, outcome.response_body), (Some(status), Bytes::default()));
     }
 }
@@ -97,19 +97,19 @@ fn a_response_without_a_body_ends_with_its_headers() {
 #[test]
 fn a_held_body_is_seen_as_it_grows_and_goes_on_whole() {
     let hold = "(@request_body (if (result i32) (local.get 2) (then (i32.const 0)) (else (i32.const 1))))";
-    let outcome = check(hold, &post(&["hel", "lo"]), "C21 H60 B30 B50 B51 h21 l00 d00 x00");
+    let outcome = check(hold, &post(&["hel", "lo"]), "C21 H60 B30 B50 B51 h31 l00 d00 x00");
     assert_eq!(outcome.request_body, Bytes::from("hello"));
     // Held without being shown again, and dropped.
     let outcome = check(
         &hold.replace("const 1", "const 2"),
         &post(&["hel", "lo"]),
-        "C21 H60 B30 B20 B01 h21 l00 d00 x00",
+        "C21 H60 B30 B20 B01 h31 l00 d00 x00",
     );
     assert_eq!(outcome.request_body, Bytes::from("hello"));
     let outcome = check(
         &hold.replace("const 1", "const 3"),
         &post(&["hel", "lo"]),
-        "C21 H60 B30 B20 B01 h21 l00 d00 x00",
+        "C21 H60 B30 B20 B01 h31 l00 d00 x00",
     );
     assert_eq!(outcome.request_body, Bytes::default());
 }
@@ -167,7 +167,7 @@ fn a_reply_in_place_of_a_response_is_not_seen_but_logged() {
         "(@response_headers (drop (call $reply (i32.const 500) [] [] [] (i32.const -1))) (i32.const 0))
          (@log (call $show (call $get (i32.const 2) [:status] (i32.const 8) (i32.const 12))))",
         &exchange("", "hi"),
-        "C21 H61 h20 l00 0 500 d00 x00",
+        "C21 H61 h30 l00 0 500 d00 x00",
     );
     assert_eq!(
         (outcome.status, outcome.upstream.as_deref(), outcome.response_body),
@@ -178,7 +178,7 @@ fn a_reply_in_place_of_a_response_is_not_seen_but_logged() {
 #[test]
 fn a_reply_after_the_headers_and_a_closed_stream_are_resets() {
     let late = "(@response_body (drop (call $reply (i32.const 500) [] [] [] (i32.const -1))) (i32.const 0))";
-    assert_eq!(check(late, &exchange("", "hi"), "C21 H61 h20 b20 l00 d00 x00").status, None);
+    assert_eq!(check(late, &exchange("", "hi"), "C21 H61 h30 b20 l00 d00 x00").status, None);
     let close = "(@request_headers (drop (call $close (i32.const 0))) (i32.const 1))";
     assert_eq!(check(close, &exchange("", "hi"), "C21 H61 l00 d00 x00").status, None);
 }
@@ -198,7 +198,7 @@ fn a_grpc_request_is_answered_by_headers_alone() {
 fn a_stream_that_nothing_lets_go_on_gets_no_answer_but_a_log() {
     let outcome = check("(@request_headers (i32.const 7))", &exchange("hello", ""), "C21 H70 l00 d00 x00");
     assert_eq!((outcome.status, outcome.upstream), (None, None));
-    let outcome = check("(@request_headers (i32.const 2))", &exchange("", ""), "C21 H61 h21 l00 d00 x00");
+    let outcome = check("(@request_headers (i32.const 2))", &exchange("", ""), "C21 H61 h31 l00 d00 x00");
     assert_eq!(outcome.status, Some(200));
 }
 
@@ -224,7 +224,7 @@ fn a_held_request_goes_on_with_its_body_in_one_part_when_the_callout_is_answered
     let clusters = BTreeMap::from([("auth".to_owned(), cluster("welcome", 0))]);
     let outcome = send(&mut vm(&text, &["auth"]), &post(&["hel", "lo"]), &clusters);
     // The answer arrives at the root context, where no map of the stream is at hand; after the call that lets it go on there is none either.
-    assert_eq!(lines(&outcome).join(" "), "C21 H60 0 A11 0 200 0 welcome 2 0 0 0 2 B51 h21 l00 d00 x00");
+    assert_eq!(lines(&outcome).join(" "), "C21 H60 0 A11 0 200 0 welcome 2 0 0 0 2 B51 h31 l00 d00 x00");
     assert_eq!(outcome.request_body, Bytes::from("hello"));
     assert!(outcome.request_headers.contains(&(Bytes::from("x"), Bytes::from("1"))));
 }
@@ -312,7 +312,7 @@ fn headers_of_the_connection_do_not_reach_the_filter() {
     let mut exchange = exchange("", "");
     exchange.request.headers =
         pairs(&[("host", "h"), ("Keep-Alive", "1"), ("te", "trailers"), ("x-request-id", "r")]);
-    let outcome = check("", &exchange, "C21 H71 h21 l00 d00 x00");
+    let outcome = check("", &exchange, "C21 H71 h31 l00 d00 x00");
     assert!(outcome.request_headers.contains(&(Bytes::from("x-request-id"), Bytes::from("r"))));
 }
 
