@@ -6,8 +6,8 @@
 )]
 
 use harness::{
-    Clusters, Module, Options, Place, Vm, World,
-    conformance::{self, Kind, Run, Sheet},
+    Clusters, FailurePolicy, Module, Options, Place, Vm, World,
+    conformance::{self, DEATHS, Kind, POLICIES, Run, Sheet},
     mock::Mocks,
     scenario::Scenario,
 };
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut vm = started(&module, &options(&sheets, None), &world)?;
     for sheet in &sheets {
-        for kind in sheet.kinds.iter().copied().filter(|kind| *kind != Kind::Root) {
+        for kind in sheet.kinds.iter().copied().filter(|kind| !matches!(kind, Kind::Root | Kind::Trap)) {
             let exchange = conformance::exchange(&sheet.name, kind);
             let outcome = vm.exchange(&Scenario::default(), &exchange, &clusters);
             if let Some(trap) = vm.trap() {
@@ -57,7 +57,43 @@ fn main() -> Result<(), Box<dyn Error>> {
             })?;
         }
     }
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
+        for (policy, _) in POLICIES {
+            print(&trapped(&module, &sheets, sheet, policy, &world, &clusters)?)?;
+        }
+    }
     Ok(())
+}
+
+/// A VM dies, and is asked again at once and after a while.
+fn trapped(
+    module: &Module,
+    sheets: &[Sheet],
+    sheet: &Sheet,
+    policy: &str,
+    world: &World,
+    clusters: &Clusters,
+) -> Result<Run, Box<dyn Error>> {
+    let options = Options {
+        vm_id: conformance::trap_id(&sheet.name, policy),
+        failure_policy: match policy {
+            "open" => FailurePolicy::Open,
+            "reload" => FailurePolicy::Reload,
+            _ => FailurePolicy::Closed,
+        },
+        ..options(sheets, None)
+    };
+    let mut vm = started(module, &options, world)?;
+    let mut run = Run::of(&conformance::trap_id(&sheet.name, policy), Kind::Trap);
+    for (is_deadly, pause) in DEATHS {
+        let name = if is_deadly { sheet.name.as_str() } else { "none" };
+        vm.advance(pause);
+        let exchange = conformance::exchange(name, Kind::Trap);
+        let outcome = vm.exchange(&Scenario::default(), &exchange, clusters);
+        run.lines.push(format!("then {:?} {:?}", outcome.status, outcome.response_body.lossy()));
+        run.status = outcome.status;
+    }
+    Ok(run)
 }
 
 fn options(sheets: &[Sheet], root: Option<&str>) -> Options {

@@ -5,7 +5,7 @@ use crate::{
     scenario::{Cluster, Exchange, Request, Response},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path, time::Duration};
 
 /// How an exchange looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum Kind {
     Head,
     /// No exchange: the callbacks of the root context.
     Root,
+    /// An exchange that kills the VM, and two after it, under each failure policy.
+    Trap,
 }
 
 /// A sheet: its name, how its exchanges look, and its lines.
@@ -128,6 +130,29 @@ pub fn vm_id(root: Option<&str>) -> String {
     root.map_or_else(|| "conf".to_owned(), |root| format!("conf-{root}"))
 }
 
+/// The failure policies: by name, as Envoy calls them, and unset.
+pub const POLICIES: [(&str, Option<&str>); 4] = [
+    ("unset", None),
+    ("closed", Some("FAIL_CLOSED")),
+    ("open", Some("FAIL_OPEN")),
+    ("reload", Some("FAIL_RELOAD")),
+];
+
+/// What is sent to a VM that a sheet kills: whether it is the deadly request, and how long after the one before. A second death comes soon
+/// after a VM was started anew, and the last request later than a VM stays dead.
+pub const DEATHS: [(bool, Duration); 5] = [
+    (true, Duration::from_secs(2)),
+    (false, Duration::ZERO),
+    (true, Duration::ZERO),
+    (false, Duration::ZERO),
+    (false, Duration::from_millis(2200)),
+];
+
+/// The id of the VM that a sheet kills under a policy.
+pub fn trap_id(sheet: &str, policy: &str) -> String {
+    format!("{sheet}/{policy}")
+}
+
 /// The clusters that callouts go to. Beside them there is `empty`, without hosts.
 pub fn clusters() -> BTreeMap<String, Cluster> {
     let header = |name: &str, value: &str| (Bytes::from(name), Bytes::from(value));
@@ -171,7 +196,7 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
             "POST".clone_into(&mut request.method);
             request.chunks = vec![Bytes::from("hello")];
         }
-        Kind::Chunked | Kind::Trailers => {
+        Kind::Chunked | Kind::Trailers | Kind::Trap => {
             "POST".clone_into(&mut request.method);
             request.chunks = vec![Bytes::from("abc"), Bytes::from("defg")];
             request.is_chunked = true;
@@ -183,7 +208,7 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
             request.headers.push(header("te", "trailers"));
         }
     }
-    if kind == Kind::Trailers {
+    if matches!(kind, Kind::Trailers | Kind::Trap) {
         request.trailers = vec![header("x-sum", "7"), header("x-last", "yes")];
         response.trailers = vec![header("x-done", "1")];
     }

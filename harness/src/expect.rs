@@ -33,6 +33,10 @@ pub struct Expect {
     pub response_trailers: Vec<(String, Expected)>,
     /// Steps of series.
     pub metrics: Vec<SeriesExpectation>,
+    /// The most instructions that the module may take, in wasmtime's units of fuel. The harness alone counts them.
+    pub max_instructions: Option<u64>,
+    /// The most host calls that it may make. The harness alone counts them.
+    pub max_host_calls: Option<u64>,
     /// The lines that the module logged, all of them.
     pub log: Option<Vec<LogExpectation>>,
 }
@@ -188,6 +192,15 @@ impl Exchange {
                     expected.to_string(),
                     format!("{values:?}"),
                 );
+            }
+        }
+        if let Some(cost) = outcome.cost {
+            for (what, limit, got) in [
+                ("max_instructions", expect.max_instructions, cost.instructions),
+                ("max_host_calls", expect.max_host_calls, cost.host_calls),
+            ] {
+                let is_within = limit.is_none_or(|limit| got <= limit);
+                compare(what, is_within, format!("at most {}", limit.unwrap_or(0)), got.to_string());
             }
         }
         for (what, expected, body) in [

@@ -20,4 +20,7 @@ pub mod series;
 
 pub use bytes::Bytes;
 #[cfg(feature = "host")]
-pub use host::{Clusters, ConfigureError, LoadError, Module, Options, Place, RunError, Trap, Vm, World, run};
+pub use host::{
+    Clusters, ConfigureError, FailurePolicy, LoadError, Module, Options, Place, RunError, Trap, Vm, World,
+    run,
+};

@@ -50,6 +50,18 @@ pub struct ExchangeOutcome {
     pub metrics: BTreeMap<String, i64>,
     /// What the module logged.
     pub log: Vec<LogLine>,
+    /// What it cost; only the harness knows it.
+    #[serde(default)]
+    pub cost: Option<Cost>,
+}
+
+/// What an exchange cost a module: the same for the same exchange, on every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Instructions, in wasmtime's units of fuel.
+    pub instructions: u64,
+    /// Calls of the ABI's functions; WASI is not counted.
+    pub host_calls: u64,
 }
 
 /// A line of the log.

@@ -6,11 +6,11 @@ use super::{
     message::{self, Message},
     random::Random,
     state::{Reply, Side, Stream},
-    vm::{ROOT, Trap, Vm},
+    vm::{FailurePolicy, ROOT, Trap, Vm},
 };
 use crate::{
     Bytes,
-    outcome::ExchangeOutcome,
+    outcome::{Cost, ExchangeOutcome},
     scenario::{Exchange, Headers, Scenario},
 };
 
@@ -61,7 +61,16 @@ impl Vm {
         exchange: &Exchange,
         clusters: &Clusters,
     ) -> ExchangeOutcome {
-        let metrics = self.metrics();
+        let is_dead = self.dead.is_some();
+        self.reload();
+        if is_dead {
+            // What is logged and counted while it starts belongs to nobody's exchange.
+            self.store.data_mut().log.clear();
+        }
+        if self.dead.is_some() && self.store.data().options.failure_policy == FailurePolicy::Open {
+            return Self::bypassed(scenario, exchange);
+        }
+        let (metrics, fuel) = (self.metrics(), self.fuel());
         self.begin_exchange();
         let mut outcome = ExchangeOutcome::default();
         let context = self.next_context();
@@ -78,6 +87,7 @@ impl Vm {
             outcome.metrics.insert(name, step);
         }
         outcome.log = self.log().to_vec();
+        outcome.cost = Some(Cost { instructions: self.fuel() - fuel, host_calls: self.host_calls() });
         outcome
     }
 
@@ -91,6 +101,23 @@ impl Vm {
             self.call(Callback::Other, "proxy_on_queue_ready", &[ROOT, token])?;
         }
         Ok(())
+    }
+
+    /// What becomes of an exchange that no filter sees.
+    fn bypassed(scenario: &Scenario, exchange: &Exchange) -> ExchangeOutcome {
+        let request = message::request(&exchange.request, "");
+        let response = message::response(&exchange.response, &exchange.request.method);
+        ExchangeOutcome {
+            upstream: Some(route(scenario, &request.headers)),
+            request_headers: request.headers,
+            request_body: Bytes(request.parts.concat()),
+            request_trailers: request.trailers,
+            status: Some(exchange.response.status),
+            response_headers: response.headers,
+            response_body: Bytes(response.parts.concat()),
+            response_trailers: response.trailers,
+            ..ExchangeOutcome::default()
+        }
     }
 
     /// Answers all callouts that are under way.

@@ -20,5 +20,5 @@ mod world;
 pub use cluster::Clusters;
 pub use module::{LoadError, Module};
 pub use run::{RunError, run};
-pub use vm::{ConfigureError, Options, Place, Trap, Vm};
+pub use vm::{ConfigureError, FailurePolicy, Options, Place, Trap, Vm};
 pub use world::World;

@@ -19,8 +19,7 @@ use std::{
 };
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
-/// The most memory of a VM, in bytes, and the most elements of a table of it.
-const MEMORY_LIMIT: usize = 256 << 20;
+/// The most elements of a table of a VM.
 const TABLE_LIMIT: usize = 1 << 20;
 
 /// What one callback may do through host calls: each costs [`CALL_COST`] and a unit for every byte that it moves. It bounds what the host
@@ -154,7 +153,7 @@ pub(crate) struct Answer {
 impl State {
     pub(crate) fn new(options: Options, world: World) -> Self {
         Self {
-            limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).table_elements(TABLE_LIMIT).build(),
+            limits: StoreLimitsBuilder::new().memory_size(options.memory).table_elements(TABLE_LIMIT).build(),
             random: Random::new(options.seed),
             callback: Callback::Start,
             context: 0,

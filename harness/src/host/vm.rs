@@ -5,14 +5,21 @@ use crate::outcome::LogLine;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 use wasmtime::{Instance, Store, Val};
 
 /// The root context's id.
 pub const ROOT: u32 = 1;
 
+/// How long a VM stays dead at least before it is started anew, in nanoseconds: Envoy's default.
+const RELOAD_INTERVAL: u64 = 1_000_000_000;
+
 /// The most instructions of one callback by default, in wasmtime's units of fuel; about a second.
 const FUEL: u64 = 1_000_000_000;
+
+/// The most memory of a VM by default, in bytes.
+const MEMORY: usize = 256 << 20;
 
 /// What a VM is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub struct Options {
     pub plugin_name: String,
     /// The plugin's root id.
     pub root_id: String,
+    /// What becomes of requests when the VM is dead.
+    pub failure_policy: FailurePolicy,
     /// Where the plugin is.
     pub place: Place,
     /// The clusters that callouts can go to.
@@ -41,6 +50,20 @@ pub struct Options {
     pub empty_clusters: BTreeSet<String>,
     /// The most instructions of one callback, in wasmtime's units of fuel. A callback that needs more traps.
     pub fuel: u64,
+    /// The most memory, in bytes. What asks for more does not get it.
+    pub memory: usize,
+}
+
+/// What becomes of requests when a trap has killed the VM. The request that it trapped on gets 503 in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// They get 503, until the plugin is configured anew. What Envoy 1.40 does unless told otherwise.
+    #[default]
+    Closed,
+    /// They pass without the plugin.
+    Open,
+    /// The VM starts anew with the first of them that comes a second or more after its last start; until then they get 503.
+    Reload,
 }
 
 /// Where a plugin is, as `xds` properties tell it.
@@ -70,10 +93,12 @@ impl Default for Options {
             vm_id: String::new(),
             plugin_name: "plugin".to_owned(),
             root_id: String::new(),
+            failure_policy: FailurePolicy::default(),
             place: Place::default(),
             clusters: BTreeSet::new(),
             empty_clusters: BTreeSet::new(),
             fuel: FUEL,
+            memory: MEMORY,
         }
     }
 }
@@ -129,6 +154,9 @@ pub struct Vm {
     /// How many callouts may still be answered in this exchange.
     pub(super) callouts_left: u32,
     fuel: u64,
+    module: Module,
+    /// When it was started, by its own clock.
+    started: u64,
 }
 
 impl fmt::Debug for Vm {
@@ -159,7 +187,16 @@ impl Vm {
         store.limiter(|state| &mut state.limits);
         let started = store.set_fuel(options.fuel).and_then(|()| loaded.instance.instantiate(&mut store));
         let instance = started.map_err(|error| trap(&store, "instantiation", root_cause(&error), 0))?;
-        let mut vm = Self { store, instance, dead: None, last_context: ROOT, callouts_left: 0, fuel: 0 };
+        let mut vm = Self {
+            store,
+            instance,
+            dead: None,
+            last_context: ROOT,
+            callouts_left: 0,
+            fuel: 0,
+            module: module.clone(),
+            started: options.clock,
+        };
         // A reactor is initialised, and then has a main function only in some languages; a command is started.
         let start: &[&str] =
             if vm.has("_initialize") { &["_initialize", "main", "__main_void"] } else { &["_start"] };
@@ -189,6 +226,29 @@ impl Vm {
             Ok(Some(0)) => Err(ConfigureError { log: log(), trap: None }),
             Ok(_) => Ok(()),
             Err(trap) => Err(ConfigureError { log: log(), trap: Some(trap) }),
+        }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, time: Duration) {
+        let clock = &mut self.store.data_mut().options.clock;
+        *clock = clock.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Starts a dead VM anew, if that is its policy and it is time.
+    pub(super) fn reload(&mut self) {
+        let state = self.store.data();
+        let is_time = state.options.clock.saturating_sub(self.started) >= RELOAD_INTERVAL;
+        if self.dead.is_none() || state.options.failure_policy != FailurePolicy::Reload || !is_time {
+            return;
+        }
+        let (options, world, config) = (state.options.clone(), state.world.clone(), state.config.clone());
+        self.started = options.clock;
+        if let Ok(mut fresh) = Self::in_world(&self.module, &options, &world)
+            && fresh.configure(Some(&config)).is_ok()
+        {
+            fresh.fuel += self.fuel;
+            *self = fresh;
         }
     }
 

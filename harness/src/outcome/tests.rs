@@ -1,6 +1,6 @@
 //! Checking, comparing and showing outcomes.
 
-use super::{ExchangeOutcome, LogLine, Outcome, check, compare, render};
+use super::{Cost, ExchangeOutcome, LogLine, Outcome, check, compare, render};
 use crate::{
     Bytes,
     scenario::{Headers, Scenario, load_file},
@@ -31,6 +31,24 @@ fn outcome(request: &[(&str, &str)]) -> Outcome {
     let mut outcome = Outcome { config_error: None, exchanges: vec![exchange] };
     outcome.normalise();
     outcome
+}
+
+#[test]
+fn a_filter_that_grows_past_its_budget_fails_where_cost_is_known() {
+    let scenario = scenario(
+        "budget",
+        "name = 'a'\nrequest = { path = '/' }\nexpect = { max_instructions = 100, max_host_calls = 3 }\n",
+    );
+    let mut outcome = outcome(&[]);
+    assert_eq!(check(&scenario, &outcome), []);
+    for (instructions, host_calls, expected) in
+        [(100, 3, vec![]), (101, 3, vec!["max_instructions"]), (9, 4, vec!["max_host_calls"])]
+    {
+        outcome.exchanges[0].cost = Some(Cost { instructions, host_calls });
+        let found = check(&scenario, &outcome);
+        let what: Vec<_> = found.iter().map(|found| found.what.trim_start_matches("exchange 1: ")).collect();
+        assert_eq!(what, expected);
+    }
 }
 
 #[test]

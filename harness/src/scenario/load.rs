@@ -310,6 +310,8 @@ impl RawExpect {
             response_body: one("response_body", &self.response_body)?,
             response_trailers: values::each("response_trailers", &self.response_trailers)?,
             metrics: values::series("metrics", &self.metrics)?,
+            max_instructions: self.max_instructions,
+            max_host_calls: self.max_host_calls,
             log,
         })
     }

@@ -85,6 +85,8 @@ pub(super) struct RawExpect {
     pub(super) response_body: Option<Value>,
     pub(super) response_trailers: Table,
     pub(super) metrics: Table,
+    pub(super) max_instructions: Option<u64>,
+    pub(super) max_host_calls: Option<u64>,
     pub(super) log: Option<Vec<RawLog>>,
     pub(super) config_error: Option<String>,
 }

@@ -10,8 +10,9 @@ use crate::{
 use anyhow::Result;
 use harness::{
     Bytes,
-    conformance::{self, Kind, Run, Sheet},
+    conformance::{self, DEATHS, Kind, POLICIES, Run, Sheet},
     mock::Mocks,
+    scenario::Exchange,
 };
 use serde_json::{Value, json};
 use std::{
@@ -50,7 +51,7 @@ pub fn run(program: &Path, probe: &Path, sheets: &[Sheet], work: &Work) -> Resul
     }
     let mut listener = envoy.listener("main")?;
     for sheet in sheets {
-        for kind in sheet.kinds.iter().copied().filter(|kind| *kind != Kind::Root) {
+        for kind in sheet.kinds.iter().copied().filter(|kind| !matches!(kind, Kind::Root | Kind::Trap)) {
             let mut run = exchange(&envoy, listener, &upstream, &sheet.name, kind)?;
             if Connection::open(listener, PATIENCE).is_err() {
                 run = Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) };
@@ -61,7 +62,45 @@ pub fn run(program: &Path, probe: &Path, sheets: &[Sheet], work: &Work) -> Resul
             work.step();
         }
     }
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
+        for (policy, _) in POLICIES {
+            runs.push(trapped(&envoy, &upstream, &sheet.name, policy)?);
+            work.step();
+        }
+    }
     Ok(runs)
+}
+
+/// A VM dies, and is asked again at once and after a while.
+fn trapped(envoy: &Envoy, upstream: &Upstream, sheet: &str, policy: &str) -> Result<Run> {
+    let id = conformance::trap_id(sheet, policy);
+    let listener = envoy.listener(&id)?;
+    let mut run = Run::of(&id, Kind::Trap);
+    for (number, (is_deadly, pause)) in DEATHS.into_iter().enumerate() {
+        let name = if is_deadly { sheet } else { "none" };
+        // Envoy itself has been up for long.
+        if policy == "reload" && number > 0 {
+            thread::sleep(pause);
+        }
+        let next = exchange_with(listener, upstream, &conformance::exchange(name, Kind::Trap))?;
+        run.lines.push(format!("then {:?} {:?}", next.status, next.response_body.lossy()));
+        run.status = next.status;
+    }
+    Ok(run)
+}
+
+/// Sends a request and keeps the answer.
+fn exchange_with(listener: SocketAddr, upstream: &Upstream, exchange: &Exchange) -> Result<Run> {
+    upstream.set_answer(Answer::from(&exchange.response));
+    upstream.take_received();
+    let mut run = Run::default();
+    let mut connection = Connection::open(listener, PATIENCE)?;
+    if let Ok(response) = client::send(&mut connection, &exchange.request) {
+        run.status = response.status();
+        run.response_headers = response.headers;
+        run.response_body = Bytes(response.body);
+    }
+    Ok(run)
 }
 
 fn exchange(
@@ -72,17 +111,9 @@ fn exchange(
     kind: Kind,
 ) -> Result<Run> {
     let exchange = conformance::exchange(sheet, kind);
-    upstream.set_answer(Answer::from(&exchange.response));
-    upstream.take_received();
     let logged = envoy.log_since(0).len();
-    let mut run = Run::of(sheet, kind);
-    let mut connection = Connection::open(listener, PATIENCE)?;
-    if let Ok(response) = client::send(&mut connection, &exchange.request) {
-        run.status = response.status();
-        run.response_headers = response.headers;
-        run.response_body = Bytes(response.body);
-    }
-    drop(connection);
+    let mut run =
+        Run { sheet: sheet.to_owned(), kind: Some(kind), ..exchange_with(listener, upstream, &exchange)? };
     let deadline = Instant::now() + SETTLING;
     loop {
         run.lines = of_vm(&envoy.log_since(logged), &conformance::vm_id(None));
@@ -108,9 +139,17 @@ fn of_vm(lines: &[Line], id: &str) -> Vec<String> {
 }
 
 fn bootstrap(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr) -> Value {
-    let mut listeners = vec![listener("main", probe, sheets, None)];
+    let id = conformance::vm_id;
+    let mut listeners = vec![listener("main", probe, sheets, None, &id(None), None)];
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
-        listeners.push(listener(&sheet.name, probe, sheets, Some(&sheet.name)));
+        let root = Some(sheet.name.as_str());
+        listeners.push(listener(&sheet.name, probe, sheets, root, &id(root), None));
+    }
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
+        for (policy, name) in POLICIES {
+            let id = conformance::trap_id(&sheet.name, policy);
+            listeners.push(listener(&id, probe, sheets, None, &id, name));
+        }
     }
     let mut clusters = vec![cluster("v1", Some(upstream)), cluster("empty", None)];
     clusters.extend(mocks.addresses().map(|(name, address)| cluster(name, Some(address))));
@@ -121,20 +160,30 @@ fn bootstrap(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr
     })
 }
 
-fn listener(name: &str, probe: &Path, sheets: &[Sheet], root: Option<&str>) -> Value {
+fn listener(
+    name: &str,
+    probe: &Path,
+    sheets: &[Sheet],
+    root: Option<&str>,
+    vm_id: &str,
+    policy: Option<&str>,
+) -> Value {
     let text =
         |text: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
-    let plugin = json!({
+    let mut plugin = json!({
         "name": "probe",
         "root_id": "probe-root",
         "configuration": text("plugin config"),
         "vm_config": {
-            "vm_id": conformance::vm_id(root),
+            "vm_id": vm_id,
             "runtime": "envoy.wasm.runtime.v8",
             "configuration": text(&conformance::vm_configuration(sheets, root)),
             "code": {"local": {"filename": probe}}
         }
     });
+    if let Some(policy) = policy {
+        plugin["failure_policy"] = json!(policy);
+    }
     let routes = json!([{"match": {"prefix": "/"}, "name": "route-one", "route": {"cluster": "v1"}}]);
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -1,7 +1,7 @@
 //! Local replies, and streams that go on or end.
 
 use crate::host::{
-    abi::{Status, read_pairs},
+    abi::{Callback, Status, read_pairs},
     memory::{Answer, Guest, HostTrap, answer, read, read_text},
     state::{Reply, State},
 };
@@ -26,8 +26,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
                 let status = u16::try_from(status).unwrap_or(u16::MAX);
                 let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
-                let stream = guest.data().stream();
-                if stream.is_some_and(|stream| stream.has_replied_late) {
+                is_over(guest.data())?;
+                if guest.data().stream().is_some_and(|stream| stream.has_replied_late) {
                     return Err(HostTrap::Crash("a second reply while the response is on its way").into());
                 }
                 // Of several replies the first counts, but a reply on its way may be replaced; on the root context there is nothing to reply to. Both are fine.
@@ -59,12 +59,21 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             if side > 3 {
                 return Err(Status::BadArgument.into());
             }
+            is_over(guest.data())?;
             if let Some(stream) = guest.data_mut().stream_mut().filter(|_| side < 2) {
                 stream.is_closed = true;
             }
             Ok(())
         })
     })?;
+    Ok(())
+}
+
+/// When a stream is over, its end cannot be changed any more.
+fn is_over(state: &State) -> Answer {
+    if state.stream().is_some() && matches!(state.callback, Callback::Log | Callback::End) {
+        return Err(HostTrap::Crash("a reply, or a closing, when the stream is over").into());
+    }
     Ok(())
 }
 
