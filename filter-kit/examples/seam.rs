@@ -37,6 +37,8 @@ pub enum Task {
     Callout,
     /// Add trailers.
     Trailers,
+    /// Reply in the upstream's place, late and again when the stream is over.
+    Late,
 }
 
 const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
@@ -50,6 +52,10 @@ const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
     .and(Callbacks::CALLOUT)
     .and(Callbacks::CREATE)
     .and(Callbacks::DELETE);
+
+fn late() -> Reply<'static> {
+    Reply { status: 500, headers: Vec::new(), body: b"late".into(), details: "seam" }
+}
 
 impl Filter for Seam {
     const NAME: &'static str = "seam";
@@ -87,6 +93,7 @@ impl Filter for Seam {
             }
             b"/response-body" => *stream = Some(Task::ResponseBody),
             b"/trailers" => *stream = Some(Task::Trailers),
+            b"/late" => *stream = Some(Task::Late),
             b"/call" | b"/call-unknown" => {
                 *stream = Some(Task::Callout);
                 effects.call(Callout {
@@ -152,6 +159,9 @@ impl Filter for Seam {
             effects.remove_response_header(&self.content_length);
         }
         effects.set_response_header(&self.note, Bounded::own("seen"));
+        if *stream == Some(Task::Late) {
+            effects.reply(late());
+        }
         effects
     }
 
@@ -175,8 +185,12 @@ impl Filter for Seam {
         effects
     }
 
-    fn on_log<'a>(&'a self, view: &'a View<'_>, _: &mut Option<Task>) -> Effects<'a> {
+    fn on_log<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Task>) -> Effects<'a> {
         let mut effects = Effects::default();
+        if *stream == Some(Task::Late) {
+            // It would end Envoy itself: the kit leaves it out.
+            effects.reply(late());
+        }
         let status = view.status().unwrap_or_default();
         let labels = vec![Bounded::own(status.to_string()), Bounded::new(view.path(), 64)];
         effects.measure(MetricChange::Labelled(self.logged, labels, 1));

@@ -196,7 +196,7 @@ impl<'a> Effects<'a> {
         self.rare().callouts.push(callout);
     }
 
-    /// Answers in the upstream's place. Of several replies in a chain the first wins.
+    /// Answers in the upstream's place. Of several replies in a chain the first wins. In `on_log` it is left out: the stream is over.
     pub fn reply(&mut self, reply: Reply<'a>) {
         self.rare().reply = Some(reply);
     }

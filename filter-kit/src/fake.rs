@@ -206,7 +206,7 @@ impl Outcome {
         self.state
             .extend(rare.state.into_iter().map(|(key, value)| (key.to_owned(), value.as_str().to_owned())));
         self.log.extend(rare.log.into_iter().map(|(level, text)| (level, text.as_str().to_owned())));
-        if let Some(reply) = rare.reply {
+        if let Some(reply) = rare.reply.filter(|_| phase.can_reply()) {
             self.reply.get_or_insert(reply.status);
         }
     }

@@ -49,6 +49,16 @@ impl Phase {
         }
     }
 
+    /// Whether a filter may answer in this phase. When the stream is over, a reply would end Envoy itself (1.40), with all its connections.
+    pub fn can_reply(self) -> bool {
+        !matches!(self, Self::Log | Self::Tick)
+    }
+
+    /// Whether a response is on its way in this phase. A second reply there would end Envoy itself (1.40).
+    pub fn is_response(self) -> bool {
+        matches!(self, Self::ResponseHeaders | Self::ResponseBody | Self::ResponseTrailers)
+    }
+
     /// The host's callback.
     pub const fn callback(self) -> Callbacks {
         match self {

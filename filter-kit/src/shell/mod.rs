@@ -53,17 +53,19 @@ struct Stream<F: Filter> {
     state: Option<F::Stream>,
     /// The side that is held: 0 is the request, 1 the response.
     held: Option<u32>,
+    /// Whether the filter has replied in place of a response on its way.
+    replied_late: bool,
 }
 
 impl<F: Filter> Default for Stream<F> {
     fn default() -> Self {
-        Self { root: None, state: None, held: None }
+        Self { root: None, state: None, held: None, replied_late: false }
     }
 }
 
 impl<F: Filter> Stream<F> {
     fn is_worth_keeping(&self) -> bool {
-        self.root.is_some() || self.state.is_some() || self.held.is_some()
+        self.root.is_some() || self.state.is_some() || self.held.is_some() || self.replied_late
     }
 }
 
@@ -250,12 +252,12 @@ impl<F: Filter> Shell<F> {
         stream: &mut Stream<F>,
     ) -> Flow {
         let mut failed = Vec::new();
-        let mut flow = self.apply_once(root, context, phase, effects, &mut failed);
+        let mut flow = self.apply_once(root, context, phase, effects, stream, &mut failed);
         for _ in 0..RETRY_LIMIT {
             let Some(tag) = failed.pop() else { return flow };
             let view = View::new(&abi::Host, Phase::Callout, 0, true);
             let effects = root.filter.on_callout(&view, &mut stream.state, tag);
-            flow = self.apply_once(root, context, phase, &effects, &mut failed);
+            flow = self.apply_once(root, context, phase, &effects, stream, &mut failed);
         }
         if failed.is_empty() { flow } else { Flow::Continue }
     }
@@ -266,6 +268,7 @@ impl<F: Filter> Shell<F> {
         context: u32,
         phase: Phase,
         effects: &Effects<'_>,
+        stream: &mut Stream<F>,
         failed: &mut Vec<u32>,
     ) -> Flow {
         for (map, change) in effects.headers.iter() {
@@ -293,13 +296,20 @@ impl<F: Filter> Shell<F> {
             self.measure(root, change);
         }
         match rare {
-            Some(rare) => self.apply_rare(context, rare, failed).unwrap_or(effects.flow),
+            Some(rare) => self.apply_rare(context, phase, rare, stream, failed).unwrap_or(effects.flow),
             None => effects.flow,
         }
     }
 
     #[cold]
-    fn apply_rare(&mut self, context: u32, rare: &Rare<'_>, failed: &mut Vec<u32>) -> Option<Flow> {
+    fn apply_rare(
+        &mut self,
+        context: u32,
+        phase: Phase,
+        rare: &Rare<'_>,
+        stream: &mut Stream<F>,
+        failed: &mut Vec<u32>,
+    ) -> Option<Flow> {
         for (level, text) in &rare.log {
             abi::log(*level, text.as_str());
         }
@@ -310,7 +320,8 @@ impl<F: Filter> Shell<F> {
                 None => failed.push(callout.tag),
             }
         }
-        let reply = rare.reply.as_ref()?;
+        let reply = rare.reply.as_ref().filter(|_| phase.can_reply() && !stream.replied_late)?;
+        stream.replied_late = phase.is_response() || phase == Phase::Callout && stream.held == Some(1);
         let headers =
             reply.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_str().as_bytes()));
         abi::reply(reply.status, reply.details, &reply.body, &Pairs::encode(headers));
