@@ -98,53 +98,20 @@ fn passes(command: &mut Command) -> Result<Count> {
 
 /// The shell of a module is compiled for wasm32 alone, and linted there.
 fn lints_of_modules() -> Result<Count> {
+    let lint = |package: &str, features: &[&str]| {
+        let mut clippy =
+            command::cargo(&["clippy", "--quiet", "--locked", "--target", setup::WASM, "--package", package]);
+        command::run(clippy.args(features).args(["--", "-D", "warnings"]))
+    };
     let mut count = Count::default();
     for filter in project::filters()? {
-        let arguments = [
-            "clippy",
-            "--quiet",
-            "--locked",
-            "--target",
-            setup::WASM,
-            "--package",
-            &filter,
-            "--features",
-            "module",
-            "--",
-            "-D",
-            "warnings",
-        ];
-        command::run(&mut command::cargo(&arguments))?;
+        lint(&filter, &["--features", "module"])?;
         count.passed += 1;
     }
-    let probe = [
-        "clippy",
-        "--quiet",
-        "--locked",
-        "--target",
-        setup::WASM,
-        "--package",
-        "probe",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    command::run(&mut command::cargo(&probe))?;
-    count.passed += 1;
-    let arguments = [
-        "clippy",
-        "--quiet",
-        "--locked",
-        "--target",
-        setup::WASM,
-        "--package",
-        "filter-kit",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    command::run(&mut command::cargo(&arguments))?;
-    count.passed += 1;
+    for package in ["filter-kit", "probe"] {
+        lint(package, &[])?;
+        count.passed += 1;
+    }
     Ok(count)
 }
 

@@ -156,7 +156,9 @@ impl<F: Filter> Shell<F> {
             Phase::Log => filter.on_log(&view, &mut stream.state),
             Phase::Callout | Phase::Tick => Effects::default(),
         };
-        if effects.is_nothing() && !stream.is_worth_keeping() {
+        // The log ends a stream, and with it the wait for its callouts.
+        let is_waited_for = phase == Phase::Log && !self.callouts.is_empty();
+        if effects.is_nothing() && !stream.is_worth_keeping() && !is_waited_for {
             return Flow::Continue;
         }
         self.settle(&root, context, phase, &effects, stream)

@@ -40,6 +40,18 @@ pub struct Report {
 pub fn compare(sheets: &[Sheet], on_harness: &[Run], on_envoy: &[Run]) -> Report {
     let mut report = Report::default();
     let mask = Mask::new();
+    // What ran on one side alone would otherwise be compared with nothing.
+    let names = |runs: &[Run]| -> Vec<(String, Option<Kind>)> {
+        runs.iter().map(|run| (run.sheet.clone(), run.kind)).collect()
+    };
+    if names(on_harness) != names(on_envoy) {
+        report.differ += 1;
+        report.differences.push(format!(
+            "the two sides ran other exchanges: {} on the harness, {} on Envoy",
+            on_harness.len(),
+            on_envoy.len()
+        ));
+    }
     for (one, other) in on_harness.iter().zip(on_envoy) {
         let lines = sheets.iter().find(|sheet| sheet.name == one.sheet).map_or(&[][..], |sheet| &sheet.lines);
         report.run(one, other, lines, &mask);
