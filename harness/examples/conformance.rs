@@ -6,10 +6,8 @@
 )]
 
 use harness::{
-    Clusters, FailurePolicy, Module, Options, Place, Vm, World,
+    FailurePolicy, Module, Options, Place, Proxy, Settings,
     conformance::{self, DEATHS, Kind, POLICIES, Run, Sheet},
-    mock::Mocks,
-    scenario::Scenario,
 };
 use std::{env, error::Error, fs, path::Path};
 
@@ -20,34 +18,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let module = Module::load(&fs::read(module)?)?;
     let sheets = conformance::load(Path::new(&folder))?;
-    let clusters = Clusters::new(Mocks::start(&conformance::clusters()));
-    let world = World::default();
+    let main = options(&sheets, None);
+    let mut proxy = proxy();
+    // All in one proxy: stats, shared data and tokens are everybody's.
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
-        let options = options(&sheets, Some(&sheet.name));
-        // A canary, then the main thread and the one worker.
-        let mut all = Vec::new();
-        for _ in 0..3 {
-            let mut vm = started(&module, &options, &world)?;
-            vm.notify()?;
-            all.extend(lines(&vm));
-        }
-        print(&Run { lines: all, ..Run::of(&sheet.name, Kind::Root) })?;
+        add(&mut proxy, &sheet.name, &module, &options(&sheets, Some(&sheet.name)))?;
+        print(&Run { lines: lines(&mut proxy), ..Run::of(&sheet.name, Kind::Root) })?;
     }
-    let mut vm = started(&module, &options(&sheets, None), &world)?;
+    add(&mut proxy, "", &module, &main)?;
     for sheet in &sheets {
         for kind in sheet.kinds.iter().copied().filter(|kind| !matches!(kind, Kind::Root | Kind::Trap)) {
-            let exchange = conformance::exchange(&sheet.name, kind);
-            let outcome = vm.exchange(&Scenario::default(), &exchange, &clusters);
-            if let Some(trap) = vm.trap() {
+            let outcome = proxy.exchange(&conformance::exchange(&sheet.name, kind));
+            if let Some(trap) = proxy.traps().first() {
                 if !trap.message.starts_with("Envoy itself ends") {
                     return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
                 }
                 print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
-                vm = started(&module, &options(&sheets, None), &world)?;
+                proxy = self::proxy();
+                add(&mut proxy, "", &module, &main)?;
                 continue;
             }
             print(&Run {
-                lines: lines(&vm),
+                lines: lines(&mut proxy),
                 status: outcome.status,
                 response_headers: outcome.response_headers,
                 response_body: outcome.response_body,
@@ -59,21 +51,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
         for (policy, _) in POLICIES {
-            print(&trapped(&module, &sheets, sheet, policy, &world, &clusters)?)?;
+            print(&trapped(&module, &sheets, sheet, policy)?)?;
         }
     }
     Ok(())
 }
 
 /// A VM dies, and is asked again at once and after a while.
-fn trapped(
-    module: &Module,
-    sheets: &[Sheet],
-    sheet: &Sheet,
-    policy: &str,
-    world: &World,
-    clusters: &Clusters,
-) -> Result<Run, Box<dyn Error>> {
+fn trapped(module: &Module, sheets: &[Sheet], sheet: &Sheet, policy: &str) -> Result<Run, Box<dyn Error>> {
     let options = Options {
         vm_id: conformance::trap_id(&sheet.name, policy),
         failure_policy: match policy {
@@ -83,13 +68,13 @@ fn trapped(
         },
         ..options(sheets, None)
     };
-    let mut vm = started(module, &options, world)?;
+    let mut proxy = proxy();
+    add(&mut proxy, "", module, &options)?;
     let mut run = Run::of(&conformance::trap_id(&sheet.name, policy), Kind::Trap);
     for (is_deadly, pause) in DEATHS {
         let name = if is_deadly { sheet.name.as_str() } else { "none" };
-        vm.advance(pause);
-        let exchange = conformance::exchange(name, Kind::Trap);
-        let outcome = vm.exchange(&Scenario::default(), &exchange, clusters);
+        proxy.advance(pause);
+        let outcome = proxy.exchange(&conformance::exchange(name, Kind::Trap));
         run.lines.push(format!("then {:?} {:?}", outcome.status, outcome.response_body.lossy()));
         run.status = outcome.status;
     }
@@ -102,6 +87,12 @@ fn options(sheets: &[Sheet], root: Option<&str>) -> Options {
         vm_id: conformance::vm_id(root),
         plugin_name: "probe".to_owned(),
         root_id: "probe-root".to_owned(),
+        ..Options::default()
+    }
+}
+
+fn proxy() -> Proxy {
+    Proxy::new(Settings {
         place: Place {
             node_id: "node-id".to_owned(),
             node_cluster: "node-cluster".to_owned(),
@@ -109,20 +100,19 @@ fn options(sheets: &[Sheet], root: Option<&str>) -> Options {
             virtual_host: "host-one".to_owned(),
             route: "route-one".to_owned(),
         },
-        clusters: conformance::clusters().into_keys().chain(["empty".to_owned()]).collect(),
-        empty_clusters: ["empty".to_owned()].into(),
-        ..Options::default()
-    }
+        clusters: conformance::clusters(),
+        patience: conformance::PATIENCE,
+        ..Settings::default()
+    })
 }
 
-fn started(module: &Module, options: &Options, world: &World) -> Result<Vm, Box<dyn Error>> {
-    let mut vm = Vm::in_world(module, options, world)?;
-    vm.configure(Some(b"plugin config"))?;
-    Ok(vm)
+fn add(proxy: &mut Proxy, chain: &str, module: &Module, options: &Options) -> Result<(), Box<dyn Error>> {
+    proxy.add_to(chain, module, options, Some(b"plugin config"))?;
+    Ok(())
 }
 
-fn lines(vm: &Vm) -> Vec<String> {
-    vm.log().iter().map(|line| line.text.clone()).collect()
+fn lines(proxy: &mut Proxy) -> Vec<String> {
+    proxy.take_log().into_iter().map(|(_, line)| line.text).collect()
 }
 
 fn print(run: &Run) -> Result<(), Box<dyn Error>> {

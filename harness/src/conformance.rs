@@ -2,7 +2,7 @@
 
 use crate::{
     Bytes,
-    scenario::{Cluster, Exchange, Request, Response},
+    scenario::{Chunk, Cluster, Exchange, PAUSE_MS, Request, Response},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path, time::Duration};
@@ -153,19 +153,26 @@ pub fn trap_id(sheet: &str, policy: &str) -> String {
     format!("{sheet}/{policy}")
 }
 
-/// The clusters that callouts go to. Beside them there is `empty`, without hosts.
+/// How long the client waits for an answer.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The clusters that callouts go to.
 pub fn clusters() -> BTreeMap<String, Cluster> {
     let header = |name: &str, value: &str| (Bytes::from(name), Bytes::from(value));
     let answer = |delay_ms| Cluster::Answers {
         response: Response {
             headers: vec![header("x-up", "1"), header("x-kind", "callout")],
-            body: Bytes::from("callout answer"),
-            ..Response::default()
+            ..Response::of("callout answer")
         },
         delay_ms,
     };
-    let clusters =
-        [("up", answer(0)), ("later", answer(100)), ("slow", answer(600)), ("dead", Cluster::Refuses)];
+    let clusters = [
+        ("up", answer(0)),
+        ("later", answer(100)),
+        ("slow", answer(600)),
+        ("dead", Cluster::Refuses),
+        ("empty", Cluster::Empty),
+    ];
     clusters.map(|(name, cluster)| (name.to_owned(), cluster)).into()
 }
 
@@ -186,24 +193,24 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
     ];
     let mut response = Response {
         headers: vec![header("content-type", "text/html"), header("x-up", "1"), header("x-up", "2")],
-        body: Bytes::from("hello from upstream"),
-        ..Response::default()
+        ..Response::of("hello from upstream")
     };
     match kind {
         Kind::Get | Kind::Root => {}
         Kind::Head => "HEAD".clone_into(&mut request.method),
         Kind::Post => {
             "POST".clone_into(&mut request.method);
-            request.chunks = vec![Bytes::from("hello")];
+            request.chunks = vec![Chunk::from("hello")];
         }
         Kind::Chunked | Kind::Trailers | Kind::Trap => {
             "POST".clone_into(&mut request.method);
-            request.chunks = vec![Bytes::from("abc"), Bytes::from("defg")];
+            request.chunks = vec![Chunk::apart("abc"), Chunk::apart("defg")];
             request.is_chunked = true;
+            request.end_after_ms = PAUSE_MS;
         }
         Kind::Grpc => {
             "POST".clone_into(&mut request.method);
-            request.chunks = vec![Bytes::from(b"\0\0\0\0\x02hi")];
+            request.chunks = vec![Chunk::from(b"\0\0\0\0\x02hi")];
             request.headers.push(header("content-type", "application/grpc"));
             request.headers.push(header("te", "trailers"));
         }
@@ -211,6 +218,7 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
     if matches!(kind, Kind::Trailers | Kind::Trap) {
         request.trailers = vec![header("x-sum", "7"), header("x-last", "yes")];
         response.trailers = vec![header("x-done", "1")];
+        response.is_chunked = true;
     }
     Exchange { request, response, ..Exchange::default() }
 }

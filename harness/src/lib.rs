@@ -1,6 +1,6 @@
 //! A Proxy-Wasm host that behaves as Envoy does, and the scenarios that run on both.
 //!
-//! [`run`] takes a scenario file's scenario through a module; [`Vm`] is the host underneath it.
+//! [`run`] takes a scenario file's scenario through a module; [`Proxy`] is the host underneath it, and [`Vm`] a single VM of one.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -21,6 +21,6 @@ pub mod series;
 pub use bytes::Bytes;
 #[cfg(feature = "host")]
 pub use host::{
-    Clusters, ConfigureError, FailurePolicy, LoadError, Module, Options, Place, RunError, Trap, Vm, World,
-    run,
+    ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Settings, StartError,
+    Trap, Vm, run,
 };

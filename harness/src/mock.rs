@@ -14,9 +14,11 @@ pub struct Mocks {
 }
 
 enum Server {
-    Answers(MockServer, u64),
+    Answers(MockServer),
     /// A port that was free a moment ago, and that nothing listens on.
     Refuses(SocketAddr),
+    /// None.
+    Absent,
 }
 
 impl Mocks {
@@ -29,29 +31,23 @@ impl Mocks {
 
     /// The address of a cluster's server.
     pub fn address(&self, cluster: &str) -> Option<SocketAddr> {
-        self.servers.get(cluster).map(|server| match server {
-            Server::Answers(server, _) => *server.address(),
-            Server::Refuses(address) => *address,
-        })
-    }
-
-    /// How long a cluster takes to answer, in milliseconds.
-    pub fn delay_ms(&self, cluster: &str) -> u64 {
-        match self.servers.get(cluster) {
-            Some(Server::Answers(_, delay_ms)) => *delay_ms,
-            Some(Server::Refuses(_)) | None => 0,
+        match self.servers.get(cluster)? {
+            Server::Answers(server) => Some(*server.address()),
+            Server::Refuses(address) => Some(*address),
+            Server::Absent => None,
         }
     }
 
-    /// The clusters and their servers' addresses.
-    pub fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
-        self.servers.keys().filter_map(|name| Some((name.as_str(), self.address(name)?)))
+    /// The clusters and their servers' addresses; none for one without hosts.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, Option<SocketAddr>)> {
+        self.servers.keys().map(|name| (name.as_str(), self.address(name)))
     }
 }
 
 impl Server {
     fn start(cluster: &Cluster) -> Self {
         match cluster {
+            Cluster::Empty | Cluster::Grpc(_) => Self::Absent,
             Cluster::Refuses => {
                 let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
                 Self::Refuses(free.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 1))))
@@ -62,13 +58,13 @@ impl Server {
                     when.any_request();
                     then = then
                         .status(response.status)
-                        .body(&response.body.0)
+                        .body(response.body())
                         .delay(Duration::from_millis(*delay_ms));
                     for (name, value) in &response.headers {
                         then = then.header(name.lossy(), value.lossy());
                     }
                 });
-                Self::Answers(server, *delay_ms)
+                Self::Answers(server)
             }
         }
     }

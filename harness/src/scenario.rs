@@ -42,8 +42,10 @@ pub struct Scenario {
 }
 
 /// A route, picked by the request's headers after the filter changed them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {
+    /// Its name, for `xds.route_name`; none is empty.
+    pub name: String,
     /// A header and the value that it must have.
     pub header: Option<(String, String)>,
     /// What the path must begin with.
@@ -64,11 +66,59 @@ pub enum Cluster {
     },
     /// Nothing listens there.
     Refuses,
+    /// It has no hosts.
+    Empty,
+    /// It speaks gRPC.
+    Grpc(GrpcAnswers),
+}
+
+/// What a gRPC server answers: each message of the client's by its next one, and the trailers when it has no further ones, or the client has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrpcAnswers {
+    /// The initial metadata.
+    pub initial: Headers,
+    /// The messages. Without one the server answers with its trailers alone.
+    pub messages: Vec<Bytes>,
+    /// The trailing metadata, beside the status.
+    pub trailers: Headers,
+    /// The status, 0..=16.
+    pub status: u32,
+    /// The status's message.
+    pub message: String,
+    /// After how many milliseconds each answer comes.
+    pub delay_ms: u64,
+}
+
+/// A part of a body, and how many milliseconds behind the one before it is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The pause before it, in milliseconds.
+    pub after_ms: u64,
+}
+
+/// The pause between chunks of which nothing else is said, in milliseconds: long enough for Envoy to read them one by one.
+pub const PAUSE_MS: u64 = 40;
+
+impl Chunk {
+    /// A chunk that comes by itself.
+    pub fn apart(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), after_ms: PAUSE_MS }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Chunk {
+    fn from(bytes: T) -> Self {
+        Self { bytes: bytes.into(), after_ms: 0 }
+    }
 }
 
 /// A request of the client, its answer by the upstream, and what must come of it.
 #[derive(Debug, Clone, Default)]
 pub struct Exchange {
+    /// How many milliseconds pass before it.
+    pub after_ms: u64,
     /// What the client sends.
     pub request: Request,
     /// What the upstream answers.
@@ -89,11 +139,13 @@ pub struct Request {
     /// The headers, in order.
     pub headers: Headers,
     /// The body's chunks. One is sent with its length, several are sent one by one; none is no body.
-    pub chunks: Vec<Bytes>,
+    pub chunks: Vec<Chunk>,
     /// Whether the body was given in chunks, and is sent so.
     pub is_chunked: bool,
     /// The trailers; a body with trailers is sent in chunks.
     pub trailers: Headers,
+    /// How many milliseconds behind the last chunk the end of the body comes, with the trailers.
+    pub end_after_ms: u64,
 }
 
 impl Default for Request {
@@ -106,6 +158,7 @@ impl Default for Request {
             chunks: Vec::new(),
             is_chunked: false,
             trailers: Vec::new(),
+            end_after_ms: 0,
         }
     }
 }
@@ -117,30 +170,55 @@ pub struct Response {
     pub status: u16,
     /// The headers, in order.
     pub headers: Headers,
-    /// The body.
-    pub body: Bytes,
+    /// The body's chunks. One is sent with its length, several are sent one by one; none is no body.
+    pub chunks: Vec<Chunk>,
+    /// Whether the body was given in chunks, and is sent so.
+    pub is_chunked: bool,
     /// The trailers; a body with trailers is sent in chunks.
     pub trailers: Headers,
+    /// How many milliseconds behind the last chunk the end of the body comes, with the trailers.
+    pub end_after_ms: u64,
+    /// How many milliseconds behind the request it comes.
+    pub after_ms: u64,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { status: 200, headers: Vec::new(), body: Bytes::default(), trailers: Vec::new() }
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            chunks: Vec::new(),
+            is_chunked: false,
+            trailers: Vec::new(),
+            end_after_ms: 0,
+            after_ms: 0,
+        }
     }
 }
 
-impl Scenario {
-    /// The upstream that a request goes to, by its headers after the filter.
-    pub fn route(&self, path: &[u8], header: &dyn Fn(&str) -> Option<Vec<u8>>) -> &str {
-        let matches = |route: &&Route| {
-            route.prefix.as_ref().is_none_or(|prefix| path.starts_with(prefix.as_bytes()))
-                && route
-                    .header
-                    .as_ref()
-                    .is_none_or(|(name, value)| header(name).as_deref() == Some(value.as_bytes()))
-        };
-        self.routes.iter().find(matches).map_or("v1", |route| &route.upstream)
+impl Response {
+    /// A response with a body that is sent whole.
+    pub fn of(body: impl Into<Bytes>) -> Self {
+        Self { chunks: vec![Chunk::from(body)], ..Self::default() }
     }
+
+    /// The body.
+    pub fn body(&self) -> Vec<u8> {
+        self.chunks.iter().flat_map(|chunk| chunk.bytes.0.iter().copied()).collect()
+    }
+}
+
+/// The first route that matches a request's headers.
+pub fn pick<'r>(routes: &'r [Route], headers: &Headers) -> Option<&'r Route> {
+    let value = |name: &str| {
+        let found = headers.iter().find(|(other, _)| other.0 == name.as_bytes());
+        found.map(|(_, value)| value.0.as_slice())
+    };
+    let path = value(":path").unwrap_or_default();
+    routes.iter().find(|route| {
+        route.prefix.as_ref().is_none_or(|prefix| path.starts_with(prefix.as_bytes()))
+            && route.header.as_ref().is_none_or(|(name, wanted)| value(name) == Some(wanted.as_bytes()))
+    })
 }
 
 /// The cookies that a client keeps: names and values, without their attributes.

@@ -66,9 +66,10 @@ impl Bootstrap {
     }
 
     /// Sends a cluster's requests to this address; a cluster that is not there is added.
-    pub fn set_cluster(&mut self, name: &str, address: SocketAddr) {
-        let endpoint = json!({"endpoint": {"address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}}}});
-        let assignment = json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]});
+    pub fn set_cluster(&mut self, name: &str, address: Option<SocketAddr>) {
+        let endpoint = |address: SocketAddr| json!({"endpoint": {"address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}}}});
+        let endpoints: Vec<Value> = address.into_iter().map(endpoint).collect();
+        let assignment = json!({"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]});
         let Some(clusters) = self.0["static_resources"]["clusters"].as_array_mut() else { return };
         match clusters.iter_mut().find(|cluster| cluster["name"] == *name) {
             Some(cluster) => cluster["load_assignment"] = assignment,
@@ -96,7 +97,7 @@ fn route(route: &Route) -> Value {
     if let Some((name, value)) = &route.header {
         matches["headers"] = json!([{"name": name, "string_match": {"exact": value}}]);
     }
-    json!({"match": matches, "route": {"cluster": route.upstream}})
+    json!({"name": route.name, "match": matches, "route": {"cluster": route.upstream}})
 }
 
 /// Calls `change` on the value of every field of this name.

@@ -119,7 +119,7 @@ impl Compose {
         fs::copy(module, self.folder.join("dist").join(name))?;
         bootstrap.set_module(&Path::new("dist").join(name));
         for (name, address, _) in self.upstreams {
-            bootstrap.set_cluster(name, address);
+            bootstrap.set_cluster(name, Some(address));
         }
         // Written into the same file: what is mounted is the file, not its name.
         fs::write(self.folder.join("envoy.json"), serde_json::to_vec_pretty(&bootstrap.0)?)?;

@@ -86,8 +86,8 @@ impl Stage {
         let shops = [shop("v1", PORTS[0])?, shop("v2", PORTS[1])?];
         let mut bootstrap = Bootstrap::load("ab-routing")?;
         bootstrap.set_module(&build::module("ab-routing"));
-        bootstrap.set_cluster("v1", shops[0].address());
-        bootstrap.set_cluster("v2", shops[1].address());
+        bootstrap.set_cluster("v1", Some(shops[0].address()));
+        bootstrap.set_cluster("v2", Some(shops[1].address()));
         let arms = arms(&bootstrap)?;
         // The file's own ports, so that its comments hold; free ones if these are taken, and for a check that must not meet another.
         let mut free = bootstrap.clone();

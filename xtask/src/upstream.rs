@@ -8,10 +8,11 @@ use harness::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    io::Write as _,
+    io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 /// The most requests that are remembered; the count goes on.
@@ -33,10 +34,17 @@ pub struct Received {
 pub struct Answer {
     status: u16,
     headers: Headers,
-    body: Bytes,
-    /// A body with trailers is sent in chunks.
+    /// The body's parts, each with the pause before it in milliseconds. One is sent with its length, unless it is to be sent in chunks.
+    chunks: Vec<(Bytes, u64)>,
+    #[serde(default)]
+    is_chunked: bool,
     #[serde(default)]
     trailers: Headers,
+    /// How many milliseconds pass before the answer, and before its end.
+    #[serde(default)]
+    after_ms: u64,
+    #[serde(default)]
+    end_after_ms: u64,
 }
 
 /// An upstream of this process, on a port of loopback.
@@ -58,8 +66,11 @@ impl From<&Response> for Answer {
         Self {
             status: response.status,
             headers: response.headers.clone(),
-            body: response.body.clone(),
+            chunks: response.chunks.iter().map(|chunk| (chunk.bytes.clone(), chunk.after_ms)).collect(),
+            is_chunked: response.is_chunked || !response.trailers.is_empty(),
             trailers: response.trailers.clone(),
+            after_ms: response.after_ms,
+            end_after_ms: response.end_after_ms,
         }
     }
 }
@@ -75,12 +86,8 @@ impl Upstream {
         let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let upstream = Self { address: listener.local_addr()?, state: Arc::default() };
         let body = format!("{{\"shop\":\"{name}\",\"products\":[\"oar\",\"sail\",\"float\"]}}\n");
-        let shop = Answer {
-            status: 200,
-            headers: vec![(Bytes::from("content-type"), Bytes::from("application/json"))],
-            body: Bytes::from(&body),
-            trailers: Headers::new(),
-        };
+        let mut shop = plain(200, body.into_bytes());
+        shop.headers = vec![(Bytes::from("content-type"), Bytes::from("application/json"))];
         let state = Arc::clone(&upstream.state);
         serve(listener, move |message| answer(&state, &shop, message));
         Ok(upstream)
@@ -133,9 +140,16 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[allow(dead_code, reason = "as `control`, which it is for")]
 fn plain(status: u16, body: Vec<u8>) -> Answer {
-    Answer { status, headers: Headers::new(), body: Bytes(body), trailers: Headers::new() }
+    Answer {
+        status,
+        headers: Headers::new(),
+        chunks: vec![(Bytes(body), 0)],
+        is_chunked: false,
+        trailers: Headers::new(),
+        after_ms: 0,
+        end_after_ms: 0,
+    }
 }
 
 fn answer(state: &Mutex<State>, shop: &Answer, message: Message) -> Answer {
@@ -176,24 +190,47 @@ fn connection(stream: TcpStream, handler: &dyn Fn(Message) -> Answer) -> Result<
         }
         let is_last = message.header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
         let has_body = message.first[0] != "HEAD";
-        let Answer { status, mut headers, body, trailers } = handler(message);
-        headers.push(if trailers.is_empty() {
-            (Bytes::from("content-length"), Bytes::from(&body.0.len().to_string()))
-        } else {
-            (Bytes::from("transfer-encoding"), Bytes::from("chunked"))
-        });
-        let mut response = Vec::new();
-        write_head(&mut response, &format!("HTTP/1.1 {status} -"), &headers)?;
-        if has_body && trailers.is_empty() {
-            response.extend(&body.0);
-        } else if has_body {
-            write_chunk(&mut response, &body.0)?;
-            write_last_chunk(&mut response, &trailers)?;
-        }
-        connection.writer().write_all(&response)?;
+        send(connection.writer(), handler(message), has_body)?;
         if is_last {
             break;
         }
     }
     Ok(())
+}
+
+/// Sends an answer, part by part.
+fn send(to: &mut impl Write, answer: Answer, has_body: bool) -> Result<()> {
+    let pause = |ms: u64| thread::sleep(Duration::from_millis(ms));
+    let Answer { status, mut headers, chunks, is_chunked, trailers, after_ms, end_after_ms } = answer;
+    pause(after_ms);
+    let length: usize = chunks.iter().map(|(bytes, _)| bytes.0.len()).sum();
+    headers.push(if is_chunked {
+        (Bytes::from("transfer-encoding"), Bytes::from("chunked"))
+    } else {
+        (Bytes::from("content-length"), Bytes::from(&length.to_string()))
+    });
+    // What is not paused for is written in one go.
+    let mut response = Vec::new();
+    write_head(&mut response, &format!("HTTP/1.1 {status} -"), &headers)?;
+    if has_body {
+        for (bytes, after_ms) in &chunks {
+            if *after_ms > 0 {
+                to.write_all(&std::mem::take(&mut response))?;
+                pause(*after_ms);
+            }
+            if is_chunked {
+                write_chunk(&mut response, &bytes.0)?;
+            } else {
+                response.extend(&bytes.0);
+            }
+        }
+        if is_chunked {
+            if end_after_ms > 0 {
+                to.write_all(&std::mem::take(&mut response))?;
+                pause(end_after_ms);
+            }
+            write_last_chunk(&mut response, &trailers)?;
+        }
+    }
+    Ok(to.write_all(&response)?)
 }

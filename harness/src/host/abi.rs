@@ -36,8 +36,8 @@ pub(crate) enum MapType {
     RequestTrailers,
     ResponseHeaders,
     ResponseTrailers,
-    /// The two of a gRPC callout, which this host does not have yet.
-    Grpc,
+    GrpcInitialMetadata,
+    GrpcTrailingMetadata,
     CalloutHeaders,
     CalloutTrailers,
 }
@@ -51,7 +51,8 @@ impl TryFrom<u32> for MapType {
             1 => Self::RequestTrailers,
             2 => Self::ResponseHeaders,
             3 => Self::ResponseTrailers,
-            4 | 5 => Self::Grpc,
+            4 => Self::GrpcInitialMetadata,
+            5 => Self::GrpcTrailingMetadata,
             6 => Self::CalloutHeaders,
             7 => Self::CalloutTrailers,
             _ => return Err(Status::BadArgument),
@@ -67,8 +68,9 @@ pub(crate) enum BufferType {
     CalloutBody,
     VmConfig,
     PluginConfig,
-    /// Those of TCP and gRPC, in which there is nothing here.
-    Other,
+    /// Those of TCP connections, in which there is nothing here.
+    Tcp,
+    GrpcMessage,
     /// The argument of a foreign call.
     CallData,
 }
@@ -83,7 +85,8 @@ impl TryFrom<u32> for BufferType {
             4 => Self::CalloutBody,
             6 => Self::VmConfig,
             7 => Self::PluginConfig,
-            2 | 3 | 5 => Self::Other,
+            2 | 3 => Self::Tcp,
+            5 => Self::GrpcMessage,
             8 => Self::CallData,
             _ => return Err(Status::BadArgument),
         })
@@ -97,8 +100,6 @@ pub(crate) enum Callback {
     Start,
     /// `proxy_on_configure`.
     Configure,
-    /// `proxy_on_http_call_response`.
-    Callout,
     /// `proxy_on_log`.
     Log,
     /// `proxy_on_done` and `proxy_on_delete`.

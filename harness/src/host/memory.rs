@@ -11,6 +11,8 @@ pub(crate) type Guest<'a> = Caller<'a, State>;
 pub(crate) enum Refusal {
     /// The module gets this status.
     Status(Status),
+    /// The module gets this number, which an author's own function gave.
+    Other(u32),
     /// The VM fails.
     Trap(wasmtime::Error),
 }
@@ -79,6 +81,7 @@ pub(crate) fn unrestricted(
     match call(guest) {
         Ok(()) => Ok(Status::Ok as u32),
         Err(Refusal::Status(status)) => Ok(status as u32),
+        Err(Refusal::Other(status)) => Ok(status),
         Err(Refusal::Trap(trap)) => Err(trap),
     }
 }

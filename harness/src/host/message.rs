@@ -1,9 +1,9 @@
 //! Requests and responses as Envoy's connection manager hands them to filters, and as its codecs send them on.
 
-use super::{abi::MapType, inline, state::Reply};
+use super::{abi::MapType, inline, stream::Reply};
 use crate::{
     Bytes,
-    scenario::{Headers, Request, Response},
+    scenario::{Chunk, Headers, Request, Response},
 };
 
 /// One direction of a stream, before the filter.
@@ -11,13 +11,18 @@ use crate::{
 pub(crate) struct Message {
     pub(crate) headers: Headers,
     /// The parts of the body, as they arrive.
-    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) parts: Vec<Chunk>,
     /// Whether anything follows the headers.
     pub(crate) has_body: bool,
     /// Whether the end of the body arrives by itself, as an empty part behind the others. So it is in HTTP/1.
     pub(crate) ends_apart: bool,
+    /// How many milliseconds behind the last part the end comes.
+    pub(crate) end_after_ms: u64,
     pub(crate) trailers: Headers,
 }
+
+/// The date that responses say: it does not go with the clock.
+pub(crate) const DATE: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
 /// The most headers of a request by Envoy's default, `host` and those of the framing among them.
 const HEADERS_LIMIT: usize = 100;
@@ -44,7 +49,7 @@ pub(crate) fn request(request: &Request, id: &str) -> Message {
     };
     headers.extend(inline::all(&request.headers, MapType::RequestHeaders));
     headers.retain(|(name, value)| is_kept(&name.0, &value.0));
-    let length: usize = request.chunks.iter().map(|chunk| chunk.0.len()).sum();
+    let length: usize = request.chunks.iter().map(|chunk| chunk.bytes.0.len()).sum();
     if length > 0 && !request.is_chunked {
         headers.push((Bytes::from("content-length"), Bytes::from(&length.to_string())));
     }
@@ -55,9 +60,10 @@ pub(crate) fn request(request: &Request, id: &str) -> Message {
     }
     Message {
         headers,
-        parts: request.chunks.iter().map(|chunk| chunk.0.clone()).collect(),
+        parts: request.chunks.iter().filter(|chunk| !chunk.bytes.0.is_empty()).cloned().collect(),
         has_body: request.is_chunked || length > 0,
         ends_apart: true,
+        end_after_ms: request.end_after_ms,
         trailers: lower(&request.trailers),
     }
 }
@@ -72,23 +78,24 @@ pub(crate) fn is_too_large(request: &Request) -> bool {
 pub(crate) fn response(response: &Response, method: &str) -> Message {
     let mut headers = headers_of(&[(":status", &response.status.to_string())]);
     headers.extend(inline::all(&response.headers, MapType::ResponseHeaders));
-    if response.trailers.is_empty() {
-        headers.push((Bytes::from("content-length"), Bytes::from(&response.body.0.len().to_string())));
+    let is_chunked = response.is_chunked || !response.trailers.is_empty();
+    let length: usize = response.chunks.iter().map(|chunk| chunk.bytes.0.len()).sum();
+    headers.push(if is_chunked {
+        (Bytes::from("transfer-encoding"), Bytes::from("chunked"))
     } else {
-        headers.push((Bytes::from("transfer-encoding"), Bytes::from("chunked")));
-    }
+        (Bytes::from("content-length"), Bytes::from(&length.to_string()))
+    });
     headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from("0")));
     let may_have_body = !is_bodyless(method, response.status);
-    let has_body = may_have_body && !(response.body.0.is_empty() && response.trailers.is_empty());
+    let has_body = may_have_body && (length > 0 || is_chunked);
+    let mut parts = if has_body { response.chunks.clone() } else { Vec::new() };
+    parts.retain(|chunk| !chunk.bytes.0.is_empty());
     Message {
         headers,
-        parts: if has_body && !response.body.0.is_empty() {
-            vec![response.body.0.clone()]
-        } else {
-            Vec::new()
-        },
+        parts,
         has_body,
         ends_apart: true,
+        end_after_ms: response.end_after_ms,
         trailers: if may_have_body { lower(&response.trailers) } else { Headers::new() },
     }
 }
@@ -119,7 +126,7 @@ pub(crate) fn checked(headers: &Headers) -> Result<(), Reply> {
 /// What the connection manager does to a response behind the filters.
 pub(crate) fn finish(headers: &mut Headers) {
     headers.retain(|(name, _)| !matches!(name.0.as_slice(), b"transfer-encoding" | b"date" | b"server"));
-    headers.extend(headers_of(&[("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("server", "envoy")]));
+    headers.extend(headers_of(&[("date", DATE), ("server", "envoy")]));
 }
 
 /// A filter's reply as Envoy completes it: the length is its own, and text is the type of a body without one. A gRPC request is answered by
@@ -146,10 +153,17 @@ pub(crate) fn local(reply: Reply, request: &Headers) -> Message {
             headers.push((Bytes::from("content-type"), Bytes::from("text/plain")));
         }
         if value(b":method") != Some(b"HEAD") {
-            parts.push(reply.body);
+            parts.push(Chunk::from(Bytes(reply.body)));
         }
     }
-    Message { headers, has_body: !parts.is_empty(), parts, ends_apart: false, trailers: Headers::new() }
+    Message {
+        headers,
+        has_body: !parts.is_empty(),
+        parts,
+        ends_apart: false,
+        end_after_ms: 0,
+        trailers: Headers::new(),
+    }
 }
 
 /// Whether a response has no body, whatever its length says.

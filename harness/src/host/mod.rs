@@ -1,24 +1,29 @@
-//! The host: from the ABI's numbers, over the VM's state and its host functions, to the driver of streams.
+//! The host: from the ABI's numbers, over the VM's state and its host functions, to streams, their chains and the proxy around them.
 
 mod abi;
+mod chain;
 mod cluster;
-mod driver;
+mod events;
+mod grpc;
 mod inline;
 mod linker;
 mod memory;
 mod message;
 mod metrics;
 mod module;
+mod options;
+mod proxy;
 mod random;
 mod run;
 mod state;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod vm;
 mod world;
 
-pub use cluster::Clusters;
 pub use module::{LoadError, Module};
+pub use options::{FailurePolicy, Options, Place, Settings};
+pub use proxy::{Proxy, StartError};
 pub use run::{RunError, run};
-pub use vm::{ConfigureError, FailurePolicy, Options, Place, Trap, Vm};
-pub use world::World;
+pub use vm::{ConfigureError, Trap, Vm};

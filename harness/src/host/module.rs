@@ -11,7 +11,7 @@ pub(super) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 const VERSIONS: [&str; 3] = ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
 
 /// The exports that the host calls: how many arguments each takes and how many results it gives. All of them are 32-bit integers.
-const EXPORTS: [(&str, usize, usize); 20] = [
+const EXPORTS: [(&str, usize, usize); 25] = [
     ("proxy_on_memory_allocate", 1, 1),
     ("malloc", 1, 1),
     ("_initialize", 0, 0),
@@ -27,6 +27,11 @@ const EXPORTS: [(&str, usize, usize); 20] = [
     ("proxy_on_response_body", 3, 1),
     ("proxy_on_response_trailers", 2, 1),
     ("proxy_on_http_call_response", 5, 0),
+    ("proxy_on_grpc_receive_initial_metadata", 3, 0),
+    ("proxy_on_grpc_receive", 3, 0),
+    ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
+    ("proxy_on_grpc_close", 3, 0),
+    ("proxy_on_queue_ready", 2, 0),
     ("proxy_on_log", 1, 0),
     ("proxy_on_done", 1, 1),
     ("proxy_on_delete", 1, 0),
@@ -127,6 +132,11 @@ impl Module {
             .instantiate_pre(&module)
             .map_err(|error| LoadError::BadImport(error.root_cause().to_string()))?;
         Ok(Self { inner: Arc::new(Loaded { engine, module, instance }) })
+    }
+
+    /// What tells modules apart.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
     }
 
     /// The names of the functions that the module exports, sorted.

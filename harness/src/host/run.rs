@@ -1,12 +1,12 @@
 //! Runs a scenario.
 
 use super::{
-    cluster::Clusters,
     module::Module,
-    vm::{Options, Trap, Vm},
+    options::{Options, Settings},
+    proxy::{Proxy, StartError},
+    vm::Trap,
 };
 use crate::{
-    mock::Mocks,
     outcome::Outcome,
     scenario::{CookieJar, Scenario},
 };
@@ -30,33 +30,37 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// Runs a scenario through one VM of the module. The same scenario gives the same outcome each time.
+/// Runs a scenario through one worker's VM of the module. The same scenario gives the same outcome each time.
 ///
 /// # Errors
 /// The module does not start. What goes wrong later is part of the outcome.
 pub fn run(scenario: &Scenario, module: &Module) -> Result<Outcome, RunError> {
-    let options = Options {
+    let mut proxy = Proxy::new(Settings {
         seed: scenario.seed,
         clock: scenario.clock,
-        clusters: scenario.upstreams.keys().cloned().collect(),
-        ..Options::default()
-    };
-    let mut vm = Vm::new(module, &options).map_err(RunError::Start)?;
+        clusters: scenario.upstreams.clone(),
+        routes: scenario.routes.clone(),
+        ..Settings::default()
+    });
+    let options = Options { seed: scenario.seed, ..Options::default() };
     let mut outcome = Outcome::default();
-    if let Err(refused) = vm.configure(scenario.config.as_deref()) {
-        outcome.config_error = Some(refused.to_string());
-        return Ok(outcome);
+    match proxy.add(module, &options, scenario.config.as_deref()) {
+        Ok(()) => {}
+        Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
+        Err(StartError::Configure(refused)) => {
+            outcome.config_error = Some(refused.to_string());
+            return Ok(outcome);
+        }
     }
-    let clusters = Clusters::new(Mocks::start(&scenario.upstreams));
     // What the module asks for when it is configured is answered before the first request, or kills the VM.
-    drop(vm.answer_callouts(&clusters));
+    proxy.settle();
     let mut jar = CookieJar::default();
     for exchange in &scenario.exchanges {
         let mut exchange = exchange.clone();
         if scenario.cookies {
             jar.add_to(&mut exchange.request);
         }
-        let result = vm.exchange(scenario, &exchange, &clusters);
+        let result = proxy.exchange(&exchange);
         jar.keep(&result.response_headers);
         outcome.exchanges.push(result);
     }

@@ -1,107 +1,19 @@
 //! A VM: an instance of a module, its callbacks and what they leave behind.
 
-use super::{abi::Callback, memory::HostTrap, metrics, module::Module, state::State, world::World};
-use crate::outcome::LogLine;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::Duration,
+use super::{
+    abi::Callback,
+    memory::HostTrap,
+    module::Module,
+    options::{FailurePolicy, Options},
+    state::{Root, State},
+    world::World,
 };
+use crate::outcome::LogLine;
+use std::fmt;
 use wasmtime::{Instance, Store, Val};
 
-/// The root context's id.
-pub const ROOT: u32 = 1;
-
-/// How long a VM stays dead at least before it is started anew, in nanoseconds: Envoy's default.
-const RELOAD_INTERVAL: u64 = 1_000_000_000;
-
-/// The most instructions of one callback by default, in wasmtime's units of fuel; about a second.
-const FUEL: u64 = 1_000_000_000;
-
-/// The most memory of a VM by default, in bytes.
-const MEMORY: usize = 256 << 20;
-
-/// What a VM is started with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// The seed of the random source.
-    pub seed: u64,
-    /// Where the clock stands, in nanoseconds since 1970.
-    pub clock: u64,
-    /// The lowest level that is logged: 0 is trace, 2 info, 5 critical.
-    pub log_level: u32,
-    /// The VM's configuration.
-    pub vm_config: Vec<u8>,
-    /// The VM's environment.
-    pub environment: BTreeMap<String, String>,
-    /// The VM's id.
-    pub vm_id: String,
-    /// The plugin's name.
-    pub plugin_name: String,
-    /// The plugin's root id.
-    pub root_id: String,
-    /// What becomes of requests when the VM is dead.
-    pub failure_policy: FailurePolicy,
-    /// Where the plugin is.
-    pub place: Place,
-    /// The clusters that callouts can go to.
-    pub clusters: BTreeSet<String>,
-    /// Those of them that have no hosts: a callout to one fails at once.
-    pub empty_clusters: BTreeSet<String>,
-    /// The most instructions of one callback, in wasmtime's units of fuel. A callback that needs more traps.
-    pub fuel: u64,
-    /// The most memory, in bytes. What asks for more does not get it.
-    pub memory: usize,
-}
-
-/// What becomes of requests when a trap has killed the VM. The request that it trapped on gets 503 in any case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FailurePolicy {
-    /// They get 503, until the plugin is configured anew. What Envoy 1.40 does unless told otherwise.
-    #[default]
-    Closed,
-    /// They pass without the plugin.
-    Open,
-    /// The VM starts anew with the first of them that comes a second or more after its last start; until then they get 503.
-    Reload,
-}
-
-/// Where a plugin is, as `xds` properties tell it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The proxy's id.
-    pub node_id: String,
-    /// The proxy's own cluster.
-    pub node_cluster: String,
-    /// The filter chain.
-    pub filter_chain: String,
-    /// The virtual host.
-    pub virtual_host: String,
-    /// The route.
-    pub route: String,
-}
-
-impl Default for Options {
-    /// Seed 0, the first second of 2026, what is logged at info and above, and about a second for a callback.
-    fn default() -> Self {
-        Self {
-            seed: 0,
-            clock: 1_767_225_600_000_000_000,
-            log_level: 2,
-            vm_config: Vec::new(),
-            environment: BTreeMap::new(),
-            vm_id: String::new(),
-            plugin_name: "plugin".to_owned(),
-            root_id: String::new(),
-            failure_policy: FailurePolicy::default(),
-            place: Place::default(),
-            clusters: BTreeSet::new(),
-            empty_clusters: BTreeSet::new(),
-            fuel: FUEL,
-            memory: MEMORY,
-        }
-    }
-}
+/// The first root context's id.
+pub(super) const ROOT: u32 = 1;
 
 /// A trap: the VM is dead. Envoy answers 503 to the request and, unless told otherwise, to all that follow on that worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,11 +63,9 @@ pub struct Vm {
     /// The trap that killed it.
     pub(super) dead: Option<Trap>,
     last_context: u32,
-    /// How many callouts may still be answered in this exchange.
-    pub(super) callouts_left: u32,
     fuel: u64,
     module: Module,
-    /// When it was started, by its own clock.
+    /// When it was started, in nanoseconds since 1970.
     started: u64,
 }
 
@@ -181,21 +91,21 @@ impl Vm {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn in_world(module: &Module, options: &Options, world: &World) -> Result<Self, Trap> {
+    pub(super) fn in_world(module: &Module, options: &Options, world: &World) -> Result<Self, Trap> {
         let loaded = &module.inner;
         let mut store = Store::new(&loaded.engine, State::new(options.clone(), world.clone()));
         store.limiter(|state| &mut state.limits);
+        let before = world.log_len();
         let started = store.set_fuel(options.fuel).and_then(|()| loaded.instance.instantiate(&mut store));
-        let instance = started.map_err(|error| trap(&store, "instantiation", root_cause(&error), 0))?;
+        let instance = started.map_err(|error| trap(world, "instantiation", root_cause(&error), before))?;
         let mut vm = Self {
             store,
             instance,
             dead: None,
-            last_context: ROOT,
-            callouts_left: 0,
+            last_context: 0,
             fuel: 0,
             module: module.clone(),
-            started: options.clock,
+            started: world.now(),
         };
         // A reactor is initialised, and then has a main function only in some languages; a command is started.
         let start: &[&str] =
@@ -203,89 +113,101 @@ impl Vm {
         for export in start {
             vm.call(Callback::Start, export, &[0, 0])?;
         }
-        vm.call(Callback::Other, "proxy_on_context_create", &[ROOT, 0])?;
-        let before = vm.log().len();
+        vm.create_root(options)?;
+        let before = world.log_len();
         let size = u32::try_from(options.vm_config.len()).unwrap_or(u32::MAX);
         if vm.call(Callback::Other, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
-            return Err(trap(&vm.store, "proxy_on_vm_start", "returned false".to_owned(), before));
+            return Err(trap(world, "proxy_on_vm_start", "returned false".to_owned(), before));
         }
         Ok(vm)
     }
 
-    /// Hands the module a plugin's configuration; none is no bytes.
+    /// Makes a root context, for the plugin that the options name.
+    fn create_root(&mut self, options: &Options) -> Result<u32, Trap> {
+        let id = self.next_context();
+        let (plugin, root_id) = (options.plugin_name.clone(), options.root_id.clone());
+        self.state().roots.insert(id, Root { plugin, id: root_id, ..Root::default() });
+        self.call(Callback::Other, "proxy_on_context_create", &[id, 0])?;
+        Ok(id)
+    }
+
+    /// Hands the module the configuration of the plugin that it was started for; none is no bytes.
     ///
     /// # Errors
     /// The module refuses it, or traps.
     pub fn configure(&mut self, config: Option<&[u8]>) -> Result<(), ConfigureError> {
-        let before = self.store.data().log.len();
-        self.store.data_mut().config = config.unwrap_or_default().to_vec();
+        self.configure_root(ROOT, config)
+    }
+
+    /// Adds a plugin to a VM that another one was started for. Gives its root context.
+    pub(super) fn add(&mut self, options: &Options, config: Option<&[u8]>) -> Result<u32, ConfigureError> {
+        let created = self.create_root(options);
+        let root = created.map_err(|trap| ConfigureError { log: trap.log.clone(), trap: Some(trap) })?;
+        self.configure_root(root, config).map(|()| root)
+    }
+
+    fn configure_root(&mut self, root: u32, config: Option<&[u8]>) -> Result<(), ConfigureError> {
+        let world = self.store.data().world.clone();
+        let before = world.log_len();
+        if let Some(root) = self.state().roots.get_mut(&root) {
+            root.config = config.unwrap_or_default().to_vec();
+        }
         let size = u32::try_from(config.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
-        let answer = self.call(Callback::Configure, "proxy_on_configure", &[ROOT, size]);
-        let log = || self.store.data().log.iter().skip(before).cloned().collect();
-        match answer {
-            Ok(Some(0)) => Err(ConfigureError { log: log(), trap: None }),
+        match self.call(Callback::Configure, "proxy_on_configure", &[root, size]) {
+            Ok(Some(0)) => Err(ConfigureError { log: world.log_since(before), trap: None }),
             Ok(_) => Ok(()),
-            Err(trap) => Err(ConfigureError { log: log(), trap: Some(trap) }),
+            Err(trap) => Err(ConfigureError { log: world.log_since(before), trap: Some(trap) }),
         }
     }
 
-    /// Lets time pass.
-    pub fn advance(&mut self, time: Duration) {
-        let clock = &mut self.store.data_mut().options.clock;
-        *clock = clock.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-    }
-
-    /// Starts a dead VM anew, if that is its policy and it is time.
+    /// Starts a dead VM anew, if that is its policy and it is time, with all its plugins. Its streams are gone.
     pub(super) fn reload(&mut self) {
         let state = self.store.data();
-        let is_time = state.options.clock.saturating_sub(self.started) >= RELOAD_INTERVAL;
-        if self.dead.is_none() || state.options.failure_policy != FailurePolicy::Reload || !is_time {
+        let (options, world) = (state.options.clone(), state.world.clone());
+        let wait = u64::try_from(options.reload_interval.as_nanos()).unwrap_or(u64::MAX);
+        let is_time = world.now().saturating_sub(self.started) >= wait;
+        if self.dead.is_none() || options.failure_policy != FailurePolicy::Reload || !is_time {
             return;
         }
-        let (options, world, config) = (state.options.clone(), state.world.clone(), state.config.clone());
-        self.started = options.clock;
-        if let Ok(mut fresh) = Self::in_world(&self.module, &options, &world)
-            && fresh.configure(Some(&config)).is_ok()
-        {
-            fresh.fuel += self.fuel;
-            *self = fresh;
+        let roots: Vec<_> = state
+            .roots
+            .values()
+            .map(|root| (root.plugin.clone(), root.id.clone(), root.config.clone()))
+            .collect();
+        self.started = world.now();
+        let Ok(mut fresh) = Self::in_world(&self.module, &options, &world) else { return };
+        for (number, (plugin_name, root_id, config)) in roots.into_iter().enumerate() {
+            let options = Options { plugin_name, root_id, ..options.clone() };
+            let is_fine = if number == 0 {
+                fresh.configure(Some(&config)).is_ok()
+            } else {
+                fresh.add(&options, Some(&config)).is_ok()
+            };
+            if !is_fine {
+                return;
+            }
         }
+        fresh.fuel += self.fuel;
+        *self = fresh;
     }
 
-    /// Calls `proxy_on_tick`, if the module has asked for it.
-    ///
-    /// # Errors
-    /// A trap.
-    pub fn tick(&mut self) -> Result<(), Trap> {
-        if self.tick_period().is_some() {
-            self.call(Callback::Other, "proxy_on_tick", &[ROOT])?;
+    /// Ends the root contexts: `proxy_on_done`, and `proxy_on_delete` at once, or when the module calls `proxy_done` because it has said no.
+    pub(super) fn shut_down(&mut self) -> Result<(), Trap> {
+        for root in self.state().roots.keys().copied().collect::<Vec<_>>() {
+            if self.call(Callback::Other, "proxy_on_done", &[root])? == Some(0) {
+                if let Some(root) = self.state().roots.get_mut(&root) {
+                    root.is_end_pending = true;
+                }
+            } else {
+                self.call(Callback::Other, "proxy_on_delete", &[root])?;
+            }
         }
         Ok(())
     }
 
-    /// The period of the timer that the module has asked for, in milliseconds.
-    pub fn tick_period(&self) -> Option<u32> {
-        Some(self.store.data().tick_period).filter(|period| *period > 0)
-    }
-
-    /// All stats by name: counters and gauges with their values, histograms with the count of samples.
-    pub fn metrics(&self) -> BTreeMap<String, u64> {
-        metrics::all(&self.store.data().world.0.borrow().stats)
-    }
-
-    /// What was logged since the last exchange began.
-    pub fn log(&self) -> &[LogLine] {
-        &self.store.data().log
-    }
-
-    /// How many calls of the ABI the module has made since the last exchange began; WASI is not counted.
-    pub fn host_calls(&self) -> u64 {
-        self.store.data().host_calls.values().sum()
-    }
-
-    /// The same by the functions' names, such as `proxy_get_header_map_pairs`.
-    pub fn host_calls_by_name(&self) -> &BTreeMap<&'static str, u64> {
-        &self.store.data().host_calls
+    /// What was logged so far.
+    pub fn log(&self) -> Vec<LogLine> {
+        self.store.data().world.log_since(0)
     }
 
     /// The trap that killed the VM, if one did.
@@ -296,6 +218,10 @@ impl Vm {
     /// How many instructions the module has run, in wasmtime's units of fuel: the same for the same run.
     pub fn fuel(&self) -> u64 {
         self.fuel
+    }
+
+    pub(super) fn state(&mut self) -> &mut State {
+        self.store.data_mut()
     }
 
     pub(super) fn next_context(&mut self) -> u32 {
@@ -327,14 +253,15 @@ impl Vm {
         let mut results = vec![Val::I32(0); ty.results().len()];
         let state = self.store.data_mut();
         state.enter(callback, arguments.first().and_then(Val::i32).map_or(0, i32::cast_unsigned));
-        let (before, fuel) = (state.log.len(), state.options.fuel);
+        let (world, fuel) = (state.world.clone(), state.options.fuel);
+        let before = world.log_len();
         let called =
             self.store.set_fuel(fuel).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
         self.fuel += fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
         match called {
             Ok(()) => Ok(results.first().and_then(Val::i32).map(i32::cast_unsigned)),
             Err(error) => {
-                let trap = trap(&self.store, export, root_cause(&error), before);
+                let trap = trap(&world, export, root_cause(&error), before);
                 self.dead = Some(trap.clone());
                 Err(trap)
             }
@@ -343,8 +270,8 @@ impl Vm {
 }
 
 /// A trap, with what was logged after the first lines.
-fn trap(store: &Store<State>, export: &str, message: String, logged: usize) -> Trap {
-    Trap { export: export.to_owned(), message, log: store.data().log.iter().skip(logged).cloned().collect() }
+fn trap(world: &World, export: &str, message: String, logged: usize) -> Trap {
+    Trap { export: export.to_owned(), message, log: world.log_since(logged) }
 }
 
 /// The trap's own words, without the backtrace.

@@ -1,9 +1,15 @@
-//! What all VMs of a proxy share: stats, shared data and queues.
+//! What all VMs of a proxy share: the clock, stats, the log, shared data and queues.
 
-use super::{abi::Status, metrics::Kind};
+use super::{
+    abi::Status,
+    metrics::{self, Kind},
+    options::{Place, Settings},
+};
+use crate::{outcome::LogLine, scenario::Cluster};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
+    fmt,
     rc::Rc,
 };
 
@@ -11,13 +17,78 @@ use std::{
 const LIMIT: usize = 64 << 20;
 const ENTRY_COST: usize = 128;
 
+/// The most lines of the log that are kept: those beyond are left out.
+const LOG_LIMIT: usize = 1 << 20;
+
+/// A foreign function: it gets the argument and gives a result, or a status of the ABI.
+pub(crate) type Foreign = Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, u32>>;
+
 /// A proxy, as far as its VMs share it. VMs of one `vm_id` see the same shared data and the same queues; stats are everybody's.
-#[derive(Debug, Clone, Default)]
-pub struct World(pub(super) Rc<RefCell<Shared>>);
+#[derive(Clone, Default)]
+pub(crate) struct World(pub(super) Rc<RefCell<Shared>>);
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("World").field(&self.0.borrow().clock).finish()
+    }
+}
+
+impl World {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self(Rc::new(RefCell::new(Shared {
+            clock: settings.clock,
+            place: settings.place.clone(),
+            clusters: settings.clusters.clone(),
+            ..Shared::default()
+        })))
+    }
+
+    /// The time, in nanoseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.borrow().clock
+    }
+
+    /// Writes a line to the log.
+    pub(crate) fn log(&self, vm_id: &str, level: &str, text: String) {
+        let log = &mut self.0.borrow_mut().log;
+        if log.len() < LOG_LIMIT {
+            log.push((vm_id.to_owned(), LogLine { level: level.to_owned(), text }));
+        }
+    }
+
+    /// The lines of the log behind the first, so many.
+    pub(crate) fn log_since(&self, first: usize) -> Vec<LogLine> {
+        self.0.borrow().log.iter().skip(first).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// How many lines the log has.
+    pub(crate) fn log_len(&self) -> usize {
+        self.0.borrow().log.len()
+    }
+
+    /// All stats by name: counters and gauges with their values, histograms with the count of samples.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, u64> {
+        metrics::all(&self.0.borrow().stats)
+    }
+
+    /// A number that no other VM has.
+    pub(crate) fn next_serial(&self) -> u64 {
+        let mut shared = self.0.borrow_mut();
+        shared.serial += 1;
+        shared.serial
+    }
+}
 
 /// What is shared.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Shared {
+    pub(super) clock: u64,
+    pub(super) place: Place,
+    pub(super) clusters: BTreeMap<String, Cluster>,
+    pub(super) foreign: BTreeMap<String, Foreign>,
+    /// Lines of the log, each with its VM's id.
+    pub(super) log: Vec<(String, LogLine)>,
+    serial: u64,
     pub(super) stats: BTreeMap<(String, Kind), u64>,
     /// Values by VM id and key, each with the number of its last change. The numbers grow over all VM ids.
     data: BTreeMap<(String, Vec<u8>), (Vec<u8>, u32)>,
@@ -26,6 +97,10 @@ pub(crate) struct Shared {
     /// Queues by VM id and name, and by their tokens, which grow over all VM ids.
     tokens: BTreeMap<(String, Vec<u8>), u32>,
     queues: BTreeMap<u32, VecDeque<Vec<u8>>>,
+    /// Who is told of a queue: the VM and the root context that registered it last.
+    consumers: BTreeMap<u32, (u64, u32)>,
+    /// Queues that got something, with those who are to be told.
+    pub(super) ready: VecDeque<(u32, (u64, u32))>,
 }
 
 impl Shared {
@@ -52,15 +127,22 @@ impl Shared {
         Ok(())
     }
 
-    /// The token of a queue, which comes to be if it is not there.
-    pub(crate) fn register(&mut self, vm_id: &str, name: Vec<u8>) -> Result<u32, Status> {
+    /// The token of a queue, which comes to be if it is not there. From now on this consumer is told of what is put in.
+    pub(crate) fn register(
+        &mut self,
+        vm_id: &str,
+        name: Vec<u8>,
+        consumer: (u64, u32),
+    ) -> Result<u32, Status> {
         if let Some(token) = self.tokens.get(&(vm_id.to_owned(), name.clone())) {
+            self.consumers.insert(*token, consumer);
             return Ok(*token);
         }
         self.grow(name.len())?;
         let token = u32::try_from(self.queues.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.tokens.insert((vm_id.to_owned(), name), token);
         self.queues.insert(token, VecDeque::new());
+        self.consumers.insert(token, consumer);
         Ok(token)
     }
 
@@ -76,6 +158,9 @@ impl Shared {
         }
         self.grow(value.len())?;
         self.queues.entry(token).or_default().push_back(value);
+        if let Some(consumer) = self.consumers.get(&token) {
+            self.ready.push_back((token, *consumer));
+        }
         Ok(())
     }
 
@@ -118,8 +203,14 @@ mod tests {
     fn queues_keep_their_order_and_are_shared_by_vm_id() {
         let mut world = Shared::default();
         assert_eq!(world.resolve("x", b"q".to_vec()), Err(Status::NotFound));
-        assert_eq!([world.register("x", b"q".to_vec()), world.register("y", b"q".to_vec())], [Ok(1), Ok(2)]);
-        assert_eq!([world.register("x", b"q".to_vec()), world.resolve("y", b"q".to_vec())], [Ok(1), Ok(2)]);
+        assert_eq!(
+            [world.register("x", b"q".to_vec(), (1, 1)), world.register("y", b"q".to_vec(), (2, 1))],
+            [Ok(1), Ok(2)]
+        );
+        assert_eq!(
+            [world.register("x", b"q".to_vec(), (3, 1)), world.resolve("y", b"q".to_vec())],
+            [Ok(1), Ok(2)]
+        );
         assert_eq!(world.dequeue(1), Err(Status::Empty));
         assert_eq!([world.enqueue(1, b"a".to_vec()), world.enqueue(1, Vec::new())], [Ok(()), Ok(())]);
         assert_eq!([world.dequeue(1), world.dequeue(1)], [Ok(b"a".to_vec()), Ok(Vec::new())]);
@@ -134,7 +225,7 @@ mod tests {
         let mut world = Shared::default();
         assert_eq!(world.set("", b"a".to_vec(), vec![0; LIMIT - 1000], 0), Ok(()));
         assert_eq!(world.set("", b"b".to_vec(), vec![0; 1000], 0), Err(Status::InternalFailure));
-        assert_eq!(world.register("", b"q".to_vec()), Ok(1));
+        assert_eq!(world.register("", b"q".to_vec(), (1, 1)), Ok(1));
         assert_eq!(world.enqueue(1, vec![0; 1000]), Err(Status::InternalFailure));
         assert_eq!(world.set("", b"a".to_vec(), Vec::new(), 0), Ok(()));
         assert_eq!(world.set("", b"b".to_vec(), vec![0; 1000], 0), Ok(()));

@@ -1,8 +1,8 @@
 //! Reads scenario files.
 
 use super::{
-    Cluster, Exchange, Request, Response, Route, Scenario,
-    raw::{RawExpect, RawRequest, RawResponse, RawRoute, RawScenario},
+    Chunk, Cluster, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
+    raw::{RawExpect, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
     values::{self, Problem},
 };
 use crate::{
@@ -173,7 +173,8 @@ impl RawScenario {
             if raw.expect.config_error.is_some() {
                 return Err(inside(Problem::new("expect.config_error", "is for a whole scenario")));
             }
-            let exchange = exchange(&raw.request, &raw.response, &raw.expect).map_err(inside)?;
+            let mut exchange = exchange(&raw.request, &raw.response, &raw.expect).map_err(inside)?;
+            exchange.after_ms = raw.after_ms;
             exchanges.extend(std::iter::repeat_n(exchange, raw.repeat));
         }
         if exchanges.is_empty() == config_error.is_none() {
@@ -198,6 +199,7 @@ impl RawScenario {
 
 fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) -> Result<Exchange, Problem> {
     Ok(Exchange {
+        after_ms: 0,
         request: request.convert().map_err(|problem| problem.inside("request"))?,
         response: response.upstream().map_err(|problem| problem.inside("response"))?,
         expect: expect.convert().map_err(|problem| problem.inside("expect"))?,
@@ -215,38 +217,34 @@ impl RawRoute {
         if !["v1", "v2"].contains(&self.upstream.as_str()) {
             return Err(Problem::new("upstream", format!("must be v1 or v2, got {:?}", self.upstream)));
         }
-        Ok(Route { header, prefix: self.prefix, upstream: self.upstream })
+        Ok(Route {
+            name: self.name.unwrap_or_default(),
+            header,
+            prefix: self.prefix,
+            upstream: self.upstream,
+        })
     }
 }
 
 impl RawRequest {
     fn convert(&self) -> Result<Request, Problem> {
         let default = Request::default();
-        let chunks = match (&self.body, &self.chunks) {
-            (None, None) => Vec::new(),
-            (Some(body), None) => vec![values::bytes("body", body)?],
-            (None, Some(chunks)) => {
-                chunks.iter().map(|chunk| values::bytes("chunks", chunk)).collect::<Result<_, _>>()?
-            }
-            (Some(_), Some(_)) => {
-                return Err(Problem::new("chunks", "must not be given together with `body`"));
-            }
-        };
+        let is_chunked = self.chunks.is_some() || self.trailers.is_some();
         Ok(Request {
             method: self.method.clone().unwrap_or(default.method),
             path: self.path.clone().unwrap_or(default.path),
             authority: self.authority.clone().unwrap_or(default.authority),
             headers: values::headers("headers", self.headers.as_ref())?,
-            chunks,
-            is_chunked: self.chunks.is_some() || self.trailers.is_some(),
+            chunks: body(self.body.as_ref(), self.chunks.as_deref())?,
+            is_chunked,
             trailers: values::headers("trailers", self.trailers.as_ref())?,
+            end_after_ms: if is_chunked { PAUSE_MS } else { 0 },
         })
     }
 }
 
 impl RawResponse {
     fn convert(&self) -> Result<Response, Problem> {
-        let body = self.body.as_ref().map(|body| values::bytes("body", body)).transpose()?;
         let status = self.status.unwrap_or(200);
         if !(200..=599).contains(&status) {
             return Err(Problem::new("status", format!("must be 200..=599, got {status}")));
@@ -254,33 +252,79 @@ impl RawResponse {
         Ok(Response {
             status,
             headers: values::headers("headers", self.headers.as_ref())?,
-            body: body.unwrap_or_default(),
+            chunks: body(self.body.as_ref(), self.chunks.as_deref())?,
+            is_chunked: self.chunks.is_some() || self.trailers.is_some(),
             trailers: values::headers("trailers", self.trailers.as_ref())?,
+            end_after_ms: if self.chunks.is_some() { PAUSE_MS } else { 0 },
+            after_ms: self.after_ms.unwrap_or(0),
         })
     }
 
     fn upstream(&self) -> Result<Response, Problem> {
-        if self.refuse {
-            return Err(Problem::new("refuse", "is for `upstreams`"));
-        }
-        if self.delay_ms.is_some() {
-            return Err(Problem::new("delay_ms", "is for `upstreams`"));
+        for (key, is_given) in [
+            ("refuse", self.refuse),
+            ("empty", self.empty),
+            ("grpc", self.grpc.is_some()),
+            ("delay_ms", self.delay_ms.is_some()),
+        ] {
+            if is_given {
+                return Err(Problem::new(key, "is for `upstreams`"));
+            }
         }
         self.convert()
     }
 
     fn cluster(&self) -> Result<Cluster, Problem> {
-        if self.trailers.is_some() {
-            return Err(Problem::new("trailers", "is for `response`"));
+        for (key, is_given) in [
+            ("trailers", self.trailers.is_some()),
+            ("chunks", self.chunks.is_some()),
+            ("after_ms", self.after_ms.is_some()),
+        ] {
+            if is_given {
+                return Err(Problem::new(key, "is for `response`"));
+            }
         }
         let response = self.convert()?;
-        if !self.refuse {
-            return Ok(Cluster::Answers { response, delay_ms: self.delay_ms.unwrap_or(0) });
+        let delay_ms = self.delay_ms.unwrap_or(0);
+        let kinds = [("refuse", self.refuse), ("empty", self.empty), ("grpc", self.grpc.is_some())];
+        let mut kinds = kinds.into_iter().filter_map(|(kind, is_given)| is_given.then_some(kind));
+        let Some(kind) = kinds.next() else { return Ok(Cluster::Answers { response, delay_ms }) };
+        let stands_alone = kinds.next().is_none() && response == Response::default();
+        if !stands_alone || (kind != "grpc" && delay_ms > 0) {
+            return Err(Problem::new(kind, "must stand alone"));
         }
-        if self.delay_ms.is_some() || response != Response::default() {
-            return Err(Problem::new("refuse", "must stand alone"));
+        match &self.grpc {
+            Some(raw) => raw.convert(delay_ms).map(Cluster::Grpc).map_err(|problem| problem.inside("grpc")),
+            None if self.refuse => Ok(Cluster::Refuses),
+            None => Ok(Cluster::Empty),
         }
-        Ok(Cluster::Refuses)
+    }
+}
+
+impl RawGrpc {
+    fn convert(&self, delay_ms: u64) -> Result<GrpcAnswers, Problem> {
+        if self.status > 16 {
+            return Err(Problem::new("status", format!("must be 0..=16, got {}", self.status)));
+        }
+        let message = |(index, value): (usize, &Value)| values::bytes(&format!("messages[{index}]"), value);
+        Ok(GrpcAnswers {
+            initial: values::headers("initial", self.initial.as_ref())?,
+            messages: self.messages.iter().enumerate().map(message).collect::<Result<_, _>>()?,
+            trailers: values::headers("trailers", self.trailers.as_ref())?,
+            status: self.status,
+            message: self.message.clone(),
+            delay_ms,
+        })
+    }
+}
+
+/// A body as it is given: whole, or in chunks.
+fn body(body: Option<&Value>, chunks: Option<&[Value]>) -> Result<Vec<Chunk>, Problem> {
+    match (body, chunks) {
+        (None, None) => Ok(Vec::new()),
+        (Some(body), None) => Ok(vec![Chunk::from(values::bytes("body", body)?)]),
+        (None, Some(chunks)) => values::chunks("chunks", chunks),
+        (Some(_), Some(_)) => Err(Problem::new("chunks", "must not be given together with `body`")),
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct RawScenario {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawRoute {
+    pub(super) name: Option<String>,
     pub(super) header: Option<String>,
     pub(super) value: Option<String>,
     pub(super) prefix: Option<String>,
@@ -36,6 +37,8 @@ pub(super) struct RawRoute {
 pub(super) struct RawExchange {
     #[serde(default = "once")]
     pub(super) repeat: usize,
+    #[serde(default)]
+    pub(super) after_ms: u64,
     pub(super) request: RawRequest,
     #[serde(default)]
     pub(super) response: RawResponse,
@@ -59,16 +62,30 @@ pub(super) struct RawRequest {
     pub(super) trailers: Option<Value>,
 }
 
-/// What an upstream or a cluster answers; `delay_ms` and `refuse` are for clusters only.
+/// What an upstream or a cluster answers; `delay_ms`, `refuse`, `empty` and `grpc` are for clusters only, `chunks` and `after_ms` for upstreams.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawResponse {
     pub(super) status: Option<u16>,
     pub(super) headers: Option<Value>,
     pub(super) body: Option<Value>,
+    pub(super) chunks: Option<Vec<Value>>,
     pub(super) trailers: Option<Value>,
+    pub(super) after_ms: Option<u64>,
     pub(super) delay_ms: Option<u64>,
     pub(super) refuse: bool,
+    pub(super) empty: bool,
+    pub(super) grpc: Option<RawGrpc>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawGrpc {
+    pub(super) initial: Option<Value>,
+    pub(super) messages: Vec<Value>,
+    pub(super) trailers: Option<Value>,
+    pub(super) status: u32,
+    pub(super) message: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,6 +1,6 @@
 //! Values in scenario files: bytes, headers, times, and what is expected of a value.
 
-use super::Headers;
+use super::{Chunk, Headers, PAUSE_MS};
 use crate::{
     Bytes,
     expect::{Expected, SeriesExpectation},
@@ -49,6 +49,27 @@ pub(super) fn bytes(key: &str, value: &Value) -> Result<Bytes, Problem> {
     };
     let rule = || format!("must be a string, {{ hex }} or {{ repeat, times }}, got {value}");
     read().map(Bytes).ok_or_else(|| Problem::new(key, rule()))
+}
+
+/// The chunks of a body. Each may have an `after_ms` beside its bytes, and then the bytes of a plain one are `text`.
+pub(super) fn chunks(key: &str, values: &[Value]) -> Result<Vec<Chunk>, Problem> {
+    let chunk = |(index, value): (usize, &Value)| {
+        let key = format!("{key}[{index}]");
+        let mut rest = value.clone();
+        let after = rest.as_table_mut().and_then(|table| table.remove("after_ms"));
+        let text = rest.as_table().filter(|table| table.len() == 1).and_then(|table| table.get("text"));
+        let bytes = bytes(&key, text.filter(|text| text.is_str()).unwrap_or(&rest))?;
+        let after_ms = match after {
+            None => PAUSE_MS,
+            Some(after) => {
+                after.as_integer().and_then(|after| u64::try_from(after).ok()).ok_or_else(|| {
+                    Problem::new(&format!("{key}.after_ms"), "must be a number of milliseconds")
+                })?
+            }
+        };
+        Ok(Chunk { bytes, after_ms })
+    };
+    values.iter().enumerate().map(chunk).collect()
 }
 
 fn decode_hex(text: &str) -> Option<Vec<u8>> {

@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Result;
 use harness::{
     Bytes,
-    conformance::{self, DEATHS, Kind, POLICIES, Run, Sheet},
+    conformance::{self, DEATHS, Kind, PATIENCE, POLICIES, Run, Sheet},
     mock::Mocks,
     scenario::Exchange,
 };
@@ -22,8 +22,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the client waits for an answer. A stream that waits for nothing takes as long.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the last lines of a stream may take, once the client is gone.
 const SETTLING: Duration = Duration::from_secs(1);
 /// How long callbacks that come behind a stream's end may take.
@@ -151,8 +149,8 @@ fn bootstrap(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr
             listeners.push(listener(&id, probe, sheets, None, &id, name));
         }
     }
-    let mut clusters = vec![cluster("v1", Some(upstream)), cluster("empty", None)];
-    clusters.extend(mocks.addresses().map(|(name, address)| cluster(name, Some(address))));
+    let mut clusters = vec![cluster("v1", Some(upstream))];
+    clusters.extend(mocks.addresses().map(|(name, address)| cluster(name, address)));
     json!({
         "node": {"id": "node-id", "cluster": "node-cluster"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},

@@ -21,8 +21,6 @@ use std::{
 
 /// How long the client waits for an answer; a stream that hangs takes as long.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The pause between the parts of a body, so that they arrive one by one.
-const BETWEEN_PARTS: Duration = Duration::from_millis(40);
 /// How long metrics and log lines may take to arrive after the answer: those of `on_log` come later, and histograms at the next flush.
 const SETTLING: Duration = Duration::from_millis(1500);
 
@@ -32,6 +30,7 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
     site.received()?;
     let (stats, logged) = (envoy::plugin_stats(site.admin())?, site.log()?.len());
     let mut outcome = ExchangeOutcome::default();
+    thread::sleep(Duration::from_millis(exchange.after_ms));
     let mut connection = Connection::open(site.listener(), PATIENCE)?;
     if let Ok(response) = send(&mut connection, &exchange.request) {
         outcome.status = response.status();
@@ -66,7 +65,7 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
 pub fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
     let mut headers: Headers = vec![(Bytes::from("host"), Bytes::from(&request.authority))];
     headers.extend(request.headers.iter().cloned());
-    let length: usize = request.chunks.iter().map(|chunk| chunk.0.len()).sum();
+    let length: usize = request.chunks.iter().map(|chunk| chunk.bytes.0.len()).sum();
     if request.is_chunked {
         headers.push((Bytes::from("transfer-encoding"), Bytes::from("chunked")));
     } else if length > 0 {
@@ -75,15 +74,15 @@ pub fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
     let writer = connection.writer();
     write_head(writer, &format!("{} {} HTTP/1.1", request.method, request.path), &headers)?;
     for chunk in &request.chunks {
+        thread::sleep(Duration::from_millis(chunk.after_ms));
         if request.is_chunked {
-            thread::sleep(BETWEEN_PARTS);
-            write_chunk(writer, &chunk.0)?;
+            write_chunk(writer, &chunk.bytes.0)?;
         } else {
-            writer.write_all(&chunk.0)?;
+            writer.write_all(&chunk.bytes.0)?;
         }
     }
     if request.is_chunked {
-        thread::sleep(BETWEEN_PARTS);
+        thread::sleep(Duration::from_millis(request.end_after_ms));
         write_last_chunk(writer, &request.trailers)?;
     }
     connection.read_response(&request.method)

@@ -24,7 +24,7 @@ impl Local {
         bootstrap.with_free_ports();
         bootstrap.set_module(module);
         for (name, upstream) in &upstreams {
-            bootstrap.set_cluster(name, upstream.address());
+            bootstrap.set_cluster(name, Some(upstream.address()));
         }
         let envoy = Envoy::start(program, &bootstrap.0, &["--concurrency", "1"])?;
         let listener = envoy.listener("main")?;

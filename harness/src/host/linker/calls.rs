@@ -1,12 +1,13 @@
-//! Callouts.
+//! HTTP callouts.
 
 use crate::{
     Bytes,
     host::{
         abi::{Status, read_pairs},
-        memory::{Guest, answer, read, read_text, write},
+        memory::{Guest, answer, give, read, read_text, write},
         state::{Callout, State},
     },
+    scenario::Cluster,
 };
 use wasmtime::Linker;
 
@@ -31,40 +32,36 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_http_call", |guest| {
                 let cluster = read_text(guest, cluster, cluster_size)?;
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
-                let body = read(guest, body, body_size)?;
+                read(guest, body, body_size)?;
                 read(guest, trailers, trailers_size)?;
                 let has = |name: &str| headers.iter().any(|(other, _)| *other == Bytes::from(name));
                 let state = guest.data_mut();
-                let is_fine = state.options.clusters.contains(&cluster)
-                    && timeout_ms <= i32::MAX.cast_unsigned()
+                let target = state.world.0.borrow().clusters.get(&cluster).cloned();
+                let is_fine = timeout_ms <= i32::MAX.cast_unsigned()
                     && [":method", ":path", ":authority"].into_iter().all(has);
-                if !is_fine {
+                let Some(target) = target.filter(|_| is_fine) else {
                     write(guest, token_at, &0_u32.to_le_bytes())?;
                     return Err(Status::BadArgument.into());
-                }
-                if state.options.empty_clusters.contains(&cluster) {
-                    state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
+                };
+                state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
+                if target == Cluster::Empty {
                     write(guest, token_at, &0_u32.to_le_bytes())?;
                     return Err(Status::InternalFailure.into());
                 }
-                let state = guest.data_mut();
-                state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
-                let token = state.last_token;
-                state.callouts.push(Callout { token, cluster, headers, body, timeout_ms });
+                let (token, root) = (state.last_token, state.root_id());
+                state.callouts.push(Callout { token, root, cluster, headers, timeout_ms });
                 write(guest, token_at, &token.to_le_bytes())
             })
         },
     )?;
-    // The status of a gRPC stream or of a callout that broke; there is none of either here.
     linker.func_wrap(
         "env",
         "proxy_get_status",
         |mut guest: Guest<'_>, code_at: u32, at: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_status", |guest| {
-                for place in [code_at, at, size_at] {
-                    write(guest, place, &0_u32.to_le_bytes())?;
-                }
-                Ok(())
+                let (code, message) = guest.data().answer.status.clone();
+                write(guest, code_at, &code.to_le_bytes())?;
+                give(guest, &message, at, size_at)
             })
         },
     )?;

@@ -23,6 +23,13 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_call_foreign_function", |guest| {
                 let name = read_text(guest, name, name_size)?;
                 let argument = read(guest, argument, size)?;
+                let own = guest.data().world.0.borrow().foreign.get(&name).cloned();
+                if let Some(own) = own {
+                    return match own(&argument) {
+                        Ok(result) => give(guest, &result, at, size_at),
+                        Err(status) => nothing(guest, at, size_at).and(Err(Refusal::Other(status))),
+                    };
+                }
                 if MISSING.contains(&name.as_str()) {
                     return Err(Status::Unimplemented.into());
                 }
@@ -46,8 +53,12 @@ fn nothing(guest: &mut Guest<'_>, at: u32, size_at: u32) -> Answer {
 /// Calls a function; none if there is none of this name.
 fn call(state: &mut State, name: &str, argument: &[u8]) -> Option<Result<Vec<u8>, Status>> {
     Some(match name {
-        // The route is picked after the filter in any case.
-        "clear_route_cache" => Ok(Vec::new()),
+        "clear_route_cache" => {
+            if let Some(stream) = state.stream() {
+                stream.common.borrow_mut().is_route_stale = true;
+            }
+            Ok(Vec::new())
+        }
         "compress" => {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
             encoder
@@ -117,7 +128,7 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{call, fields};
-    use crate::host::{abi::Status, state::State, vm::Options, world::World};
+    use crate::host::{abi::Status, options::Options, state::State, world::World};
 
     #[test]
     fn what_was_compressed_comes_back() {

@@ -1,15 +1,14 @@
-//! gRPC callouts. A cluster of this host does not speak gRPC, so that a call to one fails as it does in Envoy when the connection is refused.
+//! gRPC callouts.
 
-use crate::host::{
-    abi::Status,
-    memory::{Answer, Guest, HostTrap, answer, read, read_text, write},
-    state::State,
+use crate::{
+    host::{
+        abi::Status,
+        memory::{Answer, Guest, HostTrap, answer, read, read_text, write},
+        state::State,
+    },
+    scenario::Cluster,
 };
 use wasmtime::Linker;
-
-/// What a token is of: the low bits say it.
-const CALL: u32 = 1;
-const STREAM: u32 = 2;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
@@ -26,7 +25,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          metadata_size: u32,
          message: u32,
          message_size: u32,
-         _timeout_ms: u32,
+         timeout_ms: u32,
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_call", |guest| {
                 let parts = [
@@ -35,7 +34,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     (metadata, metadata_size),
                     (message, message_size),
                 ];
-                open(guest, (cluster, cluster_size), &parts, CALL, token_at)
+                let cluster = target(guest, (cluster, cluster_size), &parts)?;
+                let state = guest.data_mut();
+                let root = state.root_id();
+                let token = state.grpc.call(root, cluster, timeout_ms);
+                write(guest, token_at, &token.to_le_bytes())
             })
         },
     )?;
@@ -54,38 +57,36 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_stream", |guest| {
                 let parts = [(service, service_size), (method, method_size), (metadata, metadata_size)];
-                open(guest, (cluster, cluster_size), &parts, STREAM, token_at)
+                let cluster = target(guest, (cluster, cluster_size), &parts)?;
+                let state = guest.data_mut();
+                let root = state.root_id();
+                let token = state.grpc.stream(root, cluster);
+                write(guest, token_at, &token.to_le_bytes())
             })
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_grpc_send",
-        |mut guest: Guest<'_>, token: u32, message: u32, size: u32, _last: u32| {
+        |mut guest: Guest<'_>, token: u32, message: u32, size: u32, is_last: u32| {
             answer(&mut guest, "proxy_grpc_send", |guest| {
                 read(guest, message, size)?;
-                Err(if token & 3 == STREAM { Status::NotFound } else { Status::BadArgument }.into())
+                Ok(guest.data_mut().grpc.send(token, is_last != 0)?)
             })
         },
     )?;
-    for name in ["proxy_grpc_cancel", "proxy_grpc_close"] {
-        linker.func_wrap("env", name, move |mut guest: Guest<'_>, token: u32| {
-            answer(&mut guest, name, |_| {
-                let is_grpc = matches!(token & 3, CALL | STREAM);
-                Err(if is_grpc { Status::NotFound } else { Status::BadArgument }.into())
-            })
-        })?;
-    }
+    linker.func_wrap("env", "proxy_grpc_cancel", |mut guest: Guest<'_>, token: u32| {
+        answer(&mut guest, "proxy_grpc_cancel", |guest| Ok(guest.data_mut().grpc.cancel(token)?))
+    })?;
+    linker.func_wrap("env", "proxy_grpc_close", |mut guest: Guest<'_>, token: u32| {
+        answer(&mut guest, "proxy_grpc_close", |guest| Ok(guest.data_mut().grpc.close(token)?))
+    })?;
     Ok(())
 }
 
-fn open(
-    guest: &mut Guest<'_>,
-    cluster: (u32, u32),
-    parts: &[(u32, u32)],
-    kind: u32,
-    token_at: u32,
-) -> Answer {
+/// The cluster that a call goes to. Envoy reads the first argument as a `GrpcService` message and, where it is none, as a cluster's name; messages
+/// are not modelled.
+fn target(guest: &mut Guest<'_>, cluster: (u32, u32), parts: &[(u32, u32)]) -> Answer<String> {
     let cluster = read_text(guest, cluster.0, cluster.1)?;
     for (at, size) in parts {
         read(guest, *at, *size)?;
@@ -95,12 +96,9 @@ fn open(
             HostTrap::Crash("a gRPC service of no bytes is read as a message without a target").into()
         );
     }
-    let state = guest.data_mut();
-    if !state.options.clusters.contains(&cluster) {
-        return Err(Status::ParseFailure.into());
+    match guest.data().world.0.borrow().clusters.get(&cluster) {
+        None => Err(Status::ParseFailure.into()),
+        Some(Cluster::Empty) => Err(Status::InternalFailure.into()),
+        Some(_) => Ok(cluster),
     }
-    let last = state.last_grpc.get_mut(kind as usize - 1).ok_or(Status::InternalFailure)?;
-    *last = last.wrapping_add(4);
-    let token = *last;
-    write(guest, token_at, &token.to_le_bytes())
 }

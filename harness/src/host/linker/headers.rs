@@ -8,6 +8,7 @@ use crate::{
         memory::{Answer, Guest, answer, give, read, write_size},
         state::State,
     },
+    scenario::Headers,
 };
 use wasmtime::Linker;
 
@@ -19,8 +20,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_get_header_map_value", |guest| {
                 let map = MapType::try_from(map)?;
                 let name = named(map, read(guest, name, name_size)?);
-                let map = guest.data().map(map)?;
-                let value = map.iter().find(|(other, _)| *other == name).map(|(_, value)| value.0.clone());
+                let value = guest.data().map(map, |headers| {
+                    headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.0.clone())
+                })?;
                 give(guest, &value.ok_or(Status::NotFound)?, at, size_at)
             })
         },
@@ -31,7 +33,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, map: u32, at: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_header_map_pairs", |guest| {
                 // A map that is out of reach is an empty list, and no error.
-                let pairs = guest.data().map(MapType::try_from(map)?).map(write_pairs).unwrap_or_default();
+                let pairs = guest.data().map(MapType::try_from(map)?, write_pairs).unwrap_or_default();
                 give(guest, &pairs, at, size_at)
             })
         },
@@ -43,12 +45,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_get_header_map_size", |guest| {
                 // In bytes, not in headers. It is measured through the way for changes, so that at the end of a body it makes trailers.
                 let map = MapType::try_from(map)?;
-                let size = guest
-                    .data_mut()
-                    .map_mut(map)?
-                    .iter()
-                    .map(|(name, value)| name.0.len() + value.0.len())
-                    .sum();
+                let size = guest.data_mut().map_mut(map, |headers| {
+                    headers.iter().map(|(name, value)| name.0.len() + value.0.len()).sum()
+                })?;
                 write_size(guest, size_at, size)
             })
         },
@@ -91,8 +90,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 // A malformed list is an empty one: it clears the map.
                 let pairs = read_pairs(&read(guest, at, size)?);
                 let map = MapType::try_from(map)?;
-                *guest.data_mut().map_mut(map)? = inline::all(&pairs, map);
-                Ok(())
+                write_map(guest.data_mut(), map, |headers| *headers = inline::all(&pairs, map))
             })
         },
     )?;
@@ -103,12 +101,21 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 fn change(state: &mut State, map: u32, name: Vec<u8>, value: Option<Vec<u8>>, keeps_others: bool) -> Answer {
     let map = MapType::try_from(map)?;
     let name = named(map, name);
-    let headers = state.map_mut(map)?;
-    if !keeps_others {
-        headers.retain(|(other, _)| *other != name);
-    }
-    if let Some(value) = value {
-        inline::add(headers, map, name, &value);
+    write_map(state, map, |headers| {
+        if !keeps_others {
+            headers.retain(|(other, _)| *other != name);
+        }
+        if let Some(value) = value {
+            inline::add(headers, map, name, &value);
+        }
+    })
+}
+
+/// Changes a map. Whatever it is in a request's headers, the route is picked anew (so Envoy has it up to ABI 0.2.1).
+fn write_map(state: &mut State, map: MapType, change: impl FnOnce(&mut Headers)) -> Answer {
+    state.map_mut(map, change)?;
+    if let Some(stream) = state.stream().filter(|_| map == MapType::RequestHeaders) {
+        stream.common.borrow_mut().is_route_stale = true;
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use crate::host::{
     abi::Status,
     memory::{Guest, answer},
     state::State,
-    vm::ROOT,
 };
 use wasmtime::Linker;
 
@@ -12,8 +11,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_set_effective_context", |mut guest: Guest<'_>, context: u32| {
         answer(&mut guest, "proxy_set_effective_context", |guest| {
             let state = guest.data_mut();
-            let stream = state.stream.as_ref().map(|stream| stream.context);
-            if context > ROOT && stream != Some(context) {
+            let is_known = state.streams.contains_key(&context) || state.roots.contains_key(&context);
+            if context > 0 && !is_known {
                 return Err(Status::BadArgument.into());
             }
             state.context = context;
@@ -22,13 +21,25 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     })?;
     linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |mut guest: Guest<'_>, period: u32| {
         answer(&mut guest, "proxy_set_tick_period_milliseconds", |guest| {
-            guest.data_mut().tick_period = period;
+            // On a stream it is the timer of the stream's root context.
+            let state = guest.data_mut();
+            let root = state.root_id();
+            if let Some(root) = state.roots.get_mut(&root) {
+                root.tick_period = period;
+                root.is_period_new = true;
+            }
             Ok(())
         })
     })?;
-    // The root context's `proxy_on_done` is not called here, so that nothing is ever pending.
     linker.func_wrap("env", "proxy_done", |mut guest: Guest<'_>| {
-        answer(&mut guest, "proxy_done", |_| Err(Status::NotFound.into()))
+        answer(&mut guest, "proxy_done", |guest| {
+            let state = guest.data_mut();
+            let root = state.root_id();
+            let pending = state.roots.get_mut(&root).filter(|root| root.is_end_pending);
+            pending.ok_or(Status::NotFound)?.is_end_pending = false;
+            state.ended.push(root);
+            Ok(())
+        })
     })?;
     Ok(())
 }

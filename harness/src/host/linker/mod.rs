@@ -13,7 +13,7 @@ mod streams;
 mod system;
 mod wasi;
 
-use super::{abi::Status, module::LoadError, state::State, vm::Options, world::World};
+use super::{abi::Status, module::LoadError, options::Options, state::State, world::World};
 use std::collections::BTreeSet;
 use wasmtime::{Engine, Linker, Val, ValType};
 

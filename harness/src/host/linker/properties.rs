@@ -6,7 +6,8 @@ use crate::{
         abi::{MapType, Status, write_pairs},
         memory::{Guest, answer, give, read},
         message::grpc_status,
-        state::{State, Stream},
+        state::{Root, State},
+        stream::Common,
     },
     scenario::Headers,
 };
@@ -42,7 +43,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let (key, value) = (read(guest, key, key_size)?, read(guest, value, size)?);
                 // On the root context there is no stream to keep it.
                 let stream = guest.data_mut().stream_mut().ok_or(Status::NotFound)?;
-                stream.filter_state.insert([b"wasm.", &key[..]].concat(), value);
+                let key = [b"wasm.", &key[..]].concat();
+                stream.common.borrow_mut().filter_state.insert(key, value);
                 Ok(())
             })
         },
@@ -55,57 +57,60 @@ type Found = Result<Vec<u8>, Status>;
 
 fn property(state: &State, path: &[u8]) -> Found {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == 0).collect();
-    let options = &state.options;
-    let place = &options.place;
+    let world = state.world.0.borrow();
+    let place = &world.place;
+    let root =
+        |read: fn(&Root) -> &String| Ok(state.root().map(read).cloned().unwrap_or_default().into_bytes());
     match parts.as_slice() {
-        [b"plugin_name"] => return Ok(options.plugin_name.clone().into_bytes()),
-        [b"plugin_root_id"] => return Ok(options.root_id.clone().into_bytes()),
-        [b"plugin_vm_id"] => return Ok(options.vm_id.clone().into_bytes()),
+        [b"plugin_name"] => return root(|root| &root.plugin),
+        [b"plugin_root_id"] => return root(|root| &root.id),
+        [b"plugin_vm_id"] => return Ok(state.options.vm_id.clone().into_bytes()),
         // An object as a whole cannot be written as bytes, and nothing cannot.
         [b"" | b"xds"] => return Err(Status::SerializationFailure),
         [b"xds", b"node", b"id"] => return Ok(place.node_id.clone().into_bytes()),
         [b"xds", b"node", b"cluster"] => return Ok(place.node_cluster.clone().into_bytes()),
         _ => {}
     }
-    let stream = state.stream().ok_or(Status::NotFound)?;
+    let common = &*state.stream().ok_or(Status::NotFound)?.common.borrow();
     match parts.as_slice() {
         [b"request" | b"response" | b"connection" | b"source" | b"destination" | b"filter_state"] => {
             Err(Status::SerializationFailure)
         }
-        [b"upstream" | b"upstream_filter_state"] if stream.request.are_headers_sent => {
+        [b"upstream" | b"upstream_filter_state"] if common.request.are_headers_sent => {
             Err(Status::SerializationFailure)
         }
         [b"upstream" | b"upstream_filter_state"] => Err(Status::NotFound),
-        [b"request", b"time"] => Ok(number(options.clock)),
-        [b"request", rest @ ..] => request(state, stream, rest),
-        [b"response", rest @ ..] => response(state, stream, rest),
+        [b"request", b"time"] => Ok(number(common.started)),
+        [b"request", rest @ ..] => request(state, common, rest),
+        [b"response", rest @ ..] => response(state, common, rest),
         [b"source", b"address"] => Ok(SOURCE.to_vec()),
         [b"source", b"port"] => Ok(number(SOURCE_PORT)),
         [b"destination", b"address"] => Ok(DESTINATION.to_vec()),
         [b"destination", b"port"] => Ok(number(DESTINATION_PORT)),
         [b"connection_id"] | [b"connection", b"id"] => Ok(number(1)),
         [b"connection", b"mtls"] => Ok(vec![0]),
-        [b"upstream", rest @ ..] if stream.request.are_headers_sent => upstream(rest),
-        [b"xds", b"cluster_name"] => Ok(stream.cluster.clone().into_bytes()),
-        [b"xds", b"route_name"] => Ok(place.route.clone().into_bytes()),
+        [b"upstream", rest @ ..] if common.request.are_headers_sent => upstream(rest),
+        [b"xds", b"cluster_name"] => Ok(common.cluster.clone().into_bytes()),
+        [b"xds", b"route_name"] => Ok(common.route.clone().into_bytes()),
         [b"xds", b"virtual_host_name"] => Ok(place.virtual_host.clone().into_bytes()),
         [b"xds", b"filter_chain_name"] => Ok(place.filter_chain.clone().into_bytes()),
         [b"xds", b"listener_direction"] => Ok(number(0)),
         [b"metadata"] | [b"connection", b"requested_server_name"] => Ok(Vec::new()),
         [b"metadata", b"filter_metadata"] => Ok(0_u32.to_le_bytes().to_vec()),
-        [b"filter_state", key] => stream.filter_state.get(*key).cloned().ok_or(Status::NotFound),
-        [key] => stream.filter_state.get(&[b"wasm.", *key].concat()).cloned().ok_or(Status::NotFound),
+        [b"filter_state", key] => common.filter_state.get(*key).cloned().ok_or(Status::NotFound),
+        [key] => common.filter_state.get(&[b"wasm.", *key].concat()).cloned().ok_or(Status::NotFound),
         _ => Err(Status::NotFound),
     }
 }
 
 /// What there is of a map in this callback.
-fn headers(state: &State, map: MapType) -> Option<&Headers> {
-    state.map(map).ok()
+fn headers(state: &State, map: MapType) -> Option<Headers> {
+    state.map(map, Clone::clone).ok()
 }
 
-fn request(state: &State, stream: &Stream, rest: &[&[u8]]) -> Found {
+fn request(state: &State, common: &Common, rest: &[&[u8]]) -> Found {
     let map = headers(state, MapType::RequestHeaders);
+    let map = map.as_ref();
     let header = |name: &[u8]| map.ok_or(Status::NotFound).and_then(|map| joined(map, name));
     let target = || {
         let target = header(b":path")?;
@@ -128,34 +133,36 @@ fn request(state: &State, stream: &Stream, rest: &[&[u8]]) -> Found {
             // What the client announces counts as long as the headers are there to be read.
             let announced = header(b"content-length").ok();
             let announced = announced.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-            Ok(number(announced.unwrap_or(stream.request.size)))
+            Ok(number(announced.unwrap_or(common.request.size)))
         }
-        [b"total_size"] => Ok(number(stream.request.size + bytes(map))),
+        [b"total_size"] => Ok(number(common.request.size + bytes(map))),
         [b"headers"] => Ok(written(map)),
         [b"headers", name] => header(&name.to_ascii_lowercase()),
         _ => Err(Status::NotFound),
     }
 }
 
-fn response(state: &State, stream: &Stream, rest: &[&[u8]]) -> Found {
+fn response(state: &State, common: &Common, rest: &[&[u8]]) -> Found {
     let map = headers(state, MapType::ResponseHeaders);
+    let map = map.as_ref();
     let trailers = headers(state, MapType::ResponseTrailers);
+    let trailers = trailers.as_ref();
     let value = |map: Option<&Headers>, name: &[u8]| {
         map.ok_or(Status::NotFound).and_then(|map| joined(map, &name.to_ascii_lowercase()))
     };
     let code = || {
-        let status = stream.response.has_headers.then(|| joined(&stream.response.headers, b":status"));
+        let status = common.response.has_headers.then(|| joined(&common.response.headers, b":status"));
         let status = status.ok_or(Status::NotFound)??;
         Ok(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0))
     };
     match rest {
         [b"flags"] => Ok(number(0)),
-        [b"size"] => Ok(number(stream.response.sent)),
-        [b"total_size"] => Ok(number(stream.response.sent + bytes(map) + bytes(trailers))),
+        [b"size"] => Ok(number(common.response.sent)),
+        [b"total_size"] => Ok(number(common.response.sent + bytes(map) + bytes(trailers))),
         [b"code"] => code().map(|code: u16| number(u64::from(code))),
         [b"code_details"] => {
             code()?;
-            Ok(stream.details.as_bytes().to_vec())
+            Ok(common.details.as_bytes().to_vec())
         }
         [b"grpc_status"] => {
             let stated = value(trailers, b"grpc-status").or_else(|_| value(map, b"grpc-status")).ok();

@@ -40,7 +40,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_register_shared_queue", |guest| {
                 let name = read(guest, name, size)?;
                 let state = guest.data();
-                let token = state.world.0.borrow_mut().register(&state.options.vm_id, name)?;
+                let consumer = (state.serial, state.root_id());
+                let token = state.world.0.borrow_mut().register(&state.options.vm_id, name, consumer)?;
                 write(guest, token_at, &token.to_le_bytes())
             })
         },
@@ -64,9 +65,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, token: u32, value: u32, size: u32| {
             answer(&mut guest, "proxy_enqueue_shared_queue", |guest| {
                 let value = read(guest, value, size)?;
-                guest.data().world.0.borrow_mut().enqueue(token, value)?;
-                guest.data_mut().ready.push_back(token);
-                Ok(())
+                Ok(guest.data().world.0.borrow_mut().enqueue(token, value)?)
             })
         },
     )?;

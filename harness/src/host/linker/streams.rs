@@ -3,7 +3,8 @@
 use crate::host::{
     abi::{Callback, Status, read_pairs},
     memory::{Answer, Guest, HostTrap, answer, read, read_text},
-    state::{Reply, State},
+    state::State,
+    stream::Reply,
 };
 use wasmtime::Linker;
 
@@ -33,7 +34,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 // Of several replies the first counts, but a reply on its way may be replaced; on the root context there is nothing to reply to. Both are fine.
                 if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.may_reply()) {
                     stream.has_replied = true;
-                    stream.has_replied_late = stream.response.has_headers;
+                    stream.has_replied_late = stream.has_response();
                     stream.reply = Some(Reply { status, headers, body, details, grpc_status });
                 }
                 Ok(())
@@ -50,9 +51,13 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_continue_response", |mut guest: Guest<'_>| {
         answer(&mut guest, "proxy_continue_response", |guest| resume(guest.data_mut(), 1))
     })?;
-    // The route is picked after the filter in any case.
     linker.func_wrap("env", "proxy_clear_route_cache", |mut guest: Guest<'_>| {
-        answer(&mut guest, "proxy_clear_route_cache", |_| Ok(()))
+        answer(&mut guest, "proxy_clear_route_cache", |guest| {
+            if let Some(stream) = guest.data().stream() {
+                stream.common.borrow_mut().is_route_stale = true;
+            }
+            Ok(())
+        })
     })?;
     linker.func_wrap("env", "proxy_close_stream", |mut guest: Guest<'_>, side: u32| {
         answer(&mut guest, "proxy_close_stream", |guest| {
@@ -85,7 +90,7 @@ fn resume(state: &mut State, side: u32) -> Answer {
         _ => return Err(Status::BadArgument.into()),
     }
     let Some(stream) = state.stream_mut() else { return Ok(()) };
-    if side == 1 && !stream.response.has_headers {
+    if side == 1 && !stream.has_response() {
         return Err(HostTrap::Crash("a response goes on before there is one").into());
     }
     match side {

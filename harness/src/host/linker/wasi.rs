@@ -90,7 +90,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 if clock > 1 {
                     return Ok(NOTSUP);
                 }
-                let now = guest.data().options.clock;
+                let now = guest.data().world.now();
                 errno(&mut guest, |guest| write(guest, at, &now.to_le_bytes()))
             },
         )?;
@@ -131,7 +131,7 @@ fn errno(guest: &mut Guest<'_>, call: impl FnOnce(&mut Guest<'_>) -> Answer) -> 
     charged.map_err(wasmtime::Error::new)?;
     match call(guest) {
         Ok(()) => Ok(SUCCESS),
-        Err(Refusal::Status(_)) => Ok(FAULT),
+        Err(Refusal::Status(_) | Refusal::Other(_)) => Ok(FAULT),
         Err(Refusal::Trap(trap)) => Err(trap),
     }
 }

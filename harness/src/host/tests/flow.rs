@@ -1,10 +1,10 @@
 //! The order of callbacks, pausing and going on, replies, and callouts.
 
-use super::probe::{exchange, get, lines, send, vm};
+use super::probe::{exchange, get, lines, proxy, with_clusters};
 use crate::{
     Bytes,
     outcome::ExchangeOutcome,
-    scenario::{Cluster, Exchange, Headers, Response},
+    scenario::{Chunk, Cluster, Exchange, Headers, Response},
 };
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Headers {
 
 #[track_caller]
 fn check(more: &str, exchange: &Exchange, expected: &str) -> ExchangeOutcome {
-    let outcome = send(&mut vm(&traced(more), &[]), exchange, &BTreeMap::new());
+    let outcome = proxy(&traced(more)).exchange(exchange);
     assert_eq!(lines(&outcome).join(" "), expected);
     outcome
 }
@@ -48,7 +48,7 @@ fn check(more: &str, exchange: &Exchange, expected: &str) -> ExchangeOutcome {
 /// A POST of "hello", in one part with its length or in two.
 fn post(parts: &[&str]) -> Exchange {
     let mut exchange = exchange("", "");
-    exchange.request.chunks = parts.iter().map(Bytes::from).collect();
+    exchange.request.chunks = parts.iter().map(|part| Chunk::from(*part)).collect();
     exchange.request.is_chunked = parts.len() > 1;
     exchange
 }
@@ -64,8 +64,7 @@ fn callbacks_come_in_envoys_order_and_the_log_before_done() {
 fn trailers_end_a_body_and_pass() {
     let mut exchange = post(&["hel", "lo"]);
     exchange.request.trailers = pairs(&[("X-T", "1")]);
-    exchange.response =
-        Response { body: Bytes::from("hi"), trailers: pairs(&[("x-r", "2")]), ..Response::default() };
+    exchange.response = Response { is_chunked: true, trailers: pairs(&[("x-r", "2")]), ..Response::of("hi") };
     let outcome = check("", &exchange, "C21 H60 B30 B20 T10 h30 b20 t10 l00 d00 x00");
     assert_eq!(outcome.request_trailers, pairs(&[("x-t", "1")]));
     assert_eq!(outcome.response_trailers, pairs(&[("x-r", "2")]));
@@ -75,11 +74,10 @@ fn trailers_end_a_body_and_pass() {
 #[test]
 fn trailers_come_to_be_at_the_end_of_a_body_in_chunks() {
     let add = "(@request_body (call $status (call $add (i32.const 1) [x-t] [1])) (i32.const 0))";
-    let mut vm1 = vm(add, &[]);
-    let outcome = send(&mut vm1, &post(&["hel", "lo"]), &BTreeMap::new());
+    let outcome = proxy(add).exchange(&post(&["hel", "lo"]));
     assert_eq!((lines(&outcome), &outcome.request_trailers), (vec!["2", "2", "0"], &pairs(&[("x-t", "1")])));
     // Behind a body with a length there is no place for them.
-    let outcome = send(&mut vm(add, &[]), &post(&["hello"]), &BTreeMap::new());
+    let outcome = proxy(add).exchange(&post(&["hello"]));
     assert_eq!((lines(&outcome), &outcome.request_trailers), (vec!["2", "0"], &Headers::new()));
 }
 
@@ -121,9 +119,9 @@ fn a_length_that_a_filter_has_made_wrong_cuts_the_body_or_hangs() {
             "(@request_body (if (i32.eqz (local.get 2)) (then (drop (call $set_buffer (i32.const 0) (i32.const 0) (i32.const 99) [{with}])))) (i32.const 0))"
         )
     };
-    let outcome = send(&mut vm(&set("REPLACED"), &[]), &post(&["hello"]), &BTreeMap::new());
+    let outcome = proxy(&set("REPLACED")).exchange(&post(&["hello"]));
     assert_eq!(outcome.request_body, Bytes::from("REPLA"));
-    let outcome = send(&mut vm(&set("no"), &[]), &post(&["hello"]), &BTreeMap::new());
+    let outcome = proxy(&set("no")).exchange(&post(&["hello"]));
     assert_eq!((outcome.upstream, outcome.status), (None, None));
 }
 
@@ -131,7 +129,7 @@ fn a_length_that_a_filter_has_made_wrong_cuts_the_body_or_hangs() {
 fn more_than_envoy_holds_back_is_413() {
     let hold = "(@request_body (i32.const 1)) (@response_headers (call $text [response]) (i32.const 0))";
     let large = "x".repeat((1 << 20) + 1);
-    let outcome = send(&mut vm(hold, &[]), &exchange(&large, ""), &BTreeMap::new());
+    let outcome = proxy(hold).exchange(&exchange(&large, ""));
     assert_eq!((outcome.status, &outcome.upstream), (Some(413), &None));
     assert_eq!(
         (outcome.response_body.lossy().as_str(), lines(&outcome)),
@@ -189,7 +187,7 @@ fn a_grpc_request_is_answered_by_headers_alone() {
     exchange.request.headers = pairs(&[("content-type", "application/grpc")]);
     let text =
         "(@request_headers (drop (call $reply (i32.const 403) [] [no %] [] (i32.const 99))) (i32.const 0))";
-    let outcome = send(&mut vm(text, &[]), &exchange, &BTreeMap::new());
+    let outcome = proxy(text).exchange(&exchange);
     assert_eq!((outcome.status, outcome.response_body), (Some(200), Bytes::default()));
     assert_eq!(outcome.response_headers[2..], pairs(&[("grpc-status", "7"), ("grpc-message", "no %25")]));
 }
@@ -209,7 +207,7 @@ const ANSWER: &str =
     "(call $show (call $buffer (i32.const 4) (i32.const 0) (i32.const 99) (i32.const 8) (i32.const 12)))";
 
 fn cluster(body: &str, delay_ms: u64) -> Cluster {
-    Cluster::Answers { response: Response { body: Bytes::from(body), ..Response::default() }, delay_ms }
+    Cluster::Answers { response: Response::of(body), delay_ms }
 }
 
 #[test]
@@ -222,7 +220,7 @@ fn a_held_request_goes_on_with_its_body_in_one_part_when_the_callout_is_answered
            (call $status (call $continue (i32.const 0))) (call $status (call $add (i32.const 0) [x] [1])))"
     ));
     let clusters = BTreeMap::from([("auth".to_owned(), cluster("welcome", 0))]);
-    let outcome = send(&mut vm(&text, &["auth"]), &post(&["hel", "lo"]), &clusters);
+    let outcome = with_clusters(&text, clusters).exchange(&post(&["hel", "lo"]));
     // The answer arrives at the root context, where no map of the stream is at hand; after the call that lets it go on there is none either.
     assert_eq!(lines(&outcome).join(" "), "C21 H60 0 A11 0 200 0 welcome 2 0 0 0 2 B51 h31 l00 d00 x00");
     assert_eq!(outcome.request_body, Bytes::from("hello"));
@@ -240,7 +238,7 @@ fn callouts_are_answered_in_the_order_of_their_delays_and_outlive_their_stream()
         ("fast".to_owned(), cluster("fast", 10)),
         ("gone".to_owned(), cluster("gone", 900)),
     ]);
-    let outcome = send(&mut vm(&text, &["slow", "fast", "gone"]), &exchange("", ""), &clusters);
+    let outcome = with_clusters(&text, clusters).exchange(&exchange("", ""));
     assert_eq!(outcome.status, Some(200));
     assert_eq!(lines(&outcome).join(" "), "0 0 0 2 log 0 fast 2 0 slow 2 0 upstream request timeout 2");
 }
@@ -251,18 +249,19 @@ fn a_cluster_that_refuses_is_answered_503() {
         "{CALL} (@request_headers (call $ask [auth]) (i32.const 0)) (@http_call_response (call $show (call $get (i32.const 6) [:status] (i32.const 8) (i32.const 12))))"
     );
     let clusters = BTreeMap::from([("auth".to_owned(), Cluster::Refuses)]);
-    let outcome = send(&mut vm(&text, &["auth"]), &exchange("", ""), &clusters);
+    let outcome = with_clusters(&text, clusters).exchange(&exchange("", ""));
     assert_eq!(lines(&outcome), ["0", "0", "503"]);
 }
 
 #[test]
 fn host_calls_are_counted_by_name_for_each_exchange() {
-    let mut vm = vm("(@request_headers (call $status (call $add (i32.const 0) [x] [1])) (i32.const 0))", &[]);
+    let mut proxy =
+        proxy("(@request_headers (call $status (call $add (i32.const 0) [x] [1])) (i32.const 0))");
     for _ in 0..2 {
-        send(&mut vm, &exchange("", ""), &BTreeMap::new());
-        assert_eq!(vm.host_calls(), 2);
+        let cost = proxy.exchange(&exchange("", "")).cost;
+        assert_eq!(cost.map(|cost| cost.host_calls), Some(2));
         assert_eq!(
-            vm.host_calls_by_name().iter().map(|(name, count)| (*name, *count)).collect::<Vec<_>>(),
+            proxy.host_calls().into_iter().collect::<Vec<_>>(),
             [("proxy_add_header_map_value", 1), ("proxy_log", 1)]
         );
     }
@@ -273,11 +272,8 @@ fn the_same_seed_gives_the_same_request_id_and_each_stream_its_own() {
     let id = |outcome: &ExchangeOutcome| {
         outcome.request_headers.iter().find(|(name, _)| name.0 == b"x-request-id").cloned()
     };
-    let mut vm = vm("", &[]);
-    let (one, other) = (
-        send(&mut vm, &exchange("", ""), &BTreeMap::new()),
-        send(&mut vm, &exchange("", ""), &BTreeMap::new()),
-    );
+    let mut proxy = proxy("");
+    let (one, other) = (proxy.exchange(&exchange("", "")), proxy.exchange(&exchange("", "")));
     assert_eq!(id(&one), id(&get("")));
     assert_ne!(id(&one), id(&other));
 }
@@ -296,7 +292,7 @@ fn headers_of_which_envoy_keeps_one_line_are_joined() {
     exchange.response.headers =
         pairs(&[("vary", "a"), ("set-cookie", "1"), ("Vary", "b"), ("set-cookie", "2")]);
     let text = "(@request_headers (drop (call $add (i32.const 0) [accept] [c])) (drop (call $add (i32.const 0) [x-a] [3])) (i32.const 0))";
-    let outcome = send(&mut vm(text, &[]), &exchange, &BTreeMap::new());
+    let outcome = proxy(text).exchange(&exchange);
     let own = |headers: &Headers| {
         let own = headers
             .iter()
@@ -320,7 +316,7 @@ fn headers_of_the_connection_do_not_reach_the_filter() {
 fn more_headers_than_envoy_takes_are_431_and_only_logged() {
     let mut exchange = exchange("", "");
     exchange.request.headers = vec![(Bytes::from("x"), Bytes::from("1")); 99];
-    assert_eq!(send(&mut vm("", &[]), &exchange, &BTreeMap::new()).status, Some(200));
+    assert_eq!(proxy("").exchange(&exchange).status, Some(200));
     exchange.request.headers.push((Bytes::from("x"), Bytes::from("1")));
     let log = "(@log (call $show (call $get (i32.const 0) [:path] (i32.const 8) (i32.const 12))) (call $show (call $get (i32.const 2) [:status] (i32.const 8) (i32.const 12))))";
     let outcome = check(log, &exchange, "C21 l00 1 0 431 d00 x00");

@@ -1,8 +1,8 @@
 //! What broken and hostile modules come to: an error with a name or Envoy's 503, never a panic or a hang.
 
-use super::probe::{exchange, get, lines, module, options, send, text, vm};
+use super::probe::{exchange, get, lines, module, options, proxy, text, with_clusters};
 use crate::{
-    host::{Module, Options, Vm},
+    host::{Module, Options, Proxy, Settings, Vm},
     scenario::{Cluster, Response},
 };
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -71,8 +71,9 @@ fn headers_of_abi_0_1_0_come_without_the_end_of_the_stream() {
         r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_1_0")) (func (export "malloc") (param i32) (result i32) (i32.const 0))
            (func (export "proxy_on_request_headers") (param i32 i32) (result i32) (i32.const 0)))"#,
     );
-    let mut vm = Vm::new(&Module::load(&bytes.unwrap()).unwrap(), &Options::default()).unwrap();
-    assert_eq!(send(&mut vm, &exchange("", ""), &BTreeMap::new()).status, Some(200));
+    let mut proxy = Proxy::new(Settings::default());
+    proxy.add(&Module::load(&bytes.unwrap()).unwrap(), &Options::default(), None).unwrap();
+    assert_eq!(proxy.exchange(&exchange("", "")).status, Some(200));
 }
 
 #[test]
@@ -85,21 +86,21 @@ fn a_request_on_which_a_module_traps_gets_503_and_so_do_all_that_follow() {
         "(loop (call $text (i32.const 0) (i32.const 131072)) (br 0)) (i32.const 0)",
         "(loop (call $status (call $period (i32.const 1))) (br 0)) (i32.const 0)",
     ] {
-        let mut vm = vm(&format!("(func $deep (call $deep)) (@request_headers {trap})"), &[]);
-        let outcome = send(&mut vm, &exchange("", ""), &BTreeMap::new());
+        let mut proxy = proxy(&format!("(func $deep (call $deep)) (@request_headers {trap})"));
+        let outcome = proxy.exchange(&exchange("", ""));
         assert_eq!((outcome.status, &outcome.upstream, outcome.response_body.0.len()), (Some(503), &None, 0));
-        assert_eq!(vm.trap().unwrap().export, "proxy_on_request_headers");
-        assert_eq!(send(&mut vm, &exchange("", ""), &BTreeMap::new()).status, Some(503));
+        assert_eq!(proxy.traps()[0].export, "proxy_on_request_headers");
+        assert_eq!(proxy.exchange(&exchange("", "")).status, Some(503));
     }
 }
 
 #[test]
 fn a_trap_after_the_request_is_503_or_a_reset_or_too_late() {
     let status = |callback: &str| {
-        let mut vm = vm(callback, &[]);
-        let outcome = send(&mut vm, &exchange("", "answer"), &BTreeMap::new());
+        let mut proxy = proxy(callback);
+        let outcome = proxy.exchange(&exchange("", "answer"));
         assert_eq!(outcome.upstream.as_deref(), Some("v1"));
-        assert!(vm.trap().is_some());
+        assert!(!proxy.traps().is_empty());
         outcome.status
     };
     assert_eq!(status("(@response_headers unreachable)"), Some(503));
@@ -139,10 +140,12 @@ fn an_allocator_that_gives_nothing_or_nonsense_is_answered_with_a_status() {
 #[test]
 fn a_module_that_calls_out_whenever_it_is_answered_comes_to_an_end() {
     let call = "(call $status (call $call [auth] [\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x01\0\0\0:method\0GET\0:path\0/\0:authority\0a\0] (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 99) (i32.const 8)))";
-    let mut vm =
-        vm(&format!("(@http_call_response {call}) (@request_headers {call} (i32.const 1))"), &["auth"]);
     let clusters = BTreeMap::from([("auth".to_owned(), Cluster::Refuses)]);
-    let outcome = send(&mut vm, &exchange("", ""), &clusters);
+    let mut proxy = with_clusters(
+        &format!("(@http_call_response {call}) (@request_headers {call} (i32.const 1))"),
+        clusters,
+    );
+    let outcome = proxy.exchange(&exchange("", ""));
     assert_eq!((outcome.status, outcome.log.len()), (None, 1001));
 }
 
@@ -216,10 +219,10 @@ fn every_function_answers_whatever_it_is_handed() {
                (func (export "proxy_on_configure") (param i32 i32) (result i32) (call $all) (i32.const 1))
                (func (export "proxy_on_log") (param i32) (call $last)) (func (export "proxy_on_delete") (param i32) (call $last)))"#
         );
-        let mut vm =
-            Vm::new(&Module::load(&wat::parse_str(text).unwrap()).unwrap(), &Options::default()).unwrap();
-        let configured = vm.configure(Some(b"{}"));
-        send(&mut vm, &exchange("body", "answer"), &BTreeMap::new());
+        let module = Module::load(&wat::parse_str(text).unwrap()).unwrap();
+        let mut proxy = Proxy::new(Settings::default());
+        let added = proxy.add(&module, &Options::default(), Some(b"{}"));
+        proxy.exchange(&exchange("body", "answer"));
         // A gRPC service of no bytes ends Envoy itself, and the VM here.
         // So does a response that goes on (stream 1) before there is one.
         let expected = match value {
@@ -227,10 +230,11 @@ fn every_function_answers_whatever_it_is_handed() {
             "1" => Some("a response goes on"),
             _ => None,
         };
-        let trap = vm.trap().map(|trap| trap.message.clone());
+        let configured = added.as_ref().err().map(ToString::to_string);
+        let trap = configured.or_else(|| proxy.traps().first().map(|trap| trap.message.clone()));
         assert_eq!(trap.is_some(), expected.is_some(), "{value}: {trap:?}");
         assert!(expected.is_none_or(|text| trap.is_some_and(|trap| trap.contains(text))));
-        assert_eq!(configured.is_err(), value == "0");
+        assert_eq!(added.is_err(), value == "0");
     }
 }
 
@@ -238,6 +242,6 @@ fn every_function_answers_whatever_it_is_handed() {
 fn a_response_of_an_upstream_may_have_any_headers() {
     let mut exchange = exchange("", "");
     exchange.response = Response { headers: vec![(b"\xff\0".into(), b"\r\n".into())], ..Response::default() };
-    let outcome = send(&mut vm("", &[]), &exchange, &BTreeMap::new());
+    let outcome = proxy("").exchange(&exchange);
     assert_eq!(outcome.status, Some(200));
 }

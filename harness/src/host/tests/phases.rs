@@ -1,7 +1,7 @@
 //! Which map, buffer and property is at hand in which callback (Envoy 1.40, settled by observation).
 
-use super::probe::{exchange, get, lines, send, vm};
-use std::collections::BTreeMap;
+use super::probe::{exchange, get, lines, proxy};
+use std::time::Duration;
 
 const PATH: &str = "(call $show (call $get (i32.const 0) [:path] (i32.const 8) (i32.const 12)))";
 const ADD: &str = "(call $status (call $add (i32.const 0) [x] [1]))";
@@ -91,11 +91,12 @@ fn a_body_that_is_not_at_hand_is_empty_and_no_error() {
         &format!("(@request_headers {request} {plugin} {vm_config} {callout} {none} (i32.const 0))"),
         &["0", "", "1", "0", "", "1", "2"],
     );
-    let mut vm = vm(&format!("(@configure {plugin} (i32.const 1)) (@vm_start {plugin} (i32.const 1))"), &[]);
-    let logged: Vec<_> = vm.log().iter().map(|line| line.text.clone()).collect();
-    assert_eq!(logged, ["1", "0", "{}"]);
-    send(&mut vm, &exchange("", ""), &BTreeMap::new());
-    assert_eq!(vm.log(), []);
+    let mut proxy = proxy(&format!("(@configure {plugin} (i32.const 1)) (@vm_start {plugin} (i32.const 1))"));
+    // On the canary, the main thread and the worker.
+    let logged: Vec<_> = proxy.log().into_iter().map(|(_, line)| line.text).collect();
+    assert_eq!(logged, ["1", "0", "{}"].repeat(3));
+    proxy.exchange(&exchange("", ""));
+    assert_eq!(proxy.log(), []);
 }
 
 #[test]
@@ -106,9 +107,9 @@ fn a_part_of_a_body_is_cut_to_what_there_is() {
         )
     };
     let parts = [part(1, 2), part(3, 99), part(9, 1), part(-1, 2)].concat();
-    let mut vm =
-        vm(&format!("(@request_body (if (i32.eqz (local.get 2)) (then {parts})) (i32.const 0))"), &[]);
-    let outcome = send(&mut vm, &exchange("hello", ""), &BTreeMap::new());
+    let outcome =
+        proxy(&format!("(@request_body (if (i32.eqz (local.get 2)) (then {parts})) (i32.const 0))"))
+            .exchange(&exchange("hello", ""));
     assert_eq!(lines(&outcome), ["0", "el", "0", "lo", "0", "", "0", ""]);
 }
 
@@ -129,7 +130,7 @@ fn a_body_is_changed_at_its_ends_only() {
             "(@response_headers (drop (call $remove (i32.const 2) [content-length])) (i32.const 0))
              (@response_body (if (i32.eqz (local.get 2)) (then {call})) (i32.const 0)) (@log {call})"
         );
-        let outcome = send(&mut vm(&text, &[]), &exchange("", "hello"), &BTreeMap::new());
+        let outcome = proxy(&text).exchange(&exchange("", "hello"));
         assert_eq!((lines(&outcome), outcome.response_body.lossy().as_str()), (vec![status, "2"], body));
     }
 }
@@ -191,11 +192,14 @@ fn filter_state_is_of_its_stream_and_has_a_prefix() {
         property("a\0b"),
         property("filter_state")
     );
-    let mut vm = vm(&text, &[]);
-    let outcome = send(&mut vm, &exchange("", ""), &BTreeMap::new());
+    let mut proxy = proxy(&text);
+    let outcome = proxy.exchange(&exchange("", ""));
     assert_eq!(lines(&outcome), ["0", "0", "0", "v", "0", "v", "1", "3"]);
-    vm.tick().unwrap();
-    assert_eq!((vm.tick_period(), vm.log().last().unwrap().text.as_str()), (Some(5), "1"));
+    // Both threads have a timer.
+    proxy.take_log();
+    proxy.advance(Duration::from_millis(10));
+    let ticks: Vec<_> = proxy.log().into_iter().map(|(_, line)| line.text).collect();
+    assert_eq!(ticks, ["1"; 4]);
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! Small modules that say in the log what they see.
 
 use crate::{
-    Bytes,
-    host::{Clusters, Module, Options, Vm},
-    mock::Mocks,
+    host::{Module, Options, Proxy, Settings},
     outcome::ExchangeOutcome,
-    scenario::{Cluster, Exchange, Request, Response, Scenario},
+    scenario::{Chunk, Cluster, Exchange, Request, Response},
 };
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -15,6 +13,7 @@ const HEAD: &str = r#"
     (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
     (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_get_header_map_pairs" (func $pairs (param i32 i32 i32) (result i32)))
+    (import "env" "proxy_set_header_map_pairs" (func $set_pairs (param i32 i32 i32) (result i32)))
     (import "env" "proxy_get_header_map_size" (func $map_size (param i32 i32) (result i32)))
     (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
@@ -106,28 +105,27 @@ pub fn options() -> Options {
     Options { seed: 7, fuel: 20_000_000, ..Options::default() }
 }
 
-pub fn vm(more: &str, clusters: &[&str]) -> Vm {
-    let clusters = clusters.iter().map(|&name| name.to_owned()).collect();
-    let options = Options { clusters, ..options() };
-    let mut vm = Vm::new(&module(more), &options).unwrap_or_else(|error| panic!("{error}"));
-    vm.configure(Some(b"{}")).unwrap_or_else(|error| panic!("{error}"));
-    vm
+/// A proxy with one plugin and these clusters.
+pub fn with_clusters(more: &str, clusters: BTreeMap<String, Cluster>) -> Proxy {
+    let mut proxy = Proxy::new(Settings { seed: 7, clusters, ..Settings::default() });
+    proxy.add(&module(more), &options(), Some(b"{}")).unwrap_or_else(|error| panic!("{error}"));
+    proxy
+}
+
+/// A proxy with one plugin.
+pub fn proxy(more: &str) -> Proxy {
+    with_clusters(more, BTreeMap::new())
 }
 
 pub fn exchange(body: &str, answer: &str) -> Exchange {
-    let chunks = if body.is_empty() { Vec::new() } else { vec![Bytes::from(body)] };
-    let response = Response { body: Bytes::from(answer), ..Response::default() };
+    let chunks = if body.is_empty() { Vec::new() } else { vec![Chunk::from(body)] };
+    let response = if answer.is_empty() { Response::default() } else { Response::of(answer) };
     Exchange { request: Request { chunks, ..Request::default() }, response, ..Exchange::default() }
-}
-
-/// Sends one exchange through a VM.
-pub fn send(vm: &mut Vm, exchange: &Exchange, clusters: &BTreeMap<String, Cluster>) -> ExchangeOutcome {
-    vm.exchange(&Scenario::default(), exchange, &Clusters::new(Mocks::start(clusters)))
 }
 
 /// Sends a request without a body through a probe.
 pub fn get(more: &str) -> ExchangeOutcome {
-    send(&mut vm(more, &[]), &exchange("", ""), &BTreeMap::new())
+    proxy(more).exchange(&exchange("", ""))
 }
 
 /// The log, line by line.

@@ -1,0 +1,84 @@
+//! What will happen, by the time when it does.
+
+use super::{
+    chain::{At, Part},
+    grpc,
+    state::Answer,
+};
+use crate::scenario::Exchange;
+use std::collections::BTreeMap;
+
+/// Something that happens.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A client's request begins.
+    Begin(u64, Box<Opening>),
+    /// A part of a client's request comes.
+    Client(u64, Part),
+    /// A part of an upstream's response comes.
+    Upstream(At, Part),
+    /// A client waits no longer.
+    GiveUp(u64),
+    /// A timer of a root context runs out.
+    Tick { vm: u64, root: u32, period_ms: u32 },
+    /// A callout is answered.
+    Answer { vm: u64, root: u32, token: u32, answer: Box<Answer> },
+    /// Something comes of a gRPC call.
+    Grpc { vm: u64, token: u32, event: grpc::Event },
+}
+
+/// A client's request, the chain that it goes through, and the thread.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) chain: String,
+    pub(super) thread: usize,
+    pub(super) exchange: Exchange,
+}
+
+/// The events to come. Of those at one time the first that was added comes first.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    by_time: BTreeMap<(u64, u64), Event>,
+    count: u64,
+}
+
+impl Events {
+    pub(super) fn add(&mut self, time: u64, event: Event) {
+        self.count += 1;
+        self.by_time.insert((time, self.count), event);
+    }
+
+    pub(super) fn take(&mut self) -> Option<(u64, Event)> {
+        self.by_time.pop_first().map(|((time, _), event)| (time, event))
+    }
+
+    pub(super) fn next_time(&self) -> Option<u64> {
+        self.by_time.first_key_value().map(|((time, _), _)| *time)
+    }
+
+    /// Whether anything is to come but timers, which never end, and clients that give up.
+    pub(super) fn has_loose_ends(&self) -> bool {
+        self.by_time.values().any(|event| !matches!(event, Event::Tick { .. } | Event::GiveUp(_)))
+    }
+
+    pub(super) fn has_tick(&self, of: u64, context: u32) -> bool {
+        self.by_time.values().any(|event| is_tick(event, of, context))
+    }
+
+    pub(super) fn remove_tick(&mut self, of: u64, context: u32) {
+        self.by_time.retain(|_, event| !is_tick(event, of, context));
+    }
+
+    /// Takes out what concerns a stream that is over.
+    pub(super) fn forget(&mut self, stream: u64) {
+        self.by_time.retain(|_, event| match event {
+            Event::Client(of, _) | Event::GiveUp(of) => *of != stream,
+            Event::Upstream(at, _) => at.stream != stream,
+            _ => true,
+        });
+    }
+}
+
+fn is_tick(event: &Event, of: u64, context: u32) -> bool {
+    matches!(event, Event::Tick { vm, root, .. } if (*vm, *root) == (of, context))
+}

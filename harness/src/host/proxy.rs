@@ -1,0 +1,510 @@
+//! A proxy: its threads with their VMs, its plugins, and what happens in it, in virtual time.
+
+use super::{
+    abi::Callback,
+    chain::Active,
+    cluster,
+    events::{Event, Events, Opening},
+    grpc::{self, Deed},
+    module::Module,
+    options::{FailurePolicy, Options, Settings},
+    state::Answer,
+    vm::{ConfigureError, ROOT, Trap, Vm},
+    world::World,
+};
+use crate::{
+    outcome::{Cost, ExchangeOutcome, LogLine},
+    scenario::Exchange,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, mem,
+    time::Duration,
+};
+
+/// The most events of an exchange and its aftermath. Those beyond are left out: a module may ask again whenever it gets an answer.
+const EVENT_LIMIT: u32 = 10_000;
+
+/// The most callouts that are answered in an exchange, likewise.
+const CALLOUT_LIMIT: u32 = 1000;
+
+/// How many milliseconds a callout takes beside its cluster's delay. An upstream, to which there is a connection already, takes none.
+const CALLOUT_MS: u64 = 1;
+
+/// The most workers.
+const WORKERS_LIMIT: usize = 64;
+
+/// A proxy with a chain of plugins around its routes and upstreams, driven by whole exchanges. All that happens in it happens in virtual time, so that
+/// the same run twice is the same run.
+///
+/// ```no_run
+/// # use harness::{Module, Options, Proxy, Settings, scenario::Exchange};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let module = Module::load(&std::fs::read("plugin.wasm")?)?;
+/// let mut proxy = Proxy::new(Settings::default());
+/// proxy.add(&module, &Options::default(), Some(b"{}"))?;
+/// assert_eq!(proxy.exchange(&Exchange::default()).status, Some(200));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Proxy {
+    pub(super) settings: Settings,
+    pub(super) world: World,
+    /// The main thread, then the workers.
+    threads: Vec<Vec<Vm>>,
+    pub(super) plugins: Vec<Plugin>,
+    pub(super) events: Events,
+    pub(super) streams: BTreeMap<u64, Active>,
+    pub(super) finished: BTreeMap<u64, ExchangeOutcome>,
+    last_stream: u64,
+    pub(super) callouts_left: u32,
+}
+
+/// A plugin of a chain.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) chain: String,
+    key: (String, Vec<u8>, usize),
+    pub(super) options: Options,
+    /// The number of its VM on each thread, and its root context there.
+    places: Vec<(usize, u32)>,
+}
+
+/// Why a plugin cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The VM does not start.
+    Start(Trap),
+    /// The plugin refuses its configuration.
+    Configure(ConfigureError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(trap) => write!(f, "the module does not start: {trap}"),
+            Self::Configure(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What belongs to an exchange starts at these counts.
+#[derive(Debug)]
+pub(super) struct Before {
+    metrics: BTreeMap<String, u64>,
+    fuel: u64,
+}
+
+impl Proxy {
+    /// A proxy without plugins.
+    pub fn new(mut settings: Settings) -> Self {
+        settings.workers = settings.workers.clamp(1, WORKERS_LIMIT);
+        Self {
+            world: World::new(&settings),
+            threads: (0..=settings.workers).map(|_| Vec::new()).collect(),
+            settings,
+            plugins: Vec::new(),
+            events: Events::default(),
+            streams: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            last_stream: 0,
+            callouts_left: CALLOUT_LIMIT,
+        }
+    }
+
+    /// Registers a foreign function under a name, in place of the host's own if it has one: it gets the argument and gives a result, or a status of
+    /// the ABI.
+    pub fn add_foreign(&mut self, name: &str, call: impl Fn(&[u8]) -> Result<Vec<u8>, u32> + 'static) {
+        self.world.0.borrow_mut().foreign.insert(name.to_owned(), std::rc::Rc::new(call));
+    }
+
+    /// Adds a plugin behind the others of the one chain. As in Envoy it is tried out first, in a VM of its own, and then started on the main thread
+    /// and on each worker. What it does meanwhile to shared data, queues and stats stays.
+    ///
+    /// # Errors
+    /// The VM does not start, or the plugin refuses its configuration. The chain is as before then.
+    pub fn add(
+        &mut self,
+        module: &Module,
+        options: &Options,
+        config: Option<&[u8]>,
+    ) -> Result<(), StartError> {
+        self.add_to("", module, options, config)
+    }
+
+    /// As [`add`](Self::add), to the chain of this name: a proxy may have several, each of another listener.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_to(
+        &mut self,
+        chain: &str,
+        module: &Module,
+        options: &Options,
+        config: Option<&[u8]>,
+    ) -> Result<(), StartError> {
+        let key = (options.vm_id.clone(), options.vm_config.clone(), module.address());
+        let mut canary = Vm::in_world(module, options, &self.world).map_err(StartError::Start)?;
+        canary.configure(config).map_err(StartError::Configure)?;
+        self.tell_queues(Some(&mut canary));
+        drop(canary);
+        let mut places = Vec::new();
+        for thread in 0..self.threads.len() {
+            let shared = self.plugins.iter().find(|plugin| plugin.key == key);
+            let place = if let Some((number, _)) = shared.and_then(|plugin| plugin.places.get(thread)) {
+                let number = *number;
+                let Some(vm) = self.vm(thread, number) else { continue };
+                (number, vm.add(options, config).map_err(StartError::Configure)?)
+            } else {
+                let options = Options {
+                    // Each worker draws other numbers; the first one's are those of the seed.
+                    seed: options.seed ^ (thread.saturating_sub(1) as u64) << 48,
+                    ..options.clone()
+                };
+                let mut vm = Vm::in_world(module, &options, &self.world).map_err(StartError::Start)?;
+                vm.configure(config).map_err(StartError::Configure)?;
+                let Some(vms) = self.threads.get_mut(thread) else { continue };
+                vms.push(vm);
+                (vms.len() - 1, ROOT)
+            };
+            places.push(place);
+            self.after_call(thread, place.0);
+        }
+        self.plugins.push(Plugin { chain: chain.to_owned(), key, options: options.clone(), places });
+        self.tell_queues(None);
+        Ok(())
+    }
+
+    /// Takes one exchange through the one chain, on the first worker, and says what came of it. Callouts that outlive it are answered too. A trap
+    /// ends in what Envoy does.
+    pub fn exchange(&mut self, exchange: &Exchange) -> ExchangeOutcome {
+        self.exchange_on("", 0, exchange)
+    }
+
+    /// As [`exchange`](Self::exchange), through the chain of this name and on this worker, from 0.
+    pub fn exchange_on(&mut self, chain: &str, worker: usize, exchange: &Exchange) -> ExchangeOutcome {
+        self.all_at_once(chain, worker, std::slice::from_ref(exchange)).pop().unwrap_or_default()
+    }
+
+    /// Takes exchanges through a chain on a worker that are all under way at once: each begins when its `after_ms` has passed. What was logged and
+    /// counted by any of them, and what they cost, is told with the first.
+    pub fn all_at_once(
+        &mut self,
+        chain: &str,
+        worker: usize,
+        exchanges: &[Exchange],
+    ) -> Vec<ExchangeOutcome> {
+        let thread = 1 + worker % self.settings.workers;
+        let before = self.begin(thread);
+        let ids: Vec<u64> = exchanges
+            .iter()
+            .map(|exchange| {
+                self.last_stream += 1;
+                let opening = Opening { chain: chain.to_owned(), thread, exchange: exchange.clone() };
+                let begin = Event::Begin(self.last_stream, Box::new(opening));
+                self.events.add(self.world.now() + millis(exchange.after_ms), begin);
+                self.last_stream
+            })
+            .collect();
+        for _ in 0..EVENT_LIMIT {
+            if ids.iter().all(|id| self.finished.contains_key(id)) && !self.events.has_loose_ends() {
+                break;
+            }
+            if !self.step() {
+                break;
+            }
+        }
+        let mut outcomes: Vec<_> =
+            ids.iter().map(|id| self.finished.remove(id).unwrap_or_default()).collect();
+        if let Some(first) = outcomes.first_mut() {
+            self.conclude(thread, &before, first);
+        }
+        outcomes
+    }
+
+    /// Lets time pass: timers run, and callouts are answered.
+    pub fn advance(&mut self, time: Duration) {
+        let until = self.world.now().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        for _ in 0..EVENT_LIMIT {
+            if self.events.next_time().is_none_or(|next| next > until) {
+                break;
+            }
+            self.step();
+        }
+        self.world.0.borrow_mut().clock = until;
+    }
+
+    /// Answers what plugins have asked when they were configured.
+    pub fn settle(&mut self) {
+        for _ in 0..EVENT_LIMIT {
+            if !self.events.has_loose_ends() || !self.step() {
+                break;
+            }
+        }
+    }
+
+    /// Ends all plugins: `proxy_on_done` and `proxy_on_delete` of their root contexts.
+    pub fn shut_down(&mut self) {
+        for thread in 0..self.threads.len() {
+            let count = self.threads.get(thread).map_or(0, Vec::len);
+            for number in 0..count {
+                drop(self.vm(thread, number).map(Vm::shut_down));
+                self.after_call(thread, number);
+            }
+        }
+        self.settle();
+    }
+
+    /// All stats by name: counters and gauges with their values, histograms with the count of samples.
+    pub fn metrics(&self) -> BTreeMap<String, u64> {
+        self.world.metrics()
+    }
+
+    /// The log since the last exchange began, each line with its VM's id.
+    pub fn log(&self) -> Vec<(String, LogLine)> {
+        self.world.0.borrow().log.clone()
+    }
+
+    /// Takes the log: the next lines are the first again.
+    pub fn take_log(&mut self) -> Vec<(String, LogLine)> {
+        mem::take(&mut self.world.0.borrow_mut().log)
+    }
+
+    /// The time, in nanoseconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.world.now()
+    }
+
+    /// The traps that have killed VMs, on any thread.
+    pub fn traps(&self) -> Vec<&Trap> {
+        self.threads.iter().flatten().filter_map(Vm::trap).collect()
+    }
+
+    /// How many calls of the ABI's functions all VMs have made in this exchange, by name, such as `proxy_get_header_map_pairs`.
+    pub fn host_calls(&self) -> BTreeMap<&'static str, u64> {
+        let mut calls = BTreeMap::new();
+        for (name, count) in self.threads.iter().flatten().flat_map(|vm| &vm.store.data().host_calls) {
+            *calls.entry(*name).or_default() += *count;
+        }
+        calls
+    }
+
+    fn begin(&mut self, thread: usize) -> Before {
+        self.callouts_left = CALLOUT_LIMIT;
+        for vm in self.threads.get_mut(thread).into_iter().flatten() {
+            // What is logged and counted while it starts anew belongs to nobody's exchange.
+            vm.reload();
+            vm.state().host_calls.clear();
+        }
+        self.take_log();
+        Before { metrics: self.metrics(), fuel: self.fuel(thread) }
+    }
+
+    fn conclude(&mut self, thread: usize, before: &Before, outcome: &mut ExchangeOutcome) {
+        for (name, value) in self.metrics() {
+            let step = value.wrapping_sub(before.metrics.get(&name).copied().unwrap_or(0)).cast_signed();
+            outcome.metrics.insert(name, step);
+        }
+        outcome.log = self.world.log_since(0);
+        let vms = self.threads.get(thread).into_iter().flatten();
+        let host_calls = vms.flat_map(|vm| vm.store.data().host_calls.values()).sum();
+        outcome.cost = Some(Cost { instructions: self.fuel(thread) - before.fuel, host_calls });
+    }
+
+    fn fuel(&self, thread: usize) -> u64 {
+        self.threads.get(thread).into_iter().flatten().map(Vm::fuel).sum()
+    }
+
+    /// The VM and root context of a plugin on a thread.
+    pub(super) fn place(&self, thread: usize, plugin: usize) -> Option<(usize, u32)> {
+        self.plugins.get(plugin)?.places.get(thread).copied()
+    }
+
+    pub(super) fn vm(&mut self, thread: usize, number: usize) -> Option<&mut Vm> {
+        self.threads.get_mut(thread)?.get_mut(number)
+    }
+
+    /// Whether a plugin lets requests pass because its VM is dead.
+    pub(super) fn is_open(&self, thread: usize, plugin: usize) -> bool {
+        let Some((number, _)) = self.place(thread, plugin) else { return true };
+        let vm = self.threads.get(thread).and_then(|vms| vms.get(number));
+        let policy = self.plugins.get(plugin).map(|plugin| plugin.options.failure_policy);
+        vm.is_some_and(|vm| vm.dead.is_some()) && policy == Some(FailurePolicy::Open)
+    }
+
+    fn find(&self, serial: u64) -> Option<(usize, usize)> {
+        self.threads.iter().enumerate().find_map(|(thread, vms)| {
+            vms.iter().position(|vm| vm.store.data().serial == serial).map(|number| (thread, number))
+        })
+    }
+
+    /// Makes the next thing happen. False when there is none.
+    fn step(&mut self) -> bool {
+        let Some((time, event)) = self.events.take() else { return false };
+        {
+            let clock = &mut self.world.0.borrow_mut().clock;
+            *clock = time.max(*clock);
+        }
+        match event {
+            Event::Begin(stream, opening) => self.open(stream, *opening),
+            Event::Client(stream, part) => self.client(stream, part),
+            Event::Upstream(at, part) => self.upstream(at, part),
+            Event::GiveUp(stream) => self.give_up(stream),
+            Event::Tick { vm, root, period_ms } => {
+                if let Some((thread, number)) = self.find(vm) {
+                    self.root_call(thread, number, "proxy_on_tick", &[root]);
+                    if !self.events.has_tick(vm, root) && self.period(thread, number, root) == Some(period_ms)
+                    {
+                        self.events.add(time + millis(period_ms.into()), Event::Tick { vm, root, period_ms });
+                    }
+                }
+            }
+            Event::Answer { vm, root, token, answer } => self.answered(vm, root, token, *answer),
+            Event::Grpc { vm, token, event } => self.grpc(vm, token, &event),
+        }
+        self.tell_queues(None);
+        self.go_on_where_told();
+        true
+    }
+
+    fn period(&self, thread: usize, number: usize, root: u32) -> Option<u32> {
+        let state = self.threads.get(thread)?.get(number)?.store.data();
+        state.roots.get(&root).map(|root| root.tick_period).filter(|period| *period > 0)
+    }
+
+    /// Calls a callback of a root context, and does what it asked for. A trap fails all streams of the VM.
+    fn root_call(&mut self, thread: usize, number: usize, export: &str, arguments: &[u32]) {
+        let Some(vm) = self.vm(thread, number) else { return };
+        if vm.dead.is_some() {
+            return;
+        }
+        let called = vm.call(Callback::Other, export, arguments);
+        self.after_call(thread, number);
+        if called.is_err() {
+            self.fail_all(thread, number);
+        }
+    }
+
+    /// The answer to a callout comes.
+    fn answered(&mut self, vm: u64, root: u32, token: u32, answer: Answer) {
+        let Some((thread, number)) = self.find(vm) else { return };
+        let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let headers = answer.maps.first().map_or(0, |(_, headers)| size(headers.len()));
+        let trailers = answer.maps.get(1).map_or(0, |(_, headers)| size(headers.len()));
+        let body = answer.body.as_ref().map_or(0, |(_, body)| size(body.len()));
+        self.told(
+            thread,
+            number,
+            answer,
+            "proxy_on_http_call_response",
+            &[root, token, headers, body, trailers],
+        );
+    }
+
+    /// Something comes of a gRPC call.
+    fn grpc(&mut self, serial: u64, token: u32, event: &grpc::Event) {
+        let Some((thread, number)) = self.find(serial) else { return };
+        let Some(root) = self.vm(thread, number).and_then(|vm| vm.state().grpc.receiver(token)) else {
+            return;
+        };
+        let (export, number_of, answer) = event.callback();
+        self.told(thread, number, answer, export, &[root, token, number_of]);
+        if let Some(vm) = self.vm(thread, number) {
+            vm.state().grpc.told(token, event);
+        }
+    }
+
+    fn told(&mut self, thread: usize, number: usize, answer: Answer, export: &str, arguments: &[u32]) {
+        if let Some(vm) = self.vm(thread, number) {
+            vm.state().answer = answer;
+        }
+        self.root_call(thread, number, export, arguments);
+        if let Some(vm) = self.vm(thread, number) {
+            vm.state().answer = Answer::default();
+        }
+    }
+
+    /// Does what a callback has asked for, beside its stream: timers, callouts, ends.
+    pub(super) fn after_call(&mut self, thread: usize, number: usize) {
+        let now = self.world.now();
+        let Some(vm) = self.vm(thread, number) else { return };
+        let state = vm.state();
+        let serial = state.serial;
+        let (periods, ended) = (state.new_periods(), mem::take(&mut state.ended));
+        let (callouts, deeds) = (mem::take(&mut state.callouts), mem::take(&mut state.grpc.deeds));
+        for (root, period_ms) in periods {
+            self.events.remove_tick(serial, root);
+            if period_ms > 0 {
+                self.events.add(now + millis(period_ms.into()), Event::Tick { vm: serial, root, period_ms });
+            }
+        }
+        for callout in callouts {
+            if self.callouts_left == 0 {
+                continue;
+            }
+            self.callouts_left -= 1;
+            let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), &callout);
+            let (root, token) = (callout.root, callout.token);
+            let event = Event::Answer { vm: serial, root, token, answer: Box::new(answer) };
+            self.events.add(now + millis(CALLOUT_MS + delay), event);
+        }
+        for deed in deeds {
+            if self.callouts_left == 0 {
+                continue;
+            }
+            self.callouts_left -= 1;
+            let clusters = &self.settings.clusters;
+            let (token, (delay, events)) = match deed {
+                Deed::Call { token, cluster, timeout_ms } => {
+                    let (delay, event) = cluster::grpc_call(clusters.get(&cluster), timeout_ms);
+                    (token, (delay, vec![event]))
+                }
+                Deed::Open { token, cluster } => (token, cluster::grpc_open(clusters.get(&cluster))),
+                Deed::Send { token, cluster, number, is_last } => {
+                    (token, cluster::grpc_sent(clusters.get(&cluster), number, is_last))
+                }
+            };
+            for event in events {
+                self.events.add(now + millis(CALLOUT_MS + delay), Event::Grpc { vm: serial, token, event });
+            }
+        }
+        for root in ended {
+            self.root_call(thread, number, "proxy_on_delete", &[root]);
+        }
+    }
+
+    /// Tells consumers what was put into their queues; what they put in meanwhile too, within bounds.
+    fn tell_queues(&mut self, mut canary: Option<&mut Vm>) {
+        for _ in 0..CALLOUT_LIMIT {
+            let next = self.world.0.borrow_mut().ready.pop_front();
+            let Some((token, (serial, root))) = next else { return };
+            if let Some(canary) = canary.as_mut().filter(|vm| vm.store.data().serial == serial) {
+                drop(canary.call(Callback::Other, "proxy_on_queue_ready", &[root, token]));
+            } else if let Some((thread, number)) = self.find(serial) {
+                self.root_call(thread, number, "proxy_on_queue_ready", &[root, token]);
+            }
+        }
+        self.world.0.borrow_mut().ready.clear();
+    }
+
+    /// A VM has trapped: every stream that it has a part in fails.
+    pub(super) fn fail_all(&mut self, thread: usize, number: usize) {
+        let failed: BTreeSet<(u64, usize)> = self
+            .streams
+            .iter()
+            .flat_map(|(id, active)| active.links_of(thread, number).map(move |link| (*id, link)))
+            .collect();
+        for (stream, link) in failed {
+            self.fail(stream, link);
+        }
+    }
+}
+
+/// Milliseconds in nanoseconds.
+pub(super) fn millis(count: u64) -> u64 {
+    count.saturating_mul(1_000_000)
+}
