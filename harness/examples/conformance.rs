@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // All in one proxy: stats, shared data and tokens are everybody's.
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
         add(&mut proxy, &sheet.name, &module, &options(&sheets, Some(&sheet.name)))?;
+        proxy.settle();
         print(&Run { lines: lines(&mut proxy), ..Run::of(&sheet.name, Kind::Root) })?;
     }
     add(&mut proxy, "", &module, &main)?;

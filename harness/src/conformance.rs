@@ -2,7 +2,7 @@
 
 use crate::{
     Bytes,
-    scenario::{Chunk, Cluster, Exchange, PAUSE_MS, Request, Response},
+    scenario::{Chunk, Cluster, Exchange, GrpcAnswers, PAUSE_MS, Request, Response},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path, time::Duration};
@@ -173,7 +173,44 @@ pub fn clusters() -> BTreeMap<String, Cluster> {
         ("dead", Cluster::Refuses),
         ("empty", Cluster::Empty),
     ];
-    clusters.map(|(name, cluster)| (name.to_owned(), cluster)).into()
+    clusters.map(|(name, cluster)| (name.to_owned(), cluster)).into_iter().chain(grpc_clusters()).collect()
+}
+
+/// Those that speak gRPC.
+fn grpc_clusters() -> impl Iterator<Item = (String, Cluster)> {
+    let header = |name: &str, value: &[u8]| (Bytes::from(name), Bytes::from(value));
+    let of = |messages: &[&[u8]], status, message: &str| GrpcAnswers {
+        initial: vec![header("x-init", b"1"), header("x-init", b"2")],
+        messages: messages.iter().map(|message| Bytes::from(*message)).collect(),
+        trailers: vec![header("x-trail", b"end")],
+        status,
+        message: message.to_owned(),
+        delay_ms: 0,
+    };
+    let three: [&[u8]; 3] = [b"first", b"second\0\xff", b"third"];
+    let clusters = [
+        ("grpc-one", of(&[b"hello"], 0, "")),
+        ("grpc-three", of(&three, 0, "")),
+        ("grpc-none", of(&[], 0, "")),
+        ("grpc-blank", of(&[b""], 0, "all is well")),
+        ("grpc-fail", of(&[], 5, "no such thing")),
+        ("grpc-half", of(&[b"half"], 9, "only half")),
+        ("grpc-soon", GrpcAnswers { delay_ms: 60, ..of(&three, 0, "") }),
+        ("grpc-slow", GrpcAnswers { delay_ms: 600, ..of(&three, 0, "") }),
+        (
+            "grpc-odd",
+            GrpcAnswers {
+                initial: vec![header("x-init-bin", b"/wA="), header("x-init", b"\xff")],
+                trailers: vec![
+                    header("x-trail-bin", b"/wA"),
+                    header("x-trail", b"\xfe"),
+                    header("x-trail", b""),
+                ],
+                ..of(&[b"\0"], 13, "50% caf\u{e9}\n")
+            },
+        ),
+    ];
+    clusters.into_iter().map(|(name, answers)| (name.to_owned(), Cluster::Grpc(answers)))
 }
 
 /// The exchange of a sheet.

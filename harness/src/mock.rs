@@ -1,9 +1,12 @@
-//! Servers for the clusters that a scenario names, by httpmock.
+//! Servers for the clusters that a scenario names: by httpmock those of HTTP, by h2 those of gRPC.
+
+mod grpc;
 
 use crate::scenario::Cluster;
 use httpmock::MockServer;
 use std::{
     collections::BTreeMap,
+    io,
     net::{SocketAddr, TcpListener},
     time::Duration,
 };
@@ -15,6 +18,7 @@ pub struct Mocks {
 
 enum Server {
     Answers(MockServer),
+    Grpc(grpc::Server),
     /// A port that was free a moment ago, and that nothing listens on.
     Refuses(SocketAddr),
     /// None.
@@ -23,19 +27,27 @@ enum Server {
 
 impl Mocks {
     /// Starts a server for each cluster, on loopback.
-    pub fn start(clusters: &BTreeMap<String, Cluster>) -> Self {
-        Self {
-            servers: clusters.iter().map(|(name, cluster)| (name.clone(), Server::start(cluster))).collect(),
-        }
+    ///
+    /// # Errors
+    /// There is no port to be had, or gRPC metadata that cannot be sent.
+    pub fn start(clusters: &BTreeMap<String, Cluster>) -> io::Result<Self> {
+        let start = |(name, cluster): (&String, &Cluster)| Ok((name.clone(), Server::start(cluster)?));
+        Ok(Self { servers: clusters.iter().map(start).collect::<io::Result<_>>()? })
     }
 
     /// The address of a cluster's server.
     pub fn address(&self, cluster: &str) -> Option<SocketAddr> {
         match self.servers.get(cluster)? {
             Server::Answers(server) => Some(*server.address()),
+            Server::Grpc(server) => Some(server.address()),
             Server::Refuses(address) => Some(*address),
             Server::Absent => None,
         }
+    }
+
+    /// Whether a cluster's server speaks gRPC, and so HTTP/2 alone.
+    pub fn is_grpc(&self, cluster: &str) -> bool {
+        matches!(self.servers.get(cluster), Some(Server::Grpc(_)))
     }
 
     /// The clusters and their servers' addresses; none for one without hosts.
@@ -45,13 +57,11 @@ impl Mocks {
 }
 
 impl Server {
-    fn start(cluster: &Cluster) -> Self {
-        match cluster {
-            Cluster::Empty | Cluster::Grpc(_) => Self::Absent,
-            Cluster::Refuses => {
-                let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-                Self::Refuses(free.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 1))))
-            }
+    fn start(cluster: &Cluster) -> io::Result<Self> {
+        Ok(match cluster {
+            Cluster::Empty => Self::Absent,
+            Cluster::Grpc(answers) => Self::Grpc(grpc::Server::start(answers)?),
+            Cluster::Refuses => Self::Refuses(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?),
             Cluster::Answers { response, delay_ms } => {
                 let server = MockServer::start();
                 server.mock(|when, mut then| {
@@ -66,6 +76,6 @@ impl Server {
                 });
                 Self::Answers(server)
             }
-        }
+        })
     }
 }

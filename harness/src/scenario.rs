@@ -9,7 +9,7 @@ mod values;
 pub use load::{ScenarioError, load_dir, load_file};
 
 use crate::{Bytes, expect::Expect};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
 /// Names and values, in order.
 pub type Headers = Vec<(Bytes, Bytes)>;
@@ -87,6 +87,20 @@ pub struct GrpcAnswers {
     pub message: String,
     /// After how many milliseconds each answer comes.
     pub delay_ms: u64,
+}
+
+impl GrpcAnswers {
+    /// The status's message as it is sent: what is no printable ASCII is written in percent signs and digits, and so are these (gRPC over HTTP/2, "Percent-Encoded").
+    pub fn sent_message(&self) -> String {
+        let mut text = String::new();
+        for byte in self.message.bytes() {
+            let _ = match byte {
+                b' '..=b'~' if byte != b'%' => write!(text, "{}", char::from(byte)),
+                _ => write!(text, "%{byte:02X}"),
+            };
+        }
+        text
+    }
 }
 
 /// A part of a body, and how many milliseconds behind the one before it is sent.

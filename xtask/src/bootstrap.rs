@@ -40,12 +40,18 @@ impl Bootstrap {
 
     /// Lets trailers through to the upstreams, which Envoy keeps back unless it is told.
     pub fn pass_trailers(&mut self) {
-        let options = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
-        }});
+        let options = protocol("http_protocol_options", &json!({"enable_trailers": true}));
         for cluster in self.0["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
             cluster["typed_extension_protocol_options"] = options.clone();
+        }
+    }
+
+    /// Speaks HTTP/2 with a cluster, as gRPC does.
+    pub fn speak_http2(&mut self, name: &str) {
+        for cluster in self.0["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
+            if cluster["name"] == *name {
+                cluster["typed_extension_protocol_options"] = protocol("http2_protocol_options", &json!({}));
+            }
         }
     }
 
@@ -90,6 +96,14 @@ impl Bootstrap {
             }
         });
     }
+}
+
+/// The options that make a cluster speak one protocol, for `typed_extension_protocol_options`.
+pub fn protocol(field: &str, options: &Value) -> Value {
+    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {field: options}
+    }})
 }
 
 fn route(route: &Route) -> Value {

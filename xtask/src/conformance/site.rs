@@ -1,6 +1,7 @@
 //! The plan on a real Envoy.
 
 use crate::{
+    bootstrap,
     e2e::client,
     envoy::{Envoy, Line},
     http::Connection,
@@ -29,9 +30,9 @@ const AFTERMATH: Duration = Duration::from_millis(15);
 
 /// Runs the plan.
 pub fn run(program: &Path, probe: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
-    let mocks = Mocks::start(&conformance::clusters());
+    let mocks = Mocks::start(&conformance::clusters())?;
     let upstream = Upstream::start("v1", 0)?;
-    let bootstrap = bootstrap(probe, sheets, &mocks, upstream.address());
+    let bootstrap = setting(probe, sheets, &mocks, upstream.address());
     let start = || Envoy::start(program, &bootstrap, &["--concurrency", "1"]);
     let mut envoy = start()?;
     thread::sleep(SETTLING);
@@ -121,7 +122,7 @@ fn exchange(
         }
         thread::sleep(Duration::from_millis(1));
     }
-    let waits = if sheet.contains("callout") { SETTLING / 5 } else { AFTERMATH };
+    let waits = if sheet.contains("callout") || sheet.contains("grpc") { SETTLING / 5 } else { AFTERMATH };
     thread::sleep(waits);
     run.lines = of_vm(&envoy.log_since(logged), &conformance::vm_id(None));
     if let Some(received) = upstream.take_received().into_iter().next() {
@@ -136,7 +137,7 @@ fn of_vm(lines: &[Line], id: &str) -> Vec<String> {
     texts.map(|(_, text)| text.to_owned()).collect()
 }
 
-fn bootstrap(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr) -> Value {
+fn setting(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr) -> Value {
     let id = conformance::vm_id;
     let mut listeners = vec![listener("main", probe, sheets, None, &id(None), None)];
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
@@ -150,7 +151,14 @@ fn bootstrap(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr
         }
     }
     let mut clusters = vec![cluster("v1", Some(upstream))];
-    clusters.extend(mocks.addresses().map(|(name, address)| cluster(name, address)));
+    clusters.extend(mocks.addresses().map(|(name, address)| {
+        let mut cluster = cluster(name, address);
+        if mocks.is_grpc(name) {
+            cluster["typed_extension_protocol_options"] =
+                bootstrap::protocol("http2_protocol_options", &json!({}));
+        }
+        cluster
+    }));
     json!({
         "node": {"id": "node-id", "cluster": "node-cluster"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
@@ -209,9 +217,7 @@ fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}
-        }}
+        "typed_extension_protocol_options":
+            bootstrap::protocol("http_protocol_options", &json!({"enable_trailers": true}))
     })
 }

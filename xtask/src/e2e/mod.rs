@@ -204,7 +204,7 @@ fn judge(
     let Some(expected) = &on_harness.outcome else {
         return Ok(Verdict::Failed(format!("  on the harness: {}", on_harness.failures.join("\n  "))));
     };
-    let mocks = harness::mock::Mocks::start(&scenario.upstreams);
+    let mocks = harness::mock::Mocks::start(&scenario.upstreams)?;
     let mut bootstrap = Bootstrap::load("ab-routing")?;
     bootstrap.set_routes(&scenario.routes);
     bootstrap.set_plugin_configuration(scenario.config.as_deref());
@@ -212,6 +212,9 @@ fn judge(
         bootstrap.set_cluster(name, address);
     }
     bootstrap.pass_trailers();
+    for name in scenario.upstreams.keys().filter(|name| mocks.is_grpc(name)) {
+        bootstrap.speak_http2(name);
+    }
     let mut outcome = Outcome::default();
     if scenario.config_error.is_some() {
         bootstrap.set_module(module);

@@ -1,0 +1,209 @@
+//! A gRPC server that answers as a scenario says.
+
+use crate::scenario::{GrpcAnswers, Headers};
+use bytes::{Buf as _, Bytes, BytesMut};
+use h2::{
+    RecvStream,
+    server::{self, SendResponse},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    runtime::{self, Runtime},
+    sync::mpsc,
+    time::{self, Instant},
+};
+
+/// What stands before each message: a byte of flags and the length (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX: usize = 5;
+
+/// How many of a client's messages wait for their answers. Further ones are left to HTTP/2's flow control.
+const WAITING: usize = 64;
+
+/// A server on loopback. It ends when this is dropped.
+pub(super) struct Server {
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+/// What it answers, ready to be sent.
+struct Answers {
+    initial: HeaderMap,
+    messages: Vec<Bytes>,
+    trailers: HeaderMap,
+    delay: Duration,
+}
+
+/// What came from a client: a message, the end of its side, or both.
+struct Part {
+    since: Instant,
+    has_message: bool,
+    is_last: bool,
+}
+
+impl Server {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// There is no port to be had, or the metadata cannot be sent.
+    pub(super) fn start(answers: &GrpcAnswers) -> io::Result<Self> {
+        let answers = Arc::new(Answers::new(answers)?);
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(1).enable_io().enable_time().build()?;
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let listener = {
+            let _guard = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, Arc::clone(&answers)));
+            }
+        });
+        Ok(Self { address, _runtime: runtime })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Answers {
+    fn new(answers: &GrpcAnswers) -> io::Result<Self> {
+        let mut initial = HeaderMap::new();
+        initial.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        add(&mut initial, &answers.initial)?;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from(answers.status));
+        if !answers.message.is_empty() {
+            let message = HeaderValue::try_from(answers.sent_message()).map_err(io::Error::other)?;
+            trailers.insert("grpc-message", message);
+        }
+        add(&mut trailers, &answers.trailers)?;
+        Ok(Self {
+            initial,
+            messages: answers.messages.iter().map(|message| framed(&message.0)).collect::<io::Result<_>>()?,
+            trailers,
+            delay: Duration::from_millis(answers.delay_ms),
+        })
+    }
+
+    /// The response's head; one without messages has the trailers in it.
+    fn head(&self, is_all: bool) -> Response<()> {
+        let mut response = Response::new(());
+        response.headers_mut().extend(self.initial.clone());
+        if is_all {
+            response.headers_mut().extend(self.trailers.clone());
+        }
+        response
+    }
+}
+
+fn add(map: &mut HeaderMap, headers: &Headers) -> io::Result<()> {
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(&name.0).map_err(io::Error::other)?;
+        map.append(name, HeaderValue::from_bytes(&value.0).map_err(io::Error::other)?);
+    }
+    Ok(())
+}
+
+fn framed(message: &[u8]) -> io::Result<Bytes> {
+    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+    Ok([&[0], &length.to_be_bytes()[..], message].concat().into())
+}
+
+/// Serves a connection until its client leaves.
+async fn serve(socket: TcpStream, answers: Arc<Answers>) {
+    let Ok(mut connection) = server::handshake(socket).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let answers = Arc::clone(&answers);
+        tokio::spawn(async move {
+            // Whoever breaks off a call gets no answer.
+            let _ = answer(request, respond, &answers).await;
+        });
+    }
+}
+
+/// Answers a call: each message by the next one, and the trailers when there are no further ones, or the client has ended.
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    answers: &Answers,
+) -> Result<(), h2::Error> {
+    let (sender, mut parts) = mpsc::channel(WAITING);
+    // It reads on while answers wait, since each has its delay from when its message came.
+    tokio::spawn(read(request.into_body(), sender));
+    let mut messages = answers.messages.iter();
+    let mut stream = None;
+    loop {
+        let Some(part) = parts.recv().await else { return Ok(()) };
+        time::sleep_until(part.since + answers.delay).await;
+        if let Some(message) = messages.next().filter(|_| part.has_message) {
+            let stream = match &mut stream {
+                Some(stream) => stream,
+                None => stream.insert(respond.send_response(answers.head(false), false)?),
+            };
+            stream.send_data(message.clone(), false)?;
+        }
+        if part.is_last || messages.len() == 0 {
+            break;
+        }
+    }
+    match stream {
+        Some(mut stream) => stream.send_trailers(answers.trailers.clone()),
+        None => respond.send_response(answers.head(true), true).map(drop),
+    }
+}
+
+/// Reads a client's messages until it ends, also behind the server's own end, so that nobody is broken off.
+async fn read(mut body: RecvStream, parts: mpsc::Sender<Part>) {
+    let mut buffer = BytesMut::new();
+    loop {
+        let is_over = match body.data().await {
+            Some(Ok(data)) => {
+                buffer.extend_from_slice(&data);
+                if body.flow_control().release_capacity(data.len()).is_err() {
+                    return;
+                }
+                body.is_end_stream()
+            }
+            Some(Err(_)) => return,
+            None => true,
+        };
+        let since = Instant::now();
+        let mut has_message = take(&mut buffer);
+        loop {
+            let has_further = has_message && take(&mut buffer);
+            let part = Part { since, has_message, is_last: is_over && !has_further };
+            if (part.has_message || part.is_last) && parts.send(part).await.is_err() {
+                break;
+            }
+            if !has_further {
+                break;
+            }
+            has_message = has_further;
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+/// Takes a whole message out of what has been read. False when there is none yet.
+fn take(buffer: &mut BytesMut) -> bool {
+    let Some(length) = buffer.get(1..PREFIX).and_then(|bytes| bytes.first_chunk()) else { return false };
+    let size = PREFIX.saturating_add(u32::from_be_bytes(*length) as usize);
+    if buffer.len() < size {
+        return false;
+    }
+    buffer.advance(size);
+    true
+}
