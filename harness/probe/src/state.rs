@@ -58,7 +58,11 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
         let sheets: Vec<String> = match of {
             Of::Root => state.roots.clone(),
             Of::Stream(context) => state.streams.get(&context).cloned().into_iter().collect(),
-            Of::Callout(token) => state.callouts.get(&token).cloned().into_iter().collect(),
+            // One that failed at once has a token that the probe was never given.
+            Of::Callout(token) => {
+                let last = state.variables.get("stream").and_then(|stream| state.streams.get(stream));
+                state.callouts.get(&token).or(last).cloned().into_iter().collect()
+            }
         };
         // Callouts arrive at the root context, and are counted by the stream that came last.
         let context = match of {

@@ -2,6 +2,7 @@
 
 use super::{
     abi::{BufferType, MapType, Status},
+    memory::HostTrap,
     state::Answer,
 };
 use crate::scenario::Headers;
@@ -20,6 +21,8 @@ pub(crate) struct Calls {
     open: BTreeMap<u32, Call>,
     /// What was done in this callback.
     pub(crate) deeds: Vec<Deed>,
+    /// What failed at once in this callback, with the root contexts and tokens: they are told of it behind the callback.
+    pub(crate) failed: Vec<(u32, u32, Event)>,
 }
 
 /// A call or a stream.
@@ -27,21 +30,34 @@ pub(crate) struct Calls {
 struct Call {
     root: u32,
     cluster: String,
-    /// How many messages were sent.
-    sent: usize,
+    /// Whether its side has ended, so that messages are dropped.
+    has_ended: bool,
+    /// Whether the module has closed it.
     is_closed_here: bool,
+    /// Whether the module has been told, or is being told, that the other side is closed.
     is_closed_there: bool,
+    /// Whether Envoy has freed what is behind it.
+    is_freed: bool,
+    server: Server,
+}
+
+/// How far a server is with a stream.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Server {
+    /// How many messages it has answered.
+    pub(crate) answered: usize,
+    pub(crate) has_ended: bool,
 }
 
 /// What a module does with a call or a stream.
 #[derive(Debug)]
 pub(crate) enum Deed {
-    /// It has made a call, which fails after so many milliseconds.
-    Call { token: u32, cluster: String, timeout_ms: u32 },
+    /// It has made a call, which fails after so many milliseconds; 0 is never.
+    Call { token: u32, cluster: String, timeout_ms: u32, refusal: Option<Event> },
     /// It has opened a stream.
-    Open { token: u32, cluster: String },
-    /// It has sent a stream's message of this number, from 0, or has ended its side.
-    Send { token: u32, cluster: String, number: Option<usize>, is_last: bool },
+    Open { token: u32, cluster: String, refusal: Option<Event> },
+    /// It has sent a message on a stream, or has ended its side, or both.
+    Send { token: u32, has_message: bool, is_last: bool },
 }
 
 /// What comes of it.
@@ -53,91 +69,133 @@ pub(crate) enum Event {
     Close(u32, String),
 }
 
+/// Why a call or stream is not to be had.
+pub(crate) enum Refusal {
+    Status(Status),
+    Crash(HostTrap),
+}
+
+/// What Envoy 1.40 does with a stream whose server has ended is up to what is in freed memory: it reads there.
+const FREED: HostTrap =
+    HostTrap::Crash("a gRPC stream is used that its server has closed: Envoy has freed it already");
+
 impl Default for Calls {
     fn default() -> Self {
-        Self { last: [CALL, STREAM], open: BTreeMap::new(), deeds: Vec::new() }
+        Self { last: [CALL, STREAM], open: BTreeMap::new(), deeds: Vec::new(), failed: Vec::new() }
     }
 }
 
 impl Calls {
-    /// A call is made: its token.
-    pub(crate) fn call(&mut self, root: u32, cluster: String, timeout_ms: u32) -> u32 {
-        let token = self.add(CALL, root, &cluster);
-        self.deeds.push(Deed::Call { token, cluster, timeout_ms });
+    /// A call is made, which may be refused by Envoy itself: its token.
+    pub(crate) fn call(
+        &mut self,
+        root: u32,
+        cluster: String,
+        timeout_ms: u32,
+        refusal: Option<Event>,
+    ) -> u32 {
+        let token = self.next_call();
+        self.add(token, root, &cluster);
+        self.deeds.push(Deed::Call { token, cluster, timeout_ms, refusal });
         token
     }
 
-    /// A stream is opened: its token.
-    pub(crate) fn stream(&mut self, root: u32, cluster: String) -> u32 {
-        let token = self.add(STREAM, root, &cluster);
-        self.deeds.push(Deed::Open { token, cluster });
+    /// A stream is opened, likewise: its token.
+    pub(crate) fn stream(&mut self, root: u32, cluster: String, refusal: Option<Event>) -> u32 {
+        let token = self.next_stream();
+        self.add(token, root, &cluster);
+        self.deeds.push(Deed::Open { token, cluster, refusal });
         token
     }
 
-    fn add(&mut self, kind: u32, root: u32, cluster: &str) -> u32 {
-        let [calls, streams] = &mut self.last;
-        let last = if kind == STREAM { streams } else { calls };
-        *last = last.wrapping_add(4);
-        let cluster = cluster.to_owned();
-        self.open
-            .insert(*last, Call { root, cluster, sent: 0, is_closed_here: false, is_closed_there: false });
-        *last
+    /// The next call's token.
+    pub(crate) fn next_call(&mut self) -> u32 {
+        self.last[0] = self.last[0].wrapping_add(4);
+        self.last[0]
     }
 
-    /// A message is sent on a stream.
-    pub(crate) fn send(&mut self, token: u32, is_last: bool) -> Result<(), Status> {
+    /// The next stream's token.
+    pub(crate) fn next_stream(&mut self) -> u32 {
+        self.last[1] = self.last[1].wrapping_add(4);
+        self.last[1]
+    }
+
+    fn add(&mut self, token: u32, root: u32, cluster: &str) {
+        let call = Call {
+            root,
+            cluster: cluster.to_owned(),
+            has_ended: false,
+            is_closed_here: false,
+            is_closed_there: false,
+            is_freed: false,
+            server: Server::default(),
+        };
+        self.open.insert(token, call);
+    }
+
+    /// A message is sent on a stream. Behind the end of the module's side it is dropped.
+    pub(crate) fn send(&mut self, root: u32, token: u32, is_last: bool) -> Result<(), Refusal> {
         if token & KIND != STREAM {
-            return Err(Status::BadArgument);
+            return Err(Refusal::Status(Status::BadArgument));
         }
-        let call = self.open.get_mut(&token).ok_or(Status::NotFound)?;
-        let number = call.sent;
-        call.sent += 1;
-        let cluster = call.cluster.clone();
-        self.deeds.push(Deed::Send { token, cluster, number: Some(number), is_last });
+        let call = self.get(root, token)?;
+        if !call.has_ended {
+            call.has_ended = is_last;
+            self.deeds.push(Deed::Send { token, has_message: true, is_last });
+        }
         Ok(())
     }
 
     /// The module's side of a stream ends, or a call is given up.
-    pub(crate) fn close(&mut self, token: u32) -> Result<(), Status> {
-        let call = self.get(token)?;
+    pub(crate) fn close(&mut self, root: u32, token: u32) -> Result<(), Refusal> {
+        let call = self.get(root, token)?;
         if token & KIND == CALL || call.is_closed_there {
             self.open.remove(&token);
             return Ok(());
         }
         call.is_closed_here = true;
-        let cluster = call.cluster.clone();
-        self.deeds.push(Deed::Send { token, cluster, number: None, is_last: true });
+        if !call.has_ended {
+            call.has_ended = true;
+            self.deeds.push(Deed::Send { token, has_message: false, is_last: true });
+        }
         Ok(())
     }
 
     /// A call or stream is given up: nothing more comes of it.
-    pub(crate) fn cancel(&mut self, token: u32) -> Result<(), Status> {
-        self.get(token)?;
+    pub(crate) fn cancel(&mut self, root: u32, token: u32) -> Result<(), Refusal> {
+        self.get(root, token)?;
         self.open.remove(&token);
         Ok(())
     }
 
-    fn get(&mut self, token: u32) -> Result<&mut Call, Status> {
-        match token & KIND {
-            CALL | STREAM => self.open.get_mut(&token).ok_or(Status::NotFound),
-            _ => Err(Status::BadArgument),
+    fn get(&mut self, root: u32, token: u32) -> Result<&mut Call, Refusal> {
+        if !matches!(token & KIND, CALL | STREAM) {
+            return Err(Refusal::Status(Status::BadArgument));
+        }
+        match self.open.get_mut(&token).filter(|call| call.root == root) {
+            None => Err(Refusal::Status(Status::NotFound)),
+            Some(call) if call.is_freed => Err(Refusal::Crash(FREED)),
+            Some(call) => Ok(call),
         }
     }
 
+    /// The cluster and the server of a stream.
+    pub(crate) fn server(&mut self, token: u32) -> Option<(&str, &mut Server)> {
+        self.open.get_mut(&token).map(|call| (call.cluster.as_str(), &mut call.server))
+    }
+
     /// The root context that an event of a call or stream goes to; none if it was given up, or is over.
-    pub(crate) fn receiver(&self, token: u32) -> Option<u32> {
-        self.open.get(&token).filter(|call| !call.is_closed_there).map(|call| call.root)
+    pub(crate) fn receiver(&mut self, token: u32, event: &Event) -> Option<u32> {
+        let call = self.open.get_mut(&token).filter(|call| !call.is_closed_there)?;
+        call.is_closed_there = token & KIND == STREAM && matches!(event, Event::Close(..));
+        Some(call.root)
     }
 
     /// An event was told: a call ends with its first, a stream when both sides are closed.
-    pub(crate) fn told(&mut self, token: u32, event: &Event) {
-        let is_close = matches!(event, Event::Close(..));
+    pub(crate) fn told(&mut self, token: u32) {
         match self.open.get_mut(&token) {
-            Some(call) if token & KIND == STREAM => {
-                call.is_closed_there |= is_close;
-                if call.is_closed_here && call.is_closed_there {
-                    self.open.remove(&token);
-                }
+            Some(call) if token & KIND == STREAM && !(call.is_closed_here && call.is_closed_there) => {
+                call.is_freed = call.is_closed_there;
             }
             Some(_) => _ = self.open.remove(&token),
             None => {}
@@ -170,7 +228,7 @@ impl Event {
             Self::Close(status, message) => (
                 "proxy_on_grpc_close",
                 *status,
-                Answer { status: (*status, message.clone().into_bytes()), ..Answer::default() },
+                Answer { status_message: message.clone().into_bytes(), ..Answer::default() },
             ),
         }
     }

@@ -5,6 +5,7 @@ mod chain;
 mod cluster;
 mod events;
 mod grpc;
+mod grpc_service;
 mod inline;
 mod linker;
 mod memory;

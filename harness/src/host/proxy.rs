@@ -1,14 +1,13 @@
 //! A proxy: its threads with their VMs, its plugins, and what happens in it, in virtual time.
 
+mod callouts;
+
 use super::{
     abi::Callback,
     chain::Active,
-    cluster,
     events::{Event, Events, Opening},
-    grpc::{self, Deed},
     module::Module,
     options::{FailurePolicy, Options, Settings},
-    state::Answer,
     vm::{ConfigureError, ROOT, Trap, Vm},
     world::World,
 };
@@ -27,9 +26,6 @@ const EVENT_LIMIT: u32 = 10_000;
 
 /// The most callouts that are answered in an exchange, likewise.
 const CALLOUT_LIMIT: u32 = 1000;
-
-/// How many milliseconds a callout takes beside its cluster's delay. An upstream, to which there is a connection already, takes none.
-const CALLOUT_MS: u64 = 1;
 
 /// The most workers.
 const WORKERS_LIMIT: usize = 64;
@@ -389,45 +385,6 @@ impl Proxy {
         }
     }
 
-    /// The answer to a callout comes.
-    fn answered(&mut self, vm: u64, root: u32, token: u32, answer: Answer) {
-        let Some((thread, number)) = self.find(vm) else { return };
-        let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let headers = answer.maps.first().map_or(0, |(_, headers)| size(headers.len()));
-        let trailers = answer.maps.get(1).map_or(0, |(_, headers)| size(headers.len()));
-        let body = answer.body.as_ref().map_or(0, |(_, body)| size(body.len()));
-        self.told(
-            thread,
-            number,
-            answer,
-            "proxy_on_http_call_response",
-            &[root, token, headers, body, trailers],
-        );
-    }
-
-    /// Something comes of a gRPC call.
-    fn grpc(&mut self, serial: u64, token: u32, event: &grpc::Event) {
-        let Some((thread, number)) = self.find(serial) else { return };
-        let Some(root) = self.vm(thread, number).and_then(|vm| vm.state().grpc.receiver(token)) else {
-            return;
-        };
-        let (export, number_of, answer) = event.callback();
-        self.told(thread, number, answer, export, &[root, token, number_of]);
-        if let Some(vm) = self.vm(thread, number) {
-            vm.state().grpc.told(token, event);
-        }
-    }
-
-    fn told(&mut self, thread: usize, number: usize, answer: Answer, export: &str, arguments: &[u32]) {
-        if let Some(vm) = self.vm(thread, number) {
-            vm.state().answer = answer;
-        }
-        self.root_call(thread, number, export, arguments);
-        if let Some(vm) = self.vm(thread, number) {
-            vm.state().answer = Answer::default();
-        }
-    }
-
     /// Does what a callback has asked for, beside its stream: timers, callouts, ends.
     pub(super) fn after_call(&mut self, thread: usize, number: usize) {
         let now = self.world.now();
@@ -436,6 +393,7 @@ impl Proxy {
         let serial = state.serial;
         let (periods, ended) = (state.new_periods(), mem::take(&mut state.ended));
         let (callouts, deeds) = (mem::take(&mut state.callouts), mem::take(&mut state.grpc.deeds));
+        let failed = mem::take(&mut state.grpc.failed);
         for (root, period_ms) in periods {
             self.events.remove_tick(serial, root);
             if period_ms > 0 {
@@ -443,34 +401,13 @@ impl Proxy {
             }
         }
         for callout in callouts {
-            if self.callouts_left == 0 {
-                continue;
-            }
-            self.callouts_left -= 1;
-            let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), &callout);
-            let (root, token) = (callout.root, callout.token);
-            let event = Event::Answer { vm: serial, root, token, answer: Box::new(answer) };
-            self.events.add(now + millis(CALLOUT_MS + delay), event);
+            self.call_out(thread, number, now, &callout);
         }
         for deed in deeds {
-            if self.callouts_left == 0 {
-                continue;
-            }
-            self.callouts_left -= 1;
-            let clusters = &self.settings.clusters;
-            let (token, (delay, events)) = match deed {
-                Deed::Call { token, cluster, timeout_ms } => {
-                    let (delay, event) = cluster::grpc_call(clusters.get(&cluster), timeout_ms);
-                    (token, (delay, vec![event]))
-                }
-                Deed::Open { token, cluster } => (token, cluster::grpc_open(clusters.get(&cluster))),
-                Deed::Send { token, cluster, number, is_last } => {
-                    (token, cluster::grpc_sent(clusters.get(&cluster), number, is_last))
-                }
-            };
-            for event in events {
-                self.events.add(now + millis(CALLOUT_MS + delay), Event::Grpc { vm: serial, token, event });
-            }
+            self.do_grpc(thread, number, now, deed);
+        }
+        for (root, token, close) in failed {
+            self.grpc_failed(thread, number, root, token, &close);
         }
         for root in ended {
             self.root_call(thread, number, "proxy_on_delete", &[root]);

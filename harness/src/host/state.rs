@@ -72,6 +72,8 @@ pub(crate) struct Root {
     pub(crate) is_period_new: bool,
     /// Whether its end waits for `proxy_done`.
     pub(crate) is_end_pending: bool,
+    /// The code that `proxy_get_status` tells: that of the gRPC call that failed last, or of the stream that was closed last. It stays.
+    pub(crate) status: u32,
 }
 
 /// A request of a plugin's own.
@@ -90,13 +92,17 @@ pub(crate) struct Callout {
 pub(crate) struct Answer {
     pub(crate) maps: Vec<(MapType, Headers)>,
     pub(crate) body: Option<(BufferType, Vec<u8>)>,
-    /// What `proxy_get_status` tells.
-    pub(crate) status: (u32, Vec<u8>),
+    /// The message that `proxy_get_status` tells.
+    pub(crate) status_message: Vec<u8>,
 }
 
 impl Answer {
     fn map(&self, map: MapType) -> Option<&Headers> {
         self.maps.iter().find(|(other, _)| *other == map).map(|(_, headers)| headers)
+    }
+
+    fn body_mut(&mut self, buffer: BufferType) -> Option<&mut Vec<u8>> {
+        self.body.as_mut().filter(|(other, _)| *other == buffer).map(|(_, body)| body)
     }
 
     fn body(&self, buffer: BufferType) -> Option<&Vec<u8>> {
@@ -136,6 +142,20 @@ impl State {
         self.context = context;
         self.is_allocating = false;
         self.budget = BUDGET;
+    }
+
+    /// A callback of a root context begins within another callback. Gives what comes back when it ends.
+    pub(crate) fn enter_within(&mut self, root: u32, answer: Answer) -> (Callback, u32, Answer) {
+        (
+            mem::replace(&mut self.callback, Callback::Other),
+            mem::replace(&mut self.context, root),
+            mem::replace(&mut self.answer, answer),
+        )
+    }
+
+    /// It ends.
+    pub(crate) fn leave_within(&mut self, before: (Callback, u32, Answer)) {
+        (self.callback, self.context, self.answer) = before;
     }
 
     /// Whether the module may not call the ABI's functions now.
@@ -242,6 +262,9 @@ impl State {
         };
         if is_absent {
             return Err(Status::NotFound);
+        }
+        if buffer == BufferType::GrpcMessage {
+            return self.answer.body_mut(buffer).ok_or(Status::BadArgument);
         }
         let stream = self.stream_mut().ok_or(Status::BadArgument)?;
         let side = match buffer {

@@ -11,12 +11,13 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    thread,
     time::Duration,
 };
 use tokio::{
     net::TcpStream,
-    runtime::{self, Runtime},
-    sync::mpsc,
+    runtime,
+    sync::{mpsc, oneshot},
     time::{self, Instant},
 };
 
@@ -29,7 +30,8 @@ const WAITING: usize = 64;
 /// A server on loopback. It ends when this is dropped.
 pub(super) struct Server {
     address: SocketAddr,
-    _runtime: Runtime,
+    /// When it is dropped the server's thread ends.
+    _end: oneshot::Sender<()>,
 }
 
 /// What it answers, ready to be sent.
@@ -54,21 +56,25 @@ impl Server {
     /// There is no port to be had, or the metadata cannot be sent.
     pub(super) fn start(answers: &GrpcAnswers) -> io::Result<Self> {
         let answers = Arc::new(Answers::new(answers)?);
-        let runtime =
-            runtime::Builder::new_multi_thread().worker_threads(1).enable_io().enable_time().build()?;
+        // One thread, so that calls are answered in the order in which they came.
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let listener = {
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("grpc-mock".to_owned()).spawn(move || {
             let _guard = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
-        };
-        runtime.spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, Arc::clone(&answers)));
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                runtime.spawn(async move {
+                    while let Ok((socket, _)) = listener.accept().await {
+                        tokio::spawn(serve(socket, Arc::clone(&answers)));
+                    }
+                });
             }
-        });
-        Ok(Self { address, _runtime: runtime })
+            // An error only says that the sender is gone.
+            let _: Result<(), _> = runtime.block_on(ended);
+        })?;
+        Ok(Self { address, _end: end })
     }
 
     pub(super) fn address(&self) -> SocketAddr {

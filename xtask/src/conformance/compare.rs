@@ -68,6 +68,8 @@ impl Mask {
             (r"127\.0\.0\.1:\d+", "127.0.0.1:*"),
             (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
             (r"(x-envoy-upstream-service-time\\x00)\d+", "${1}*"),
+            // How many digits that has: it stands behind the length of the name.
+            (r"(\\x1d\\x00\\x00\\x00)\\x0\d(\\x00\\x00\\x00)", "${1}*${2}"),
         ];
         Self(masks.into_iter().filter_map(|(regex, by)| Some((Regex::new(regex).ok()?, by))).collect())
     }

@@ -59,7 +59,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_get_status",
         |mut guest: Guest<'_>, code_at: u32, at: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_status", |guest| {
-                let (code, message) = guest.data().answer.status.clone();
+                let state = guest.data();
+                let code = state.root().map_or(0, |root| root.status);
+                let message = state.answer.status_message.clone();
                 write(guest, code_at, &code.to_le_bytes())?;
                 give(guest, &message, at, size_at)
             })

@@ -2,23 +2,46 @@
 
 use crate::{
     host::{
-        abi::Status,
-        memory::{Answer, Guest, HostTrap, answer, read, read_text, write},
+        abi::{Status, read_pairs},
+        cluster::grpc as cluster,
+        grpc::{Event, Refusal},
+        grpc_service::{self, Service},
+        memory::{self, Answer, Guest, HostTrap, answer, read, write},
         state::State,
     },
-    scenario::Cluster,
+    scenario::{Cluster, Headers},
 };
 use wasmtime::Linker;
+
+/// A place in memory and a size.
+type Part = (u32, u32);
+
+/// A call or stream that is wanted.
+struct Wanted {
+    target: Target,
+    /// What Envoy makes of a path or metadata that cannot be sent.
+    refusal: Option<Event>,
+}
+
+/// Where it goes.
+enum Target {
+    Cluster(String),
+    /// Nowhere, and Envoy knows it at once; whether it has made an answer of its own by then.
+    Nowhere {
+        close: Event,
+        answer: Option<Headers>,
+    },
+}
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_grpc_call",
         |mut guest: Guest<'_>,
-         cluster: u32,
-         cluster_size: u32,
          service: u32,
          service_size: u32,
+         name: u32,
+         name_size: u32,
          method: u32,
          method_size: u32,
          metadata: u32,
@@ -28,17 +51,27 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          timeout_ms: u32,
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_call", |guest| {
-                let parts = [
+                let path = [(name, name_size), (method, method_size)];
+                let wanted = wanted(
+                    guest,
                     (service, service_size),
-                    (method, method_size),
+                    path,
                     (metadata, metadata_size),
-                    (message, message_size),
-                ];
-                let cluster = target(guest, (cluster, cluster_size), &parts)?;
+                    Some((message, message_size)),
+                )?;
                 let state = guest.data_mut();
                 let root = state.root_id();
-                let token = state.grpc.call(root, cluster, timeout_ms);
-                write(guest, token_at, &token.to_le_bytes())
+                match wanted.target {
+                    Target::Cluster(cluster) => {
+                        let token = state.grpc.call(root, cluster, timeout_ms, wanted.refusal);
+                        write(guest, token_at, &token.to_le_bytes())
+                    }
+                    Target::Nowhere { close, .. } => {
+                        let token = state.grpc.next_call();
+                        state.grpc.failed.push((root, token, close));
+                        Err(Status::InternalFailure.into())
+                    }
+                }
             })
         },
     )?;
@@ -46,22 +79,35 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "env",
         "proxy_grpc_stream",
         |mut guest: Guest<'_>,
-         cluster: u32,
-         cluster_size: u32,
          service: u32,
          service_size: u32,
+         name: u32,
+         name_size: u32,
          method: u32,
          method_size: u32,
          metadata: u32,
          metadata_size: u32,
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_stream", |guest| {
-                let parts = [(service, service_size), (method, method_size), (metadata, metadata_size)];
-                let cluster = target(guest, (cluster, cluster_size), &parts)?;
+                let path = [(name, name_size), (method, method_size)];
+                let wanted = wanted(guest, (service, service_size), path, (metadata, metadata_size), None)?;
                 let state = guest.data_mut();
                 let root = state.root_id();
-                let token = state.grpc.stream(root, cluster);
-                write(guest, token_at, &token.to_le_bytes())
+                match wanted.target {
+                    Target::Cluster(cluster) => {
+                        let token = state.grpc.stream(root, cluster, wanted.refusal);
+                        write(guest, token_at, &token.to_le_bytes())
+                    }
+                    Target::Nowhere { close, answer } => {
+                        let token = state.grpc.next_stream();
+                        if let Some(metadata) = answer {
+                            tell(guest, root, token, &Event::InitialMetadata(Headers::new()))?;
+                            tell(guest, root, token, &Event::TrailingMetadata(metadata))?;
+                        }
+                        guest.data_mut().grpc.failed.push((root, token, close));
+                        Err(Status::InternalFailure.into())
+                    }
+                }
             })
         },
     )?;
@@ -71,34 +117,100 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, token: u32, message: u32, size: u32, is_last: u32| {
             answer(&mut guest, "proxy_grpc_send", |guest| {
                 read(guest, message, size)?;
-                Ok(guest.data_mut().grpc.send(token, is_last != 0)?)
+                let root = guest.data().root_id();
+                Ok(guest.data_mut().grpc.send(root, token, is_last != 0)?)
             })
         },
     )?;
     linker.func_wrap("env", "proxy_grpc_cancel", |mut guest: Guest<'_>, token: u32| {
-        answer(&mut guest, "proxy_grpc_cancel", |guest| Ok(guest.data_mut().grpc.cancel(token)?))
+        answer(&mut guest, "proxy_grpc_cancel", |guest| {
+            let root = guest.data().root_id();
+            Ok(guest.data_mut().grpc.cancel(root, token)?)
+        })
     })?;
     linker.func_wrap("env", "proxy_grpc_close", |mut guest: Guest<'_>, token: u32| {
-        answer(&mut guest, "proxy_grpc_close", |guest| Ok(guest.data_mut().grpc.close(token)?))
+        answer(&mut guest, "proxy_grpc_close", |guest| {
+            let root = guest.data().root_id();
+            Ok(guest.data_mut().grpc.close(root, token)?)
+        })
     })?;
     Ok(())
 }
 
-/// The cluster that a call goes to. Envoy reads the first argument as a `GrpcService` message and, where it is none, as a cluster's name; messages
-/// are not modelled.
-fn target(guest: &mut Guest<'_>, cluster: (u32, u32), parts: &[(u32, u32)]) -> Answer<String> {
-    let cluster = read_text(guest, cluster.0, cluster.1)?;
-    for (at, size) in parts {
-        read(guest, *at, *size)?;
+impl From<Refusal> for memory::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Status(status) => status.into(),
+            Refusal::Crash(trap) => trap.into(),
+        }
     }
-    if cluster.is_empty() {
-        return Err(
-            HostTrap::Crash("a gRPC service of no bytes is read as a message without a target").into()
-        );
+}
+
+/// Reads what is wanted of whom.
+fn wanted(
+    guest: &mut Guest<'_>,
+    service: Part,
+    path: [Part; 2],
+    metadata: Part,
+    message: Option<Part>,
+) -> Answer<Wanted> {
+    let service = read(guest, service.0, service.1)?;
+    let [name, method] = path;
+    let path = [read(guest, name.0, name.1)?, read(guest, method.0, method.1)?].concat();
+    let metadata = read_pairs(&read(guest, metadata.0, metadata.1)?);
+    if let Some(message) = message {
+        read(guest, message.0, message.1)?;
     }
-    match guest.data().world.0.borrow().clusters.get(&cluster) {
-        None => Err(Status::ParseFailure.into()),
-        Some(Cluster::Empty) => Err(Status::InternalFailure.into()),
-        Some(_) => Ok(cluster),
+    let name = match grpc_service::read(&service) {
+        Service::Unset => {
+            return Err(HostTrap::Crash(
+                "the bytes of a gRPC service, or of a cluster's name, are a message without a target",
+            )
+            .into());
+        }
+        Service::Google => return Err(Status::Unimplemented.into()),
+        Service::Cluster(name) => Some(name),
+        Service::NoMessage => None,
+    };
+    let is_message = name.is_some();
+    let name = String::from_utf8_lossy(&name.unwrap_or(service)).into_owned();
+    let state = guest.data();
+    let world = state.world.0.borrow();
+    let target = match world.clusters.get(&name) {
+        None if is_message => Target::Nowhere { close: cluster::absent(), answer: None },
+        None => return Err(Status::ParseFailure.into()),
+        Some(Cluster::Empty) => {
+            let (metadata, close) = cluster::without_hosts();
+            Target::Nowhere { close, answer: Some(metadata) }
+        }
+        Some(_) => Target::Cluster(name),
+    };
+    Ok(match (target, cluster::refused(&path, &metadata)) {
+        (Target::Cluster(_), Some(refusal)) if refusal.is_at_once => {
+            let answer = Some(Headers::new());
+            Wanted { target: Target::Nowhere { close: refusal.close, answer }, refusal: None }
+        }
+        (target, refusal) => Wanted { target, refusal: refusal.map(|refusal| refusal.close) },
+    })
+}
+
+/// Tells of an event within the call that brings it about: the module is entered anew while it waits. What Envoy has put off until the callback ends
+/// it does here already, and a close that waits there puts itself off again, for ever.
+fn tell(guest: &mut Guest<'_>, root: u32, token: u32, event: &Event) -> Answer {
+    let (export, number, answer) = event.callback();
+    let Some(function) = guest.get_export(export).and_then(wasmtime::Extern::into_func) else {
+        return Ok(());
+    };
+    let function = function.typed::<(u32, u32, u32), ()>(&*guest).map_err(memory::Refusal::Trap)?;
+    let before = guest.data_mut().enter_within(root, answer);
+    let called = function.call(&mut *guest, (root, token, number));
+    guest.data_mut().leave_within(before);
+    called.map_err(memory::Refusal::Trap)?;
+    if !guest.data().grpc.failed.is_empty() {
+        return Err(HostTrap::Crash(
+            "a worker of Envoy spins for ever: a gRPC stream fails at once behind a call that has",
+        )
+        .into());
     }
+    Ok(())
 }

@@ -1,0 +1,121 @@
+//! What comes of callouts.
+
+use super::{Event, Proxy, millis};
+use crate::host::{
+    cluster,
+    grpc::{self, Deed},
+    state::{Answer, Callout},
+};
+
+/// How many milliseconds a callout takes beside its cluster's delay. An upstream, to which there is a connection already, takes none.
+const CALLOUT_MS: u64 = 1;
+
+impl Proxy {
+    /// The answer to a callout comes.
+    pub(super) fn answered(&mut self, vm: u64, root: u32, token: u32, answer: Answer) {
+        let Some((thread, number)) = self.find(vm) else { return };
+        let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let headers = answer.maps.first().map_or(0, |(_, headers)| size(headers.len()));
+        let trailers = answer.maps.get(1).map_or(0, |(_, headers)| size(headers.len()));
+        let body = answer.body.as_ref().map_or(0, |(_, body)| size(body.len()));
+        self.told(
+            thread,
+            number,
+            answer,
+            "proxy_on_http_call_response",
+            &[root, token, headers, body, trailers],
+        );
+    }
+
+    /// Something comes of a gRPC call.
+    pub(super) fn grpc(&mut self, serial: u64, token: u32, event: &grpc::Event) {
+        let Some((thread, number)) = self.find(serial) else { return };
+        let Some(root) = self.vm(thread, number).and_then(|vm| vm.state().grpc.receiver(token, event)) else {
+            return;
+        };
+        self.tell_of_grpc(thread, number, root, token, event);
+        if let Some(vm) = self.vm(thread, number) {
+            vm.state().grpc.told(token);
+        }
+    }
+
+    fn tell_of_grpc(&mut self, thread: usize, number: usize, root: u32, token: u32, event: &grpc::Event) {
+        if let (grpc::Event::Close(status, _), Some(vm)) = (event, self.vm(thread, number))
+            && let Some(root) = vm.state().roots.get_mut(&root)
+        {
+            root.status = *status;
+        }
+        let (export, number_of, answer) = event.callback();
+        self.told(thread, number, answer, export, &[root, token, number_of]);
+    }
+
+    fn told(&mut self, thread: usize, number: usize, answer: Answer, export: &str, arguments: &[u32]) {
+        if let Some(vm) = self.vm(thread, number) {
+            vm.state().answer = answer;
+        }
+        self.root_call(thread, number, export, arguments);
+        if let Some(vm) = self.vm(thread, number) {
+            vm.state().answer = Answer::default();
+        }
+    }
+
+    /// A gRPC call or stream has failed within the callback that wanted it. One that makes another from the answer would never end.
+    pub(super) fn grpc_failed(
+        &mut self,
+        thread: usize,
+        number: usize,
+        root: u32,
+        token: u32,
+        close: &grpc::Event,
+    ) {
+        if self.take_callout() {
+            self.tell_of_grpc(thread, number, root, token, close);
+        }
+    }
+
+    /// Makes happen what comes of an HTTP callout.
+    pub(super) fn call_out(&mut self, thread: usize, number: usize, now: u64, callout: &Callout) {
+        if !self.take_callout() {
+            return;
+        }
+        let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), callout);
+        let (root, token) = (callout.root, callout.token);
+        let Some(vm) = self.vm(thread, number).map(|vm| vm.state().serial) else { return };
+        let event = Event::Answer { vm, root, token, answer: Box::new(answer) };
+        self.events.add(now + millis(CALLOUT_MS + delay), event);
+    }
+
+    /// Whether one more callout is answered.
+    fn take_callout(&mut self) -> bool {
+        let is_left = self.callouts_left > 0;
+        self.callouts_left = self.callouts_left.saturating_sub(1);
+        is_left
+    }
+
+    /// Makes happen what comes of a gRPC call or stream.
+    pub(super) fn do_grpc(&mut self, thread: usize, number: usize, now: u64, deed: Deed) {
+        if !self.take_callout() {
+            return;
+        }
+        let clusters = &self.settings.clusters;
+        let Some(vm) = self.threads.get_mut(thread).and_then(|vms| vms.get_mut(number)) else { return };
+        let (token, (delay, events)) = match deed {
+            Deed::Call { token, refusal: Some(close), .. } => (token, (0, vec![close])),
+            Deed::Call { token, cluster, timeout_ms, refusal: None } => {
+                let (delay, event) = cluster::grpc::called(clusters.get(&cluster), timeout_ms);
+                (token, (delay, vec![event]))
+            }
+            Deed::Open { token, cluster, refusal } => {
+                (token, (0, cluster::grpc::opened(clusters.get(&cluster), refusal)))
+            }
+            Deed::Send { token, has_message, is_last } => {
+                let Some((cluster, server)) = vm.state().grpc.server(token) else { return };
+                (token, cluster::grpc::sent(clusters.get(cluster), server, has_message, is_last))
+            }
+        };
+        let vm = vm.state().serial;
+        for event in events {
+            self.events.add(now + millis(CALLOUT_MS + delay), Event::Grpc { vm, token, event });
+        }
+    }
+}
