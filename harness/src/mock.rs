@@ -4,7 +4,7 @@ use crate::scenario::Cluster;
 use httpmock::MockServer;
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -15,8 +15,8 @@ pub struct Mocks {
 
 enum Server {
     Answers(MockServer),
-    /// A port that was free a moment ago, and that nothing listens on.
-    Refuses(SocketAddr),
+    /// The near end of a connection: nothing can listen on its port as long as it stands.
+    Refuses(TcpStream),
     /// None.
     Absent,
 }
@@ -33,7 +33,7 @@ impl Mocks {
     pub fn address(&self, cluster: &str) -> Option<SocketAddr> {
         match self.servers.get(cluster)? {
             Server::Answers(server) => Some(*server.address()),
-            Server::Refuses(address) => Some(*address),
+            Server::Refuses(connection) => connection.local_addr().ok(),
             Server::Absent => None,
         }
     }
@@ -49,8 +49,9 @@ impl Server {
         match cluster {
             Cluster::Empty | Cluster::Grpc(_) => Self::Absent,
             Cluster::Refuses => {
-                let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-                Self::Refuses(free.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 1))))
+                let listener = TcpListener::bind(("127.0.0.1", 0));
+                let connection = listener.and_then(|listener| TcpStream::connect(listener.local_addr()?));
+                connection.map_or(Self::Absent, Self::Refuses)
             }
             Cluster::Answers { response, delay_ms } => {
                 let server = MockServer::start();

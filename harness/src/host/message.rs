@@ -1,6 +1,6 @@
 //! Requests and responses as Envoy's connection manager hands them to filters, and as its codecs send them on.
 
-use super::{abi::MapType, inline, stream::Reply};
+use super::{abi::MapType, chain::NO_ROUTE, inline, stream::Reply};
 use crate::{
     Bytes,
     scenario::{Chunk, Headers, Request, Response},
@@ -100,18 +100,25 @@ pub(crate) fn response(response: &Response, method: &str) -> Message {
     }
 }
 
-/// What the router does to a request: it adds a header, or answers itself. There is no route for a request that has lost its path or
-/// `x-forwarded-proto`, and no way to send one without a method.
-pub(crate) fn route(headers: &mut Headers) -> Result<(), Reply> {
-    let has = |wanted: &str| headers.iter().any(|(name, _)| name.0 == wanted.as_bytes());
-    if !has("x-forwarded-proto") || !has(":path") {
-        return Err(Reply::of(404, "", "route_not_found"));
+/// Whether there can be a route for a request: none for one that has lost its path or `x-forwarded-proto`.
+pub(crate) fn check_route(headers: &Headers) -> Result<(), Reply> {
+    if has(headers, "x-forwarded-proto") && has(headers, ":path") {
+        return Ok(());
     }
-    if !has(":method") {
+    Err(Reply::of(404, "", "route_not_found").flagged(NO_ROUTE))
+}
+
+/// What the router does to a request: it adds a header, or answers itself, since there is no way to send one without a method.
+pub(crate) fn check_method(headers: &mut Headers, timeout_ms: u64) -> Result<(), Reply> {
+    if !has(headers, ":method") {
         return Err(Reply::of(503, "missing required header: :method", "missing_required_header"));
     }
-    headers.push((Bytes::from("x-envoy-expected-rq-timeout-ms"), Bytes::from("15000")));
+    headers.push((Bytes::from("x-envoy-expected-rq-timeout-ms"), Bytes::from(&timeout_ms.to_string())));
     Ok(())
+}
+
+fn has(headers: &Headers, wanted: &str) -> bool {
+    headers.iter().any(|(name, _)| name.0 == wanted.as_bytes())
 }
 
 /// Whether a response that left the filters can be sent: one whose status is none is answered by Envoy instead.

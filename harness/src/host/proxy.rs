@@ -353,6 +353,7 @@ impl Proxy {
             Event::Begin(stream, opening) => self.open(stream, *opening),
             Event::Client(stream, part) => self.client(stream, part),
             Event::Upstream(at, part) => self.upstream(at, part),
+            Event::Fail(at, failure) => self.fall_short(at, failure),
             Event::GiveUp(stream) => self.give_up(stream),
             Event::Tick { vm, root, period_ms } => {
                 if let Some((thread, number)) = self.find(vm) {

@@ -5,9 +5,8 @@ use crate::{
     Bytes,
     host::{
         abi::Callback,
-        events::Event,
         message,
-        proxy::{Proxy, millis},
+        proxy::Proxy,
         stream::{Reply, Way},
     },
     scenario::Headers,
@@ -50,6 +49,7 @@ impl Proxy {
         let at = At { stream: id, epoch: active.epoch, position: 0 };
         let mut common = active.common.borrow_mut();
         common.details.clone_from(&reply.details);
+        common.flags |= reply.flags;
         let message = message::local(reply, &request);
         let steps = steps(&message);
         common.response.headers = message.headers;
@@ -69,6 +69,7 @@ impl Proxy {
         let at = At { stream: id, epoch: active.epoch, position: active.links.len() };
         let mut common = active.common.borrow_mut();
         common.details.clone_from(&reply.details);
+        common.flags |= reply.flags;
         let message = message::local(reply, request);
         let steps = steps(&message);
         common.response.headers = message.headers;
@@ -87,56 +88,6 @@ impl Proxy {
         match way {
             Way::Request => self.leave_for_upstream(at, part),
             Way::Response => self.leave_for_client(at, part),
-        }
-    }
-
-    fn leave_for_upstream(&mut self, at: At, part: Part) {
-        let ends = match part {
-            Part::Headers { ends } => {
-                let mut routed = Ok(());
-                self.with_common(at.stream, |common| {
-                    routed = message::route(&mut common.request.headers);
-                    common.request.are_headers_sent = routed.is_ok();
-                });
-                if let Err(reply) = routed {
-                    return self.reply(at.stream, reply);
-                }
-                self.pick_route(at.stream);
-                if let Some(active) = self.streams.get_mut(&at.stream) {
-                    active.outcome.request_headers.clone_from(&active.common.borrow().request.headers);
-                }
-                ends
-            }
-            Part::Data { bytes, ends } => {
-                if let Some(active) = self.streams.get_mut(&at.stream) {
-                    active.bodies.request.extend(bytes);
-                }
-                ends
-            }
-            Part::Trailers => true,
-        };
-        if ends {
-            self.deliver(at);
-        }
-    }
-
-    /// The upstream has the request, and will answer; or it waits for the rest of the body in vain.
-    fn deliver(&mut self, at: At) {
-        let now = self.world.now();
-        let Some(active) = self.streams.get_mut(&at.stream) else { return };
-        let headers = mem::take(&mut active.outcome.request_headers);
-        let Some(body) = message::framed(&headers, mem::take(&mut active.bodies.request)) else { return };
-        let common = active.common.borrow();
-        active.outcome.upstream = Some(common.cluster.clone());
-        active.outcome.request_body = Bytes(body);
-        active.outcome.request_trailers = message::framed_trailers(&headers, &common.request.trailers);
-        active.outcome.request_headers = headers;
-        drop(common);
-        let response = message::response(&active.exchange.response, &active.exchange.request.method);
-        let delay = active.exchange.response.after_ms;
-        let at = At { position: 0, ..at };
-        for (after, part) in steps(&response) {
-            self.events.add(now + millis(delay + after), Event::Upstream(at, part));
         }
     }
 

@@ -5,6 +5,9 @@
 
 mod ends;
 mod pass;
+mod router;
+
+pub(super) use router::{Failure, NO_ROUTE};
 
 use super::{
     abi::Callback,
@@ -17,7 +20,7 @@ use super::{
 };
 use crate::{
     outcome::ExchangeOutcome,
-    scenario::{self, Exchange, Headers},
+    scenario::{Exchange, Headers},
 };
 use std::{cell::RefCell, mem, rc::Rc};
 
@@ -219,18 +222,6 @@ impl Proxy {
     /// The client waits no longer.
     pub(in crate::host) fn give_up(&mut self, id: u64) {
         self.reset(id, "downstream_remote_disconnect");
-    }
-
-    /// Picks the route, if the request's headers have changed since it was picked.
-    fn pick_route(&mut self, id: u64) {
-        let Some(active) = self.streams.get(&id) else { return };
-        let mut common = active.common.borrow_mut();
-        if mem::take(&mut common.is_route_stale) {
-            let route = scenario::pick(&self.settings.routes, &common.request.headers);
-            common.cluster = route.map_or_else(|| "v1".to_owned(), |route| route.upstream.clone());
-            let name = route.map(|route| &route.name).filter(|name| !name.is_empty());
-            common.route.clone_from(name.unwrap_or(&self.settings.place.route));
-        }
     }
 
     /// Calls `proxy_on_context_create` before a filter's first callback. False if it trapped.

@@ -156,7 +156,7 @@ fn response(state: &State, common: &Common, rest: &[&[u8]]) -> Found {
         Ok(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0))
     };
     match rest {
-        [b"flags"] => Ok(number(0)),
+        [b"flags"] => Ok(number(common.flags)),
         [b"size"] => Ok(number(common.response.sent)),
         [b"total_size"] => Ok(number(common.response.sent + bytes(map) + bytes(trailers))),
         [b"code"] => code().map(|code: u16| number(u64::from(code))),
