@@ -41,8 +41,10 @@ pub enum Kind {
     Late,
     /// A response of which the upstream sends nothing, and closes.
     Cut,
-    /// A response that the upstream breaks off behind the first part of its body.
+    /// A response that the upstream breaks off behind the first part of its body, which it sends in chunks.
     CutLate,
+    /// As that, with a length.
+    CutShort,
     /// No exchange: the lines are the text of a module, which a host loads or refuses.
     Module,
 }
@@ -51,11 +53,6 @@ impl Kind {
     /// Whether it is an exchange through a listener that others go through too.
     pub fn is_exchange(self) -> bool {
         !matches!(self, Self::Root | Self::Trap | Self::Module)
-    }
-
-    /// Whether the parts in which a body comes are of no account, since the network makes them.
-    pub fn is_large(self) -> bool {
-        matches!(self, Self::Large | Self::LargeAnswer)
     }
 }
 
@@ -228,10 +225,10 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
         Kind::LargeAnswer => response.chunks = vec![Chunk::from(Bytes(vec![b'x'; LARGE]))],
         Kind::Late => response.after_ms = 200,
         Kind::Cut => response.cut = Some(Cut::BeforeHeaders),
-        Kind::CutLate => {
+        Kind::CutLate | Kind::CutShort => {
             response.cut = Some(Cut::InBody);
             response.chunks = vec![Chunk::from("hello"), Chunk::apart(" from upstream")];
-            response.is_chunked = true;
+            response.is_chunked = kind == Kind::CutLate;
         }
         Kind::Head => "HEAD".clone_into(&mut request.method),
         Kind::Post => {

@@ -39,6 +39,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let work = progress::begin_counted("conformance on Envoy", on_harness.len() as u64);
         site::run(&program, &probes, &sheets, &work)?
     };
+    // What a difference is looked up in.
+    for (side, runs) in [("harness", &on_harness), ("envoy", &on_envoy)] {
+        let lines: Vec<_> = runs.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        fs::write(project::scratch("conformance")?.join(side).with_extension("jsonl"), lines.join("\n"))?;
+    }
     let report = compare::compare(&sheets, &on_harness, &on_envoy);
     for difference in &report.differences {
         println!("{difference}");

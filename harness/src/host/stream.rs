@@ -54,9 +54,11 @@ pub(crate) struct Common {
     pub(crate) details: Cow<'static, str>,
     pub(crate) flags: u64,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The route's name and its cluster.
-    pub(crate) route: String,
-    pub(crate) cluster: String,
+    /// The route's name, if there is a route, and its cluster, if there is such a one.
+    pub(crate) route: Option<String>,
+    pub(crate) cluster: Option<String>,
+    /// Whether the upstream has refused the connection.
+    pub(crate) is_refused: bool,
     /// How many milliseconds the response may take.
     pub(crate) timeout_ms: u64,
     /// Whether the request's headers have changed since the route was picked.

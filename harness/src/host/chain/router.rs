@@ -21,7 +21,10 @@ const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
 const RESPONSE_TIMEOUT: u64 = 1 << 2;
 const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
 const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
-pub(in crate::host) const NO_ROUTE: u64 = 1 << 8;
+const NO_ROUTE: u64 = 1 << 8;
+pub(super) const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
+pub(in crate::host) const DOWNSTREAM_PROTOCOL_ERROR: u64 = 1 << 18;
+const UPSTREAM_PROTOCOL_ERROR: u64 = 1 << 23;
 const NO_CLUSTER: u64 = 1 << 24;
 
 /// Why there is no response, or no more of one.
@@ -35,6 +38,11 @@ pub(in crate::host) enum Failure {
     Late,
 }
 
+/// Whether a cluster is one of the two that take requests.
+fn is_upstream(cluster: &str) -> bool {
+    ["v1", "v2"].contains(&cluster)
+}
+
 impl Proxy {
     /// Picks the route, if the request's headers have changed since it was picked.
     pub(super) fn pick_route(&mut self, id: u64) {
@@ -42,10 +50,14 @@ impl Proxy {
         let mut common = active.common.borrow_mut();
         if mem::take(&mut common.is_route_stale) {
             let route = scenario::pick(&self.settings.routes, &common.request.headers);
-            common.cluster = route.map_or_else(|| "v1".to_owned(), |route| route.upstream.clone());
-            common.timeout_ms = route.and_then(|route| route.timeout_ms).unwrap_or(TIMEOUT_MS);
+            if !message::has_route(&common.request.headers) {
+                common.route = None;
+                return;
+            }
             let name = route.map(|route| &route.name).filter(|name| !name.is_empty());
-            common.route.clone_from(name.unwrap_or(&self.settings.place.route));
+            common.route = Some(name.unwrap_or(&self.settings.place.route).clone());
+            common.cluster = Some(route.map_or_else(|| "v1".to_owned(), |route| route.upstream.clone()));
+            common.timeout_ms = route.and_then(|route| route.timeout_ms).unwrap_or(TIMEOUT_MS);
         }
     }
 
@@ -77,23 +89,29 @@ impl Proxy {
         let now = self.world.now();
         let Some(active) = self.streams.get_mut(&id) else { return Ok(()) };
         let mut common = active.common.borrow_mut();
-        message::check_route(&common.request.headers)?;
-        match self.settings.clusters.get(&common.cluster) {
-            _ if ["v1", "v2"].contains(&common.cluster.as_str()) => {}
-            None => return Err(Reply::of(503, "", "cluster_not_found").flagged(NO_CLUSTER)),
-            Some(Cluster::Empty) => {
-                let reply = Reply::of(503, "no healthy upstream", "no_healthy_upstream");
-                return Err(reply.flagged(NO_HEALTHY_UPSTREAM));
-            }
-            // That is found out as soon as the connection is tried.
-            Some(_) => {
-                let at = At { stream: id, epoch: active.epoch, position: 0 };
-                self.events.add(now, Event::Fail(at, Failure::Refused));
-            }
+        let Some(cluster) = common.cluster.clone().filter(|_| common.route.is_some()) else {
+            return Err(Reply::of(404, "", "route_not_found").flagged(NO_ROUTE));
+        };
+        let known = self.settings.clusters.get(&cluster);
+        if known.is_none() && !is_upstream(&cluster) {
+            common.cluster = None;
+            return Err(Reply::of(503, "", "cluster_not_found").flagged(NO_CLUSTER));
         }
-        let timeout_ms = common.timeout_ms;
-        message::check_method(&mut common.request.headers, timeout_ms)?;
+        let timeout =
+            (Bytes::from("x-envoy-expected-rq-timeout-ms"), Bytes::from(&common.timeout_ms.to_string()));
+        common.request.headers.retain(|(name, _)| *name != timeout.0);
+        common.request.headers.push(timeout);
+        if known == Some(&Cluster::Empty) {
+            let reply = Reply::of(503, "no healthy upstream", "no_healthy_upstream");
+            return Err(reply.flagged(NO_HEALTHY_UPSTREAM));
+        }
         common.request.are_headers_sent = true;
+        message::check_method(&common.request.headers)?;
+        if !is_upstream(&cluster) {
+            // That is found out as soon as the connection is tried.
+            let at = At { stream: id, epoch: active.epoch, position: 0 };
+            self.events.add(now, Event::Fail(at, Failure::Refused));
+        }
         active.outcome.request_headers.clone_from(&common.request.headers);
         Ok(())
     }
@@ -101,20 +119,21 @@ impl Proxy {
     /// The upstream has the request, and will answer; or it waits for the rest of the body in vain.
     fn deliver(&mut self, at: At) {
         let now = self.world.now();
-        let Some(active) = self.streams.get_mut(&at.stream) else { return };
-        let common = active.common.borrow();
-        if !["v1", "v2"].contains(&common.cluster.as_str()) {
+        let Some(active) = self.streams.get_mut(&at.stream).filter(|active| !active.is_delivered) else {
             return;
-        }
+        };
+        active.is_delivered = true;
+        let common = active.common.borrow();
+        let Some(cluster) = common.cluster.clone().filter(|cluster| is_upstream(cluster)) else { return };
         let headers = mem::take(&mut active.outcome.request_headers);
         let Some(body) = message::framed(&headers, mem::take(&mut active.bodies.request)) else { return };
-        active.outcome.upstream = Some(common.cluster.clone());
+        active.outcome.upstream = Some(cluster);
         active.outcome.request_body = Bytes(body);
         active.outcome.request_trailers = message::framed_trailers(&headers, &common.request.trailers);
         active.outcome.request_headers = headers;
         let timeout_ms = common.timeout_ms;
         drop(common);
-        let response = message::response(&active.exchange.response, &active.exchange.request.method);
+        let response = message::response(&active.exchange.response, &active.exchange.request.method, 0);
         let (delay, cut) = (active.exchange.response.after_ms, active.exchange.response.cut);
         let at = At { position: 0, ..at };
         let steps = steps(&response);
@@ -139,24 +158,47 @@ impl Proxy {
         let Some(active) = self.streams.get(&at.stream).filter(|active| active.epoch == at.epoch) else {
             return;
         };
-        let has_response = active.common.borrow().response.has_headers;
+        if failure == Failure::Late && active.has_answer {
+            return;
+        }
+        let (has_response, are_sent) = {
+            let common = active.common.borrow();
+            (common.response.has_headers, common.response.are_headers_sent)
+        };
         let flags = match failure {
             Failure::Refused => UPSTREAM_CONNECTION_FAILURE,
+            Failure::Closed if has_response => UPSTREAM_PROTOCOL_ERROR,
             Failure::Closed => UPSTREAM_CONNECTION_TERMINATION,
             Failure::Late => RESPONSE_TIMEOUT,
         };
         if has_response {
             let details = match failure {
                 Failure::Late => "response_timeout",
-                _ => "upstream_reset_after_response_started{connection_termination}",
+                // A body that ends too early is a breach of the protocol.
+                _ => "upstream_reset_after_response_started{protocol_error}",
             };
             self.with_common(at.stream, |common| common.flags |= flags);
-            return self.reset(at.stream, details);
+            if are_sent {
+                return self.reset(at.stream, details);
+            }
+            // Some filter holds them: Envoy can still say what has happened.
+            let reply = match failure {
+                Failure::Late => Reply::of(504, "upstream request timeout", details),
+                _ => Reply::of(
+                    502,
+                    "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+                    details,
+                ),
+            };
+            return self.reply(at.stream, reply);
+        }
+        if failure == Failure::Refused {
+            self.with_common(at.stream, |common| common.is_refused = true);
         }
         let reply = match failure {
             Failure::Refused => Reply::of(
                 503,
-                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused",
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
                 "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
             ),
             Failure::Closed => Reply::of(
