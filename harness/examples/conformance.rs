@@ -1,4 +1,5 @@
-//! Runs the conformance plan on this crate's host: `conformance PROBE.wasm FOLDER` prints a line of JSON for every run.
+//! Runs the conformance plan on this crate's host: `conformance PROBES FOLDER` prints a line of JSON for every run. PROBES is the folder of the
+//! probes' modules, a file for each version of the ABI.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -7,92 +8,151 @@
 
 use harness::{
     FailurePolicy, Module, Options, Place, Proxy, Settings,
-    conformance::{self, DEATHS, Kind, POLICIES, Run, Sheet},
+    conformance::{self, Abi, DEATHS, Kind, Listener, POLICIES, Run, SITES, Sheet},
 };
-use std::{env, error::Error, fs, path::Path};
+use std::{env, error::Error, fs, path::Path, time::Duration};
+
+/// How long what goes on in root contexts is waited for.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// The sheets, and the probes by the ABIs.
+struct Plan {
+    sheets: Vec<Sheet>,
+    modules: Vec<(Abi, Module)>,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
-    let (Some(module), Some(folder)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: conformance PROBE.wasm FOLDER".into());
+    let (Some(probes), Some(folder)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: conformance PROBES FOLDER".into());
     };
-    let module = Module::load(&fs::read(module)?)?;
-    let sheets = conformance::load(Path::new(&folder))?;
-    let main = options(&sheets, None);
-    let mut proxy = proxy();
+    let plan = Plan {
+        sheets: conformance::load(Path::new(&folder))?,
+        modules: Abi::ALL
+            .iter()
+            .map(|abi| {
+                let file = Path::new(&probes).join(abi.probe()).with_extension("wasm");
+                Ok::<_, Box<dyn Error>>((*abi, Module::load(&fs::read(file)?)?))
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    plan.modules()?;
+    let mut proxy = fresh();
     // All in one proxy: stats, shared data and tokens are everybody's.
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
-        add(&mut proxy, &sheet.name, &module, &options(&sheets, Some(&sheet.name)))?;
-        proxy.settle();
-        print(&Run { lines: lines(&mut proxy), ..Run::of(&sheet.name, Kind::Root) })?;
+    for sheet in plan.of(Kind::Root) {
+        let listener = conformance::of_root(sheet);
+        plan.add(&mut proxy, &listener)?;
+        proxy.advance(SETTLING);
+        print(&Run { lines: lines(&mut proxy, &listener), ..Run::of(&sheet.name, Kind::Root) })?;
     }
-    add(&mut proxy, "", &module, &main)?;
-    for sheet in &sheets {
-        for kind in sheet.kinds.iter().copied().filter(|kind| !matches!(kind, Kind::Root | Kind::Trap)) {
-            let outcome = proxy.exchange(&conformance::exchange(&sheet.name, kind));
-            if let Some(trap) = proxy.traps().first() {
-                if !trap.message.starts_with("Envoy itself ends") {
-                    return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
-                }
-                print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
-                proxy = self::proxy();
-                add(&mut proxy, "", &module, &main)?;
-                continue;
-            }
-            print(&Run {
-                lines: lines(&mut proxy),
-                status: outcome.status,
-                response_headers: outcome.response_headers,
-                response_body: outcome.response_body,
-                request_headers: outcome.request_headers,
-                request_body: outcome.request_body,
-                ..Run::of(&sheet.name, kind)
-            })?;
-        }
+    for site in &SITES {
+        plan.exchanges(&mut proxy, &conformance::of_exchanges(site))?;
     }
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
-        for (policy, _) in POLICIES {
-            print(&trapped(&module, &sheets, sheet, policy)?)?;
+    for sheet in plan.of(Kind::Trap) {
+        for policy in POLICIES {
+            print(&plan.deaths(sheet, &conformance::of_deaths(sheet, policy))?)?;
         }
     }
     Ok(())
 }
 
-/// A VM dies, and is asked again at once and after a while.
-fn trapped(module: &Module, sheets: &[Sheet], sheet: &Sheet, policy: &str) -> Result<Run, Box<dyn Error>> {
-    let options = Options {
-        vm_id: conformance::trap_id(&sheet.name, policy),
-        failure_policy: match policy {
-            "open" => FailurePolicy::Open,
-            "reload" => FailurePolicy::Reload,
-            _ => FailurePolicy::Closed,
-        },
-        ..options(sheets, None)
-    };
-    let mut proxy = proxy();
-    add(&mut proxy, "", module, &options)?;
-    let mut run = Run::of(&conformance::trap_id(&sheet.name, policy), Kind::Trap);
-    for (is_deadly, pause) in DEATHS {
-        let name = if is_deadly { sheet.name.as_str() } else { "none" };
-        proxy.advance(pause);
-        let outcome = proxy.exchange(&conformance::exchange(name, Kind::Trap));
-        run.lines.push(format!("then {:?} {:?}", outcome.status, outcome.response_body.lossy()));
-        run.status = outcome.status;
+impl Plan {
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Sheet> {
+        self.sheets.iter().filter(move |sheet| sheet.kinds.contains(&kind))
     }
-    Ok(run)
+
+    /// Which modules are loaded at all.
+    fn modules(&self) -> Result<(), Box<dyn Error>> {
+        for sheet in self.of(Kind::Module) {
+            let module = Module::load(&wat::parse_str(sheet.lines.join("\n"))?);
+            let is_fine = module.is_ok_and(|module| {
+                Proxy::new(Settings::default()).add(&module, &Options::default(), Some(b"{}")).is_ok()
+            });
+            let verdict = if is_fine { "runs" } else { "refused" };
+            print(&Run { lines: vec![verdict.to_owned()], ..Run::of(&sheet.name, Kind::Module) })?;
+        }
+        Ok(())
+    }
+
+    /// All exchanges that go through a site's listener.
+    fn exchanges(&self, proxy: &mut Proxy, listener: &Listener) -> Result<(), Box<dyn Error>> {
+        let sheets = self.sheets.iter().filter(|sheet| sheet.site == listener.site);
+        let runs: Vec<(&Sheet, Kind)> = sheets
+            .flat_map(|sheet| sheet.kinds.iter().map(move |kind| (sheet, *kind)))
+            .filter(|(_, kind)| kind.is_exchange())
+            .collect();
+        if runs.is_empty() {
+            return Ok(());
+        }
+        self.add(proxy, listener)?;
+        for (sheet, kind) in runs {
+            let outcome = proxy.exchange_on(&listener.name, 0, &conformance::exchange(&sheet.name, kind));
+            if let Some(trap) = proxy.traps().first() {
+                if !trap.message.starts_with("Envoy itself ends") {
+                    return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
+                }
+                print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
+                *proxy = fresh();
+                self.add(proxy, listener)?;
+                continue;
+            }
+            print(&Run {
+                lines: lines(proxy, listener),
+                status: outcome.status,
+                response_headers: outcome.response_headers,
+                response_body: outcome.response_body,
+                upstream: outcome.upstream,
+                request_headers: outcome.request_headers,
+                request_body: outcome.request_body,
+                ..Run::of(&sheet.name, kind)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A VM dies, and is asked again at once and after a while.
+    fn deaths(&self, sheet: &Sheet, listener: &Listener) -> Result<Run, Box<dyn Error>> {
+        let mut proxy = fresh();
+        self.add(&mut proxy, listener)?;
+        let mut run = Run::of(&listener.name, Kind::Trap);
+        for (is_deadly, pause) in DEATHS {
+            let name = if is_deadly { sheet.name.as_str() } else { "none" };
+            proxy.advance(pause);
+            let outcome = proxy.exchange_on(&listener.name, 0, &conformance::exchange(name, Kind::Trap));
+            run.lines.extend(conformance::of_streams(lines(&mut proxy, listener)));
+            run.lines.push(format!("then {:?} {:?}", outcome.status, outcome.response_body.lossy()));
+            run.status = outcome.status;
+        }
+        Ok(run)
+    }
+
+    /// Adds a listener's chain.
+    fn add(&self, proxy: &mut Proxy, listener: &Listener) -> Result<(), Box<dyn Error>> {
+        let root = listener.root.as_deref();
+        let vm_config = conformance::vm_configuration(&self.sheets, root).into_bytes();
+        for probe in listener.site.probes {
+            let options = Options {
+                vm_config: vm_config.clone(),
+                vm_id: listener.vm_id(probe),
+                plugin_name: "probe".to_owned(),
+                root_id: probe.name.to_owned(),
+                allow_on_headers_stop_iteration: probe.stops_headers_alone,
+                failure_policy: match listener.policy {
+                    Some("FAIL_OPEN") => FailurePolicy::Open,
+                    Some("FAIL_RELOAD") => FailurePolicy::Reload,
+                    _ => FailurePolicy::Closed,
+                },
+                ..Options::default()
+            };
+            let module = self.modules.iter().find(|(abi, _)| *abi == probe.abi);
+            let (_, module) = module.ok_or("there is no probe of this ABI")?;
+            proxy.add_to(&listener.name, module, &options, Some(b"plugin config"))?;
+        }
+        Ok(())
+    }
 }
 
-fn options(sheets: &[Sheet], root: Option<&str>) -> Options {
-    Options {
-        vm_config: conformance::vm_configuration(sheets, root).into_bytes(),
-        vm_id: conformance::vm_id(root),
-        plugin_name: "probe".to_owned(),
-        root_id: "probe-root".to_owned(),
-        ..Options::default()
-    }
-}
-
-fn proxy() -> Proxy {
+fn fresh() -> Proxy {
     Proxy::new(Settings {
         place: Place {
             node_id: "node-id".to_owned(),
@@ -101,19 +161,16 @@ fn proxy() -> Proxy {
             virtual_host: "host-one".to_owned(),
             route: "route-one".to_owned(),
         },
+        routes: conformance::routes(),
         clusters: conformance::clusters(),
         patience: conformance::PATIENCE,
         ..Settings::default()
     })
 }
 
-fn add(proxy: &mut Proxy, chain: &str, module: &Module, options: &Options) -> Result<(), Box<dyn Error>> {
-    proxy.add_to(chain, module, options, Some(b"plugin config"))?;
-    Ok(())
-}
-
-fn lines(proxy: &mut Proxy) -> Vec<String> {
-    proxy.take_log().into_iter().map(|(_, line)| line.text).collect()
+fn lines(proxy: &mut Proxy, listener: &Listener) -> Vec<String> {
+    let log = proxy.take_log();
+    listener.lines(log.iter().map(|(vm, line)| (vm.as_str(), line.text.as_str())))
 }
 
 fn print(run: &Run) -> Result<(), Box<dyn Error>> {

@@ -1,8 +1,14 @@
 //! The plan of the conformance suite: sheets of host calls, and the exchanges in which a probe makes them.
 
+mod site;
+
+pub use site::{
+    Abi, DEATHS, Listener, POLICIES, Probe, SITES, Site, listeners, of_deaths, of_exchanges, of_root, routes,
+};
+
 use crate::{
     Bytes,
-    scenario::{Chunk, Cluster, Exchange, GrpcAnswers, PAUSE_MS, Request, Response},
+    scenario::{Chunk, Cluster, Cut, Exchange, GrpcAnswers, PAUSE_MS, Request, Response},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path, time::Duration};
@@ -25,8 +31,29 @@ pub enum Kind {
     Head,
     /// No exchange: the callbacks of the root context.
     Root,
-    /// An exchange that kills the VM, and two after it, under each failure policy.
+    /// An exchange that kills the VM, and those after it, under each failure policy.
     Trap,
+    /// A request whose body is more than Envoy holds back.
+    Large,
+    /// A request whose response's body is more than Envoy holds back.
+    LargeAnswer,
+    /// A response that comes later than a route may wait, 200 ms behind the request.
+    Late,
+    /// A response of which the upstream sends nothing, and closes.
+    Cut,
+    /// A response that the upstream breaks off behind the first part of its body, which it sends in chunks.
+    CutLate,
+    /// As that, with a length.
+    CutShort,
+    /// No exchange: the lines are the text of a module, which a host loads or refuses.
+    Module,
+}
+
+impl Kind {
+    /// Whether it is an exchange through a listener that others go through too.
+    pub fn is_exchange(self) -> bool {
+        !matches!(self, Self::Root | Self::Trap | Self::Module)
+    }
 }
 
 /// A sheet: its name, how its exchanges look, and its lines.
@@ -34,6 +61,8 @@ pub enum Kind {
 pub struct Sheet {
     /// Its name.
     pub name: String,
+    /// Where it is run.
+    pub site: &'static Site,
     /// The exchanges that it is run in.
     pub kinds: Vec<Kind>,
     /// Its lines, as the probe reads them.
@@ -55,6 +84,9 @@ pub struct Run {
     pub response_headers: Vec<(Bytes, Bytes)>,
     /// The response's body.
     pub response_body: Bytes,
+    /// The upstream that got the request.
+    #[serde(default)]
+    pub upstream: Option<String>,
     /// The headers that the upstream got; none if it got no request.
     pub request_headers: Vec<(Bytes, Bytes)>,
     /// The body that it got.
@@ -69,6 +101,16 @@ impl Run {
     pub fn of(sheet: &str, kind: Kind) -> Self {
         Self { sheet: sheet.to_owned(), kind: Some(kind), ..Self::default() }
     }
+}
+
+/// Of a run's lines those that tell of streams: what a VM does while it starts is left out, and so are the answers of calls.
+pub fn of_streams(lines: Vec<String>) -> impl Iterator<Item = String> {
+    let is_of_stream = |line: &String| {
+        let call = line.split_once("| ").map_or(line.as_str(), |(_, call)| call);
+        let name = call.strip_prefix("call ").and_then(|call| call.split('[').next());
+        name.is_some_and(|name| !["context_create", "vm_start", "configure"].contains(&name))
+    };
+    lines.into_iter().filter(is_of_stream)
 }
 
 /// Reads all sheets of a folder, in the order of the files' names.
@@ -92,8 +134,11 @@ fn parse(text: &str) -> io::Result<Vec<Sheet>> {
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(head) = line.strip_prefix("= ") {
             let (name, kinds) = head.split_once(':').unwrap_or((head, "get"));
+            let (name, site) = name.split_once('@').unwrap_or((name, "main"));
+            let known = site::site(site.trim());
+            let site = known.ok_or_else(|| io::Error::other(format!("{site} is no site")))?;
             let kinds = kinds.split_whitespace().map(kind).collect::<io::Result<_>>()?;
-            sheets.push(Sheet { name: name.trim().to_owned(), kinds, lines: Vec::new() });
+            sheets.push(Sheet { name: name.trim().to_owned(), site, kinds, lines: Vec::new() });
         } else if let Some(sheet) = sheets.last_mut() {
             sheet.lines.push(line.to_owned());
         }
@@ -109,7 +154,7 @@ fn kind(word: &str) -> io::Result<Kind> {
 /// The VM configuration for a probe that knows all sheets, and runs one in the root context if it is named.
 pub fn vm_configuration(sheets: &[Sheet], root: Option<&str>) -> String {
     let mut text = root.map(|root| format!("root {root}\n")).unwrap_or_default();
-    for sheet in sheets {
+    for sheet in sheets.iter().filter(|sheet| !sheet.kinds.contains(&Kind::Module)) {
         let _ = write!(text, "= {}\n{}\n", sheet.name, sheet.lines.join("\n"));
     }
     text
@@ -120,38 +165,14 @@ pub fn plan(sheets: &[Sheet]) -> String {
     let word = |kind: &Kind| serde_json::to_value(kind).ok().and_then(|kind| Some(kind.as_str()?.to_owned()));
     let text = |sheet: &Sheet| {
         let kinds: Vec<String> = sheet.kinds.iter().filter_map(word).collect();
-        format!("= {}: {}\n{}\n", sheet.name, kinds.join(" "), sheet.lines.join("\n"))
+        let (name, site) = (&sheet.name, sheet.site.name);
+        format!("= {name} @{site}: {}\n{}\n", kinds.join(" "), sheet.lines.join("\n"))
     };
     sheets.iter().map(text).collect()
 }
 
-/// The id of the VM whose root context runs a sheet, or of the one for exchanges.
-pub fn vm_id(root: Option<&str>) -> String {
-    root.map_or_else(|| "conf".to_owned(), |root| format!("conf-{root}"))
-}
-
-/// The failure policies: by name, as Envoy calls them, and unset.
-pub const POLICIES: [(&str, Option<&str>); 4] = [
-    ("unset", None),
-    ("closed", Some("FAIL_CLOSED")),
-    ("open", Some("FAIL_OPEN")),
-    ("reload", Some("FAIL_RELOAD")),
-];
-
-/// What is sent to a VM that a sheet kills: whether it is the deadly request, and how long after the one before. A second death comes soon
-/// after a VM was started anew, and the last request later than a VM stays dead.
-pub const DEATHS: [(bool, Duration); 5] = [
-    (true, Duration::from_secs(2)),
-    (false, Duration::ZERO),
-    (true, Duration::ZERO),
-    (false, Duration::ZERO),
-    (false, Duration::from_millis(2200)),
-];
-
-/// The id of the VM that a sheet kills under a policy.
-pub fn trap_id(sheet: &str, policy: &str) -> String {
-    format!("{sheet}/{policy}")
-}
+/// A body that is more than Envoy holds back: one byte more than a MiB and a half.
+const LARGE: usize = (3 << 19) + 1;
 
 /// How long the client waits for an answer.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -233,7 +254,19 @@ pub fn exchange(sheet: &str, kind: Kind) -> Exchange {
         ..Response::of("hello from upstream")
     };
     match kind {
-        Kind::Get | Kind::Root => {}
+        Kind::Get | Kind::Root | Kind::Module => {}
+        Kind::Large => {
+            "POST".clone_into(&mut request.method);
+            request.chunks = vec![Chunk::from(Bytes(vec![b'x'; LARGE]))];
+        }
+        Kind::LargeAnswer => response.chunks = vec![Chunk::from(Bytes(vec![b'x'; LARGE]))],
+        Kind::Late => response.after_ms = 200,
+        Kind::Cut => response.cut = Some(Cut::BeforeHeaders),
+        Kind::CutLate | Kind::CutShort => {
+            response.cut = Some(Cut::InBody);
+            response.chunks = vec![Chunk::from("hello"), Chunk::apart(" from upstream")];
+            response.is_chunked = kind == Kind::CutLate;
+        }
         Kind::Head => "HEAD".clone_into(&mut request.method),
         Kind::Post => {
             "POST".clone_into(&mut request.method);

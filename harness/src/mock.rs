@@ -7,7 +7,7 @@ use httpmock::MockServer;
 use std::{
     collections::BTreeMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -19,8 +19,8 @@ pub struct Mocks {
 enum Server {
     Answers(MockServer),
     Grpc(grpc::Server),
-    /// A port that was free a moment ago, and that nothing listens on.
-    Refuses(SocketAddr),
+    /// The near end of a connection: nothing can listen on its port as long as it stands.
+    Refuses(TcpStream),
     /// None.
     Absent,
 }
@@ -40,7 +40,7 @@ impl Mocks {
         match self.servers.get(cluster)? {
             Server::Answers(server) => Some(*server.address()),
             Server::Grpc(server) => Some(server.address()),
-            Server::Refuses(address) => Some(*address),
+            Server::Refuses(connection) => connection.local_addr().ok(),
             Server::Absent => None,
         }
     }
@@ -61,7 +61,10 @@ impl Server {
         Ok(match cluster {
             Cluster::Empty => Self::Absent,
             Cluster::Grpc(answers) => Self::Grpc(grpc::Server::start(answers)?),
-            Cluster::Refuses => Self::Refuses(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?),
+            Cluster::Refuses => {
+                let listener = TcpListener::bind(("127.0.0.1", 0))?;
+                Self::Refuses(TcpStream::connect(listener.local_addr()?)?)
+            }
             Cluster::Answers { response, delay_ms } => {
                 let server = MockServer::start();
                 server.mock(|when, mut then| {

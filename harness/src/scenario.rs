@@ -9,6 +9,7 @@ mod values;
 pub use load::{ScenarioError, load_dir, load_file};
 
 use crate::{Bytes, expect::Expect};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
 /// Names and values, in order.
@@ -50,8 +51,10 @@ pub struct Route {
     pub header: Option<(String, String)>,
     /// What the path must begin with.
     pub prefix: Option<String>,
-    /// The upstream, `v1` or `v2`.
+    /// The upstream: `v1`, `v2`, or a cluster that does not answer.
     pub upstream: String,
+    /// How many milliseconds the whole response may take behind the request; none is 15 seconds.
+    pub timeout_ms: Option<u64>,
 }
 
 /// A cluster for callouts.
@@ -194,6 +197,18 @@ pub struct Response {
     pub end_after_ms: u64,
     /// How many milliseconds behind the request it comes.
     pub after_ms: u64,
+    /// Where the upstream breaks off; none is a whole response.
+    pub cut: Option<Cut>,
+}
+
+/// Where an upstream closes the connection instead of going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Before it has sent anything.
+    BeforeHeaders,
+    /// Behind the first part of the body.
+    InBody,
 }
 
 impl Default for Response {
@@ -206,6 +221,7 @@ impl Default for Response {
             trailers: Vec::new(),
             end_after_ms: 0,
             after_ms: 0,
+            cut: None,
         }
     }
 }

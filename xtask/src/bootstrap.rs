@@ -106,12 +106,17 @@ pub fn protocol(field: &str, options: &Value) -> Value {
     }})
 }
 
-fn route(route: &Route) -> Value {
+/// A route as Envoy has it.
+pub fn route(route: &Route) -> Value {
     let mut matches = json!({"prefix": route.prefix.as_deref().unwrap_or("/")});
     if let Some((name, value)) = &route.header {
         matches["headers"] = json!([{"name": name, "string_match": {"exact": value}}]);
     }
-    json!({"name": route.name, "match": matches, "route": {"cluster": route.upstream}})
+    let mut action = json!({"cluster": route.upstream});
+    if let Some(timeout_ms) = route.timeout_ms {
+        action["timeout"] = json!(format!("{}.{:03}s", timeout_ms / 1000, timeout_ms % 1000));
+    }
+    json!({"name": route.name, "match": matches, "route": action})
 }
 
 /// Calls `change` on the value of every field of this name.

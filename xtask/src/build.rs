@@ -3,6 +3,7 @@
 use crate::{command, progress, project, setup};
 use anyhow::{Context as _, Result, bail};
 use comfy_table::Table;
+use harness::conformance::Abi;
 use sha2::{Digest as _, Sha256};
 use std::{env, fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 use wasmparser::{ExternalKind, Parser, Payload};
@@ -79,14 +80,24 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
     cargo_rustc(&["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
 }
 
-/// Builds the probe of the conformance suite.
+/// Builds the probes of the conformance suite, one for each version of the ABI. Says in which folder they are.
 ///
 /// # Errors
-/// It does not build.
-pub fn probe() -> Result<PathBuf> {
+/// One does not build.
+pub fn probes() -> Result<PathBuf> {
     setup::wasm_target()?;
-    let _work = progress::begin("building the probe");
-    cargo_rustc(&["--package", "probe"], "probe")
+    let _work = progress::begin("building the probes");
+    let folder = project::scratch("probes")?;
+    for abi in Abi::ALL {
+        let features = match abi {
+            Abi::V0_1_0 => "abi_0_1_0",
+            Abi::V0_2_0 => "abi_0_2_0",
+            Abi::V0_2_1 => "",
+        };
+        let built = cargo_rustc(&["--package", "probe", "--features", features], "probe")?;
+        fs::copy(built, folder.join(abi.probe()).with_extension("wasm"))?;
+    }
+    Ok(folder)
 }
 
 fn cargo_rustc(arguments: &[&str], file: &str) -> Result<PathBuf> {

@@ -1,5 +1,6 @@
 //! `cargo xtask conformance`: the harness against a real Envoy, cell by cell.
 
+mod bootstrap;
 mod compare;
 mod site;
 
@@ -27,17 +28,22 @@ pub struct Args {
 /// Something that the run needs is missing.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let program = setup::envoy(args.envoy_version.as_deref())?;
-    let probe = build::probe()?;
+    let probes = build::probes()?;
     let folder = project::root().join("harness/conformance");
     let mut sheets = conformance::load(&folder)?;
     if let Some(only) = &args.only {
         sheets.retain(|sheet| sheet.name.contains(only.as_str()));
     }
-    let on_harness = on_harness(&probe, &sheets)?;
+    let on_harness = on_harness(&probes, &sheets)?;
     let on_envoy = {
         let work = progress::begin_counted("conformance on Envoy", on_harness.len() as u64);
-        site::run(&program, &probe, &sheets, &work)?
+        site::run(&program, &probes, &sheets, &work)?
     };
+    // What a difference is looked up in.
+    for (side, runs) in [("harness", &on_harness), ("envoy", &on_envoy)] {
+        let lines: Vec<_> = runs.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        fs::write(project::scratch("conformance")?.join(side).with_extension("jsonl"), lines.join("\n"))?;
+    }
     let report = compare::compare(&sheets, &on_harness, &on_envoy);
     for difference in &report.differences {
         println!("{difference}");
@@ -60,12 +66,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn on_harness(probe: &std::path::Path, sheets: &[conformance::Sheet]) -> Result<Vec<Run>> {
+fn on_harness(probes: &std::path::Path, sheets: &[conformance::Sheet]) -> Result<Vec<Run>> {
     let _work = progress::begin("conformance on the harness");
     let folder = project::scratch("conformance")?;
     fs::write(folder.join("plan.sheets"), conformance::plan(sheets))?;
     let arguments = ["run", "--quiet", "--locked", "--package", "harness", "--example", "conformance", "--"];
-    let output = command::output(command::cargo(&arguments).arg(probe).arg(&folder))?;
+    let output = command::output(command::cargo(&arguments).arg(probes).arg(&folder))?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context("the harness's runs")

@@ -4,7 +4,7 @@ use crate::http::{Connection, Message, write_chunk, write_head, write_last_chunk
 use anyhow::{Context as _, Result, bail};
 use harness::{
     Bytes,
-    scenario::{Headers, Response},
+    scenario::{Cut, Headers, Response},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -45,6 +45,9 @@ pub struct Answer {
     after_ms: u64,
     #[serde(default)]
     end_after_ms: u64,
+    /// Where the connection is closed instead.
+    #[serde(default)]
+    cut: Option<Cut>,
 }
 
 /// An upstream of this process, on a port of loopback.
@@ -71,6 +74,7 @@ impl From<&Response> for Answer {
             trailers: response.trailers.clone(),
             after_ms: response.after_ms,
             end_after_ms: response.end_after_ms,
+            cut: response.cut,
         }
     }
 }
@@ -149,6 +153,7 @@ fn plain(status: u16, body: Vec<u8>) -> Answer {
         trailers: Headers::new(),
         after_ms: 0,
         end_after_ms: 0,
+        cut: None,
     }
 }
 
@@ -190,7 +195,9 @@ fn connection(stream: TcpStream, handler: &dyn Fn(Message) -> Answer) -> Result<
         }
         let is_last = message.header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
         let has_body = message.first[0] != "HEAD";
-        send(connection.writer(), handler(message), has_body)?;
+        let answer = handler(message);
+        let is_last = is_last || answer.cut.is_some();
+        send(connection.writer(), answer, has_body)?;
         if is_last {
             break;
         }
@@ -201,8 +208,12 @@ fn connection(stream: TcpStream, handler: &dyn Fn(Message) -> Answer) -> Result<
 /// Sends an answer, part by part.
 fn send(to: &mut impl Write, answer: Answer, has_body: bool) -> Result<()> {
     let pause = |ms: u64| thread::sleep(Duration::from_millis(ms));
-    let Answer { status, mut headers, chunks, is_chunked, trailers, after_ms, end_after_ms } = answer;
+    let Answer { status, mut headers, mut chunks, is_chunked, trailers, after_ms, end_after_ms, cut } =
+        answer;
     pause(after_ms);
+    if cut == Some(Cut::BeforeHeaders) {
+        return Ok(());
+    }
     let length: usize = chunks.iter().map(|(bytes, _)| bytes.0.len()).sum();
     headers.push(if is_chunked {
         (Bytes::from("transfer-encoding"), Bytes::from("chunked"))
@@ -212,6 +223,9 @@ fn send(to: &mut impl Write, answer: Answer, has_body: bool) -> Result<()> {
     // What is not paused for is written in one go.
     let mut response = Vec::new();
     write_head(&mut response, &format!("HTTP/1.1 {status} -"), &headers)?;
+    if cut.is_some() {
+        chunks.truncate(1);
+    }
     if has_body {
         for (bytes, after_ms) in &chunks {
             if *after_ms > 0 {
@@ -224,7 +238,7 @@ fn send(to: &mut impl Write, answer: Answer, has_body: bool) -> Result<()> {
                 response.extend(&bytes.0);
             }
         }
-        if is_chunked {
+        if is_chunked && cut.is_none() {
             if end_after_ms > 0 {
                 to.write_all(&std::mem::take(&mut response))?;
                 pause(end_after_ms);

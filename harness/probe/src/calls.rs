@@ -14,12 +14,12 @@ pub struct Call {
 unsafe impl Sync for Call {}
 
 macro_rules! calls {
-    ($($module:literal { $($name:ident $export:ident $signature:literal ($($argument:ty),*);)* })*) => {
+    ($($module:literal { $($(#[$only:meta])? $name:ident $export:ident $signature:literal ($($argument:ty),*);)* })*) => {
         $(#[link(wasm_import_module = $module)]
         unsafe extern "C" {
-            $(#[link_name = stringify!($export)] fn $name($(_: $argument),*) -> u32;)*
+            $($(#[$only])? #[link_name = stringify!($export)] fn $name($(_: $argument),*) -> u32;)*
         })*
-        pub static CALLS: &[Call] = &[$($(Call {
+        pub static CALLS: &[Call] = &[$($($(#[$only])? Call {
             name: stringify!($name),
             signature: $signature,
             function: $name as *const (),
@@ -30,6 +30,7 @@ macro_rules! calls {
 calls! {
     "env" {
         log proxy_log "is" (u32, u32, u32);
+        #[cfg(not(any(feature = "abi_0_1_0", feature = "abi_0_2_0")))]
         get_log_level proxy_get_log_level "o" (u32);
         get_current_time_nanoseconds proxy_get_current_time_nanoseconds "q" (u32);
         set_tick_period_milliseconds proxy_set_tick_period_milliseconds "i" (u32);
@@ -45,8 +46,18 @@ calls! {
         get_buffer_bytes proxy_get_buffer_bytes "iiib" (u32, u32, u32, u32, u32);
         set_buffer_bytes proxy_set_buffer_bytes "iiis" (u32, u32, u32, u32, u32);
         get_buffer_status proxy_get_buffer_status "ioo" (u32, u32, u32);
+        #[cfg(not(feature = "abi_0_1_0"))]
         continue_stream proxy_continue_stream "i" (u32);
+        #[cfg(not(feature = "abi_0_1_0"))]
         close_stream proxy_close_stream "i" (u32);
+        #[cfg(feature = "abi_0_1_0")]
+        continue_request proxy_continue_request "" ();
+        #[cfg(feature = "abi_0_1_0")]
+        continue_response proxy_continue_response "" ();
+        #[cfg(feature = "abi_0_1_0")]
+        clear_route_cache proxy_clear_route_cache "" ();
+        #[cfg(feature = "abi_0_1_0")]
+        get_configuration proxy_get_configuration "b" (u32, u32);
         send_local_response proxy_send_local_response "isssi" (u32, u32, u32, u32, u32, u32, u32, u32);
         http_call proxy_http_call "ssssio" (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32);
         grpc_call proxy_grpc_call "sssssio" (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32);

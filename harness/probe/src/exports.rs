@@ -20,10 +20,8 @@ exports! {
     proxy_on_configure "configure" (context, size) Of::Root, 1;
     proxy_on_tick "tick" (context) Of::Root;
     proxy_on_queue_ready "queue_ready" (context, queue) Of::Root;
-    proxy_on_request_headers "request_headers" (context, count, last) Of::Stream(context), 0;
     proxy_on_request_body "request_body" (context, size, last) Of::Stream(context), 0;
     proxy_on_request_trailers "request_trailers" (context, count) Of::Stream(context), 0;
-    proxy_on_response_headers "response_headers" (context, count, last) Of::Stream(context), 0;
     proxy_on_response_body "response_body" (context, size, last) Of::Stream(context), 0;
     proxy_on_response_trailers "response_trailers" (context, count) Of::Stream(context), 0;
     proxy_on_http_call_response "http_call_response" (context, token, headers, size, trailers) Of::Callout(token);
@@ -36,6 +34,28 @@ exports! {
     proxy_on_delete "delete" (context) Of::Stream(context);
 }
 
+// In the first version of the ABI these two are not told whether the stream ends.
+#[cfg(feature = "abi_0_1_0")]
+exports! {
+    proxy_on_request_headers "request_headers" (context, count) Of::Stream(context), 0;
+    proxy_on_response_headers "response_headers" (context, count) Of::Stream(context), 0;
+}
+
+#[cfg(not(feature = "abi_0_1_0"))]
+exports! {
+    proxy_on_request_headers "request_headers" (context, count, last) Of::Stream(context), 0;
+    proxy_on_response_headers "response_headers" (context, count, last) Of::Stream(context), 0;
+}
+
+#[cfg(feature = "abi_0_1_0")]
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_1_0() {}
+
+#[cfg(feature = "abi_0_2_0")]
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_0() {}
+
+#[cfg(not(any(feature = "abi_0_1_0", feature = "abi_0_2_0")))]
 #[unsafe(no_mangle)]
 extern "C" fn proxy_abi_version_0_2_1() {}
 

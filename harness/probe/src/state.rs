@@ -14,6 +14,9 @@ const OUTSIDE: u32 = 0xffff_fff0;
 pub struct State {
     sheets: HashMap<String, Vec<Line>>,
     roots: Vec<String>,
+    /// The root ids of root contexts, and the root contexts of streams.
+    names: HashMap<u32, String>,
+    parents: HashMap<u32, u32>,
     /// The sheets of streams, and of callouts by their tokens.
     streams: HashMap<u32, String>,
     callouts: HashMap<u32, String>,
@@ -47,6 +50,16 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
             state.sheets = sheets.into_iter().collect();
             state.roots = roots;
         }
+        if let ("context_create", [context, parent]) = (name, arguments)
+            && *parent > 0
+        {
+            state.parents.insert(*context, *parent);
+        }
+        if let ("configure", [root, ..]) = (name, arguments) {
+            let key = b"plugin_root_id";
+            let (_, id) = bytes_of(|at, size| words_call("get_property", &[place(key), 14, at, size]));
+            state.names.insert(*root, String::from_utf8_lossy(&id).into_owned());
+        }
         if let (Of::Stream(context), "request_headers") = (of, name) {
             let header = b"x-probe";
             let (status, value) =
@@ -55,7 +68,11 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
                 state.streams.insert(context, String::from_utf8_lossy(&value).into_owned());
             }
         }
+        let stream = state.variables.get("stream").copied().unwrap_or(0);
+        let is_of_stream = name == "tick" && state.roots.is_empty() || matches!(of, Of::Callout(_));
         let sheets: Vec<String> = match of {
+            // A timer that no sheet of the root context has set was set by the stream that came last.
+            Of::Root if is_of_stream => state.streams.get(&stream).cloned().into_iter().collect(),
             Of::Root => state.roots.clone(),
             Of::Stream(context) => state.streams.get(&context).cloned().into_iter().collect(),
             // One that failed at once has a token that the probe was never given.
@@ -64,16 +81,18 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
                 state.callouts.get(&token).or(last).cloned().into_iter().collect()
             }
         };
+        let own = arguments.first().copied().unwrap_or(0);
+        let root =
+            if let Of::Stream(context) = of { state.parents.get(&context).copied() } else { Some(own) };
+        let plugin = root.and_then(|root| state.names.get(&root).cloned()).unwrap_or_default();
         // Callouts arrive at the root context, and are counted by the stream that came last.
-        let context = match of {
-            Of::Callout(_) => state.variables.get("stream").copied().unwrap_or(0) | 1 << 31,
-            _ => arguments.first().copied().unwrap_or(0),
-        };
+        let context = if is_of_stream { stream | 1 << 31 } else { own };
         let count = state.counts.entry((context, name)).or_default();
         *count += 1;
         let nth = *count;
         if let Of::Stream(context) = of {
             state.variables.insert("stream".to_owned(), context);
+            state.variables.insert(format!("stream-{plugin}"), context);
         }
         let mut answer = None;
         for sheet in sheets {
@@ -81,7 +100,10 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
                 let is_here = match &line.callback {
                     // What a queue's consumer does would call it again.
                     None => name != "queue_ready",
-                    Some(wanted) => *wanted == name || *wanted == format!("{name}#{nth}"),
+                    Some(wanted) => {
+                        let (only, wanted) = wanted.split_once(':').unwrap_or((&plugin, wanted));
+                        only == plugin && (wanted == name || wanted == format!("{name}#{nth}"))
+                    }
                 };
                 if is_here {
                     answer = state.run(&sheet, name, nth, &line).or(answer);
@@ -90,6 +112,7 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
         }
         if let (Of::Stream(context), "delete") = (of, name) {
             state.streams.remove(&context);
+            state.parents.remove(&context);
         }
         answer
     })

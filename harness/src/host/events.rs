@@ -1,7 +1,7 @@
 //! What will happen, by the time when it does.
 
 use super::{
-    chain::{At, Part},
+    chain::{At, Failure, Part},
     grpc,
     state::Answer,
 };
@@ -17,6 +17,8 @@ pub(super) enum Event {
     Client(u64, Part),
     /// A part of an upstream's response comes.
     Upstream(At, Part),
+    /// There is no response, or no more of one, for this reason.
+    Fail(At, Failure),
     /// A client waits no longer.
     GiveUp(u64),
     /// A timer of a root context runs out.
@@ -73,7 +75,7 @@ impl Events {
     pub(super) fn forget(&mut self, stream: u64) {
         self.by_time.retain(|_, event| match event {
             Event::Client(of, _) | Event::GiveUp(of) => *of != stream,
-            Event::Upstream(at, _) => at.stream != stream,
+            Event::Upstream(at, _) | Event::Fail(at, _) => at.stream != stream,
             _ => true,
         });
     }

@@ -33,10 +33,10 @@ impl From<HostTrap> for Refusal {
 pub(crate) type Answer<T = ()> = Result<T, Refusal>;
 
 /// What the host itself ends a callback for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HostTrap {
     /// A function was called while the module starts, or while it allocates memory for the host.
-    Restricted(&'static str),
+    Restricted(String),
     /// A call at which Envoy itself ends, with all its connections: what it does there.
     Crash(&'static str),
     /// One callback made too many host calls, or moved too many bytes through them.
@@ -64,7 +64,7 @@ pub(crate) fn answer(
     call: impl FnOnce(&mut Guest<'_>) -> Answer,
 ) -> wasmtime::Result<u32> {
     if guest.data().is_restricted() {
-        return Err(wasmtime::Error::new(HostTrap::Restricted(name)));
+        return Err(wasmtime::Error::new(HostTrap::Restricted(name.to_owned())));
     }
     unrestricted(guest, name, call)
 }
@@ -87,7 +87,8 @@ pub(crate) fn unrestricted(
 }
 
 fn memory(guest: &mut Guest<'_>) -> Answer<Memory> {
-    let memory = guest.get_export("memory").and_then(Extern::into_memory);
+    let name = guest.data().memory.clone();
+    let memory = name.and_then(|name| guest.get_export(&name)).and_then(Extern::into_memory);
     memory.ok_or(Refusal::Status(Status::InvalidMemoryAccess))
 }
 
@@ -135,7 +136,11 @@ pub(crate) fn give(guest: &mut Guest<'_>, bytes: &[u8], at: u32, size_at: u32) -
         guest.data_mut().is_allocating = true;
         let allocated = allocator.call(&mut *guest, size);
         guest.data_mut().is_allocating = false;
-        place = allocated.map_err(Refusal::Trap)?;
+        // A trap in there fails the VM, but what has asked for the bytes goes on to its end.
+        place = allocated.unwrap_or_else(|error| {
+            guest.data_mut().failure.get_or_insert(error);
+            0
+        });
         if place == 0 {
             return Err(Status::InvalidMemoryAccess.into());
         }

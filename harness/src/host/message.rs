@@ -1,6 +1,6 @@
 //! Requests and responses as Envoy's connection manager hands them to filters, and as its codecs send them on.
 
-use super::{abi::MapType, inline, stream::Reply};
+use super::{abi::MapType, chain::DOWNSTREAM_PROTOCOL_ERROR, inline, stream::Reply};
 use crate::{
     Bytes,
     scenario::{Chunk, Headers, Request, Response},
@@ -74,8 +74,8 @@ pub(crate) fn is_too_large(request: &Request) -> bool {
     request.headers.len() + 1 + usize::from(has_framing) > HEADERS_LIMIT
 }
 
-/// An upstream's response to a request of this method.
-pub(crate) fn response(response: &Response, method: &str) -> Message {
+/// An upstream's response to a request of this method, that has been waited for so many milliseconds.
+pub(crate) fn response(response: &Response, method: &str, waited_ms: u64) -> Message {
     let mut headers = headers_of(&[(":status", &response.status.to_string())]);
     headers.extend(inline::all(&response.headers, MapType::ResponseHeaders));
     let is_chunked = response.is_chunked || !response.trailers.is_empty();
@@ -85,7 +85,7 @@ pub(crate) fn response(response: &Response, method: &str) -> Message {
     } else {
         (Bytes::from("content-length"), Bytes::from(&length.to_string()))
     });
-    headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from("0")));
+    headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from(&waited_ms.to_string())));
     let may_have_body = !is_bodyless(method, response.status);
     let has_body = may_have_body && (length > 0 || is_chunked);
     let mut parts = if has_body { response.chunks.clone() } else { Vec::new() };
@@ -100,18 +100,22 @@ pub(crate) fn response(response: &Response, method: &str) -> Message {
     }
 }
 
-/// What the router does to a request: it adds a header, or answers itself. There is no route for a request that has lost its path or
-/// `x-forwarded-proto`, and no way to send one without a method.
-pub(crate) fn route(headers: &mut Headers) -> Result<(), Reply> {
-    let has = |wanted: &str| headers.iter().any(|(name, _)| name.0 == wanted.as_bytes());
-    if !has("x-forwarded-proto") || !has(":path") {
-        return Err(Reply::of(404, "", "route_not_found"));
+/// Whether there can be a route for a request: none for one that has lost its path or `x-forwarded-proto`.
+pub(crate) fn has_route(headers: &Headers) -> bool {
+    has(headers, "x-forwarded-proto") && has(headers, ":path")
+}
+
+/// Whether a request can be sent on: one without a method cannot.
+pub(crate) fn check_method(headers: &Headers) -> Result<(), Reply> {
+    if has(headers, ":method") {
+        return Ok(());
     }
-    if !has(":method") {
-        return Err(Reply::of(503, "missing required header: :method", "missing_required_header"));
-    }
-    headers.push((Bytes::from("x-envoy-expected-rq-timeout-ms"), Bytes::from("15000")));
-    Ok(())
+    let details = "filter_removed_required_request_headers{missing_required_header:_:method}";
+    Err(Reply::of(503, "missing required header: :method", details).flagged(DOWNSTREAM_PROTOCOL_ERROR))
+}
+
+fn has(headers: &Headers, wanted: &str) -> bool {
+    headers.iter().any(|(name, _)| name.0 == wanted.as_bytes())
 }
 
 /// Whether a response that left the filters can be sent: one whose status is none is answered by Envoy instead.
@@ -120,13 +124,26 @@ pub(crate) fn checked(headers: &Headers) -> Result<(), Reply> {
     if status.is_some_and(|status| status.parse::<u64>().is_ok()) {
         return Ok(());
     }
-    Err(Reply::of(502, "missing required header: :status", "missing_required_header"))
+    let details = "filter_removed_required_response_headers{missing_required_header:_:status}";
+    Err(Reply::of(502, "missing required header: :status", details))
 }
 
 /// What the connection manager does to a response behind the filters.
 pub(crate) fn finish(headers: &mut Headers) {
     headers.retain(|(name, _)| !matches!(name.0.as_slice(), b"transfer-encoding" | b"date" | b"server"));
     headers.extend(headers_of(&[("date", DATE), ("server", "envoy")]));
+}
+
+/// The beginning of a response's headers as HTTP/1 writes them: as much of them as a second writing of them shows, which is cut to the body's
+/// length in all but odd cases.
+pub(crate) fn written(headers: &Headers) -> Vec<u8> {
+    let status = headers.iter().find(|(name, _)| name.0 == b":status").map(|(_, value)| value.lossy());
+    let mut text = format!("HTTP/1.1 {} OK\r\n", status.unwrap_or_default()).into_bytes();
+    for (name, value) in headers.iter().filter(|(name, _)| !name.0.starts_with(b":")) {
+        text.extend([&name.0[..], b": ", &value.0, b"\r\n"].concat());
+    }
+    text.extend(b"\r\n");
+    text
 }
 
 /// A filter's reply as Envoy completes it: the length is its own, and text is the type of a body without one. A gRPC request is answered by
@@ -139,14 +156,16 @@ pub(crate) fn local(reply: Reply, request: &Headers) -> Message {
     headers.retain(|(name, _)| name.0 != b"content-length");
     let mut parts = Vec::new();
     if value(b"content-type").is_some_and(is_grpc) {
-        let set = [
+        let mut set = vec![
             (":status", b"200".to_vec()),
             ("content-type", b"application/grpc".to_vec()),
             ("grpc-status", reply.grpc_status.unwrap_or(grpc_status(reply.status)).to_string().into_bytes()),
-            ("grpc-message", percent_encoded(&reply.body)),
         ];
+        if !reply.body.is_empty() {
+            set.push(("grpc-message", percent_encoded(&reply.body)));
+        }
         headers.retain(|(name, _)| set.iter().all(|(other, _)| other.as_bytes() != name.0));
-        headers.extend(set.map(|(name, value)| (Bytes::from(name), Bytes(value))));
+        headers.extend(set.into_iter().map(|(name, value)| (Bytes::from(name), Bytes(value))));
     } else if !reply.body.is_empty() {
         headers.push((Bytes::from("content-length"), Bytes::from(&reply.body.len().to_string())));
         if !headers.iter().any(|(name, _)| name.0 == b"content-type") {
@@ -185,7 +204,12 @@ pub(crate) fn framed(headers: &Headers, mut body: Vec<u8>) -> Option<Vec<u8>> {
 
 /// Trailers as they arrive: only behind a body in chunks.
 pub(crate) fn framed_trailers(headers: &Headers, trailers: &Headers) -> Headers {
-    if content_length(headers).is_some() { Headers::new() } else { trailers.clone() }
+    if has_length(headers) { Headers::new() } else { trailers.clone() }
+}
+
+/// Whether the body's length is stated.
+pub(crate) fn has_length(headers: &Headers) -> bool {
+    content_length(headers).is_some()
 }
 
 fn content_length(headers: &Headers) -> Option<usize> {

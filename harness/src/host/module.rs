@@ -2,13 +2,25 @@
 
 use super::{linker, state::State};
 use std::{fmt, sync::Arc};
-use wasmtime::{Config, Engine, ExternType, FuncType, InstancePre, ValType};
+use wasmtime::{Config, Engine, ExportType, ExternType, FuncType, InstancePre, ValType};
 
 /// The exports that give the host memory, the first that there is.
 pub(super) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 
-/// The versions of the ABI that Envoy knows.
-const VERSIONS: [&str; 3] = ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+/// The exports that say a module's version of the ABI, the first that there is.
+const VERSIONS: [(&str, Version); 3] = [
+    ("proxy_abi_version_0_1_0", Version::V0_1_0),
+    ("proxy_abi_version_0_2_0", Version::V0_2_0),
+    ("proxy_abi_version_0_2_1", Version::V0_2_1),
+];
+
+/// A version of the ABI that Envoy knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    V0_1_0,
+    V0_2_0,
+    V0_2_1,
+}
 
 /// The exports that the host calls: how many arguments each takes and how many results it gives. All of them are 32-bit integers.
 const EXPORTS: [(&str, usize, usize); 25] = [
@@ -49,6 +61,9 @@ pub(super) struct Loaded {
     pub(super) engine: Engine,
     pub(super) module: wasmtime::Module,
     pub(super) instance: InstancePre<State>,
+    pub(super) version: Version,
+    /// The name of its memory. A module without one is loaded, and cannot hand over anything.
+    pub(super) memory: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Module {
@@ -69,8 +84,6 @@ pub enum LoadError {
     NoAbiVersion,
     /// It exports neither `proxy_on_memory_allocate` nor `malloc`.
     NoAllocator,
-    /// It exports no memory.
-    NoMemory,
     /// It imports what no host has, as `module.name`.
     UnknownImports(Vec<String>),
     /// It exports one of the host's callbacks with other arguments or results than the ABI has.
@@ -86,7 +99,6 @@ impl fmt::Display for LoadError {
             Self::Invalid(error) => write!(f, "is no WebAssembly module: {error}"),
             Self::NoAbiVersion => f.write_str("exports no proxy_abi_version_0_1_0, _0_2_0 or _0_2_1"),
             Self::NoAllocator => f.write_str("exports neither proxy_on_memory_allocate nor malloc"),
-            Self::NoMemory => f.write_str("exports no memory"),
             Self::BadExport(name) => write!(f, "exports {name} with a signature that the ABI does not have"),
             Self::BadImport(error) => write!(f, "imports what no host has: {error}"),
             Self::UnknownImports(names) => write!(f, "imports what no host has: {}", names.join(", ")),
@@ -108,30 +120,27 @@ impl Module {
         let module = wasmtime::Module::from_binary(&engine, bytes)
             .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
         let has = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
-        if !VERSIONS.into_iter().any(has) {
-            return Err(LoadError::NoAbiVersion);
-        }
+        let version = VERSIONS.into_iter().find(|(export, _)| has(export));
+        let (_, version) = version.ok_or(LoadError::NoAbiVersion)?;
         if !ALLOCATORS.into_iter().any(has) {
             return Err(LoadError::NoAllocator);
         }
-        if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
-            return Err(LoadError::NoMemory);
-        }
-        let is_old = !VERSIONS[..2].iter().any(|version| has(version));
+        let is_memory = |export: &ExportType<'_>| matches!(export.ty(), ExternType::Memory(_));
+        let memory = module.exports().find(is_memory).map(|export| Arc::from(export.name()));
         for (name, arguments, results) in EXPORTS {
             // In ABI 0.1.0 the callbacks for headers are not told whether the stream ends.
-            let is_shorter = is_old && name.ends_with("_headers");
+            let is_shorter = version == Version::V0_1_0 && name.ends_with("_headers");
             if let Some(ExternType::Func(ty)) = module.get_export(name)
                 && !has_signature(&ty, arguments - usize::from(is_shorter), results)
             {
                 return Err(LoadError::BadExport(name.to_owned()));
             }
         }
-        let linker = linker::linker(&engine, &module)?;
+        let linker = linker::linker(&engine, &module, version)?;
         let instance = linker
             .instantiate_pre(&module)
             .map_err(|error| LoadError::BadImport(error.root_cause().to_string()))?;
-        Ok(Self { inner: Arc::new(Loaded { engine, module, instance }) })
+        Ok(Self { inner: Arc::new(Loaded { engine, module, instance, version, memory }) })
     }
 
     /// What tells modules apart.

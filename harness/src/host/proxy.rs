@@ -8,6 +8,7 @@ use super::{
     events::{Event, Events, Opening},
     module::Module,
     options::{FailurePolicy, Options, Settings},
+    stream::Reply,
     vm::{ConfigureError, ROOT, Trap, Vm},
     world::World,
 };
@@ -15,11 +16,7 @@ use crate::{
     outcome::{Cost, ExchangeOutcome, LogLine},
     scenario::Exchange,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt, mem,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, mem, time::Duration};
 
 /// The most events of an exchange and its aftermath. Those beyond are left out: a module may ask again whenever it gets an answer.
 const EVENT_LIMIT: u32 = 10_000;
@@ -63,8 +60,18 @@ pub(super) struct Plugin {
     pub(super) chain: String,
     key: (String, Vec<u8>, usize),
     pub(super) options: Options,
-    /// The number of its VM on each thread, and its root context there.
-    places: Vec<(usize, u32)>,
+    config: Option<Vec<u8>>,
+    /// Where it is on each thread.
+    places: Vec<Seat>,
+}
+
+/// Where a plugin is on a thread: its VM, as the thread numbers it and by its own number, which a VM that was started anew has not; and its root
+/// context there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seat {
+    pub(super) vm: usize,
+    serial: u64,
+    pub(super) root: u32,
 }
 
 /// Why a plugin cannot be added.
@@ -151,10 +158,11 @@ impl Proxy {
         let mut places = Vec::new();
         for thread in 0..self.threads.len() {
             let shared = self.plugins.iter().find(|plugin| plugin.key == key);
-            let place = if let Some((number, _)) = shared.and_then(|plugin| plugin.places.get(thread)) {
-                let number = *number;
+            let place = if let Some(seat) = shared.and_then(|plugin| plugin.places.get(thread)) {
+                let number = seat.vm;
                 let Some(vm) = self.vm(thread, number) else { continue };
-                (number, vm.add(options, config).map_err(StartError::Configure)?)
+                let root = vm.add(options, config).map_err(StartError::Configure)?;
+                Seat { vm: number, serial: vm.state().serial, root }
             } else {
                 let options = Options {
                     // Each worker draws other numbers; the first one's are those of the seed.
@@ -164,13 +172,15 @@ impl Proxy {
                 let mut vm = Vm::in_world(module, &options, &self.world).map_err(StartError::Start)?;
                 vm.configure(config).map_err(StartError::Configure)?;
                 let Some(vms) = self.threads.get_mut(thread) else { continue };
+                let seat = Seat { vm: vms.len(), serial: vm.state().serial, root: ROOT };
                 vms.push(vm);
-                (vms.len() - 1, ROOT)
+                seat
             };
             places.push(place);
-            self.after_call(thread, place.0);
+            self.after_call(thread, place.vm);
         }
-        self.plugins.push(Plugin { chain: chain.to_owned(), key, options: options.clone(), places });
+        let (options, config) = (options.clone(), config.map(<[u8]>::to_vec));
+        self.plugins.push(Plugin { chain: chain.to_owned(), key, options, config, places });
         self.tell_queues(None);
         Ok(())
     }
@@ -292,8 +302,6 @@ impl Proxy {
     fn begin(&mut self, thread: usize) -> Before {
         self.callouts_left = CALLOUT_LIMIT;
         for vm in self.threads.get_mut(thread).into_iter().flatten() {
-            // What is logged and counted while it starts anew belongs to nobody's exchange.
-            vm.reload();
             vm.state().host_calls.clear();
         }
         self.take_log();
@@ -315,9 +323,27 @@ impl Proxy {
         self.threads.get(thread).into_iter().flatten().map(Vm::fuel).sum()
     }
 
-    /// The VM and root context of a plugin on a thread.
-    pub(super) fn place(&self, thread: usize, plugin: usize) -> Option<(usize, u32)> {
+    /// Where a plugin is on a thread.
+    pub(super) fn seat(&self, thread: usize, plugin: usize) -> Option<Seat> {
         self.plugins.get(plugin)?.places.get(thread).copied()
+    }
+
+    /// As [`seat`](Self::seat), for a stream that begins: a VM that has failed is started anew if it is time, and a plugin that has no root
+    /// context in the new one gets one.
+    pub(super) fn take_seat(&mut self, thread: usize, plugin: usize) -> Option<Seat> {
+        let of = self.plugins.get_mut(plugin)?;
+        let seat = of.places.get_mut(thread)?;
+        let vm = self.threads.get_mut(thread)?.get_mut(seat.vm)?;
+        let config = of.config.as_deref();
+        if vm.reload(&of.options, config) {
+            seat.root = ROOT;
+        } else if vm.dead.is_none() && vm.state().serial != seat.serial {
+            seat.root = vm.add(&of.options, config).unwrap_or(0);
+        }
+        seat.serial = vm.state().serial;
+        let seat = *seat;
+        self.after_call(thread, seat.vm);
+        Some(seat)
     }
 
     pub(super) fn vm(&mut self, thread: usize, number: usize) -> Option<&mut Vm> {
@@ -326,8 +352,8 @@ impl Proxy {
 
     /// Whether a plugin lets requests pass because its VM is dead.
     pub(super) fn is_open(&self, thread: usize, plugin: usize) -> bool {
-        let Some((number, _)) = self.place(thread, plugin) else { return true };
-        let vm = self.threads.get(thread).and_then(|vms| vms.get(number));
+        let Some(seat) = self.seat(thread, plugin) else { return true };
+        let vm = self.threads.get(thread).and_then(|vms| vms.get(seat.vm));
         let policy = self.plugins.get(plugin).map(|plugin| plugin.options.failure_policy);
         vm.is_some_and(|vm| vm.dead.is_some()) && policy == Some(FailurePolicy::Open)
     }
@@ -349,6 +375,7 @@ impl Proxy {
             Event::Begin(stream, opening) => self.open(stream, *opening),
             Event::Client(stream, part) => self.client(stream, part),
             Event::Upstream(at, part) => self.upstream(at, part),
+            Event::Fail(at, failure) => self.fall_short(at, failure),
             Event::GiveUp(stream) => self.give_up(stream),
             Event::Tick { vm, root, period_ms } => {
                 if let Some((thread, number)) = self.find(vm) {
@@ -430,13 +457,10 @@ impl Proxy {
 
     /// A VM has trapped: every stream that it has a part in fails.
     pub(super) fn fail_all(&mut self, thread: usize, number: usize) {
-        let failed: BTreeSet<(u64, usize)> = self
-            .streams
-            .iter()
-            .flat_map(|(id, active)| active.links_of(thread, number).map(move |link| (*id, link)))
-            .collect();
-        for (stream, link) in failed {
-            self.fail(stream, link);
+        let fail = |(id, active): (&u64, &mut Active)| active.fail(thread, number).then_some(*id);
+        let failed: Vec<u64> = self.streams.iter_mut().filter_map(fail).collect();
+        for stream in failed {
+            self.reply(stream, Reply::of(503, "", "wasm_fail_stream"));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{Bytes, outcome::LEVELS, scenario::Headers};
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    sync::Arc,
 };
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
@@ -33,8 +34,16 @@ pub(crate) struct State {
     pub(crate) callback: Callback,
     /// The context that host calls are about: the callback's own, or the one that `proxy_set_effective_context` has chosen.
     pub(crate) context: u32,
+    /// The callback's own.
+    pub(crate) own_context: u32,
     /// Whether the host has asked the module for memory.
     pub(crate) is_allocating: bool,
+    /// The name of the memory that the module exports.
+    pub(crate) memory: Option<Arc<str>>,
+    /// Whether the module is of ABI 0.1.0.
+    pub(crate) is_of_first_version: bool,
+    /// The trap that the module has caused while it allocated memory for the host.
+    pub(crate) failure: Option<wasmtime::Error>,
     /// The number of this VM in its proxy.
     pub(crate) serial: u64,
     /// Root contexts by id, one a plugin.
@@ -117,7 +126,11 @@ impl State {
             random: Random::new(options.seed),
             callback: Callback::Start,
             context: 0,
+            own_context: 0,
             is_allocating: false,
+            memory: None,
+            is_of_first_version: false,
+            failure: None,
             serial: world.next_serial(),
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -140,6 +153,7 @@ impl State {
     pub(crate) fn enter(&mut self, callback: Callback, context: u32) {
         self.callback = callback;
         self.context = context;
+        self.own_context = context;
         self.is_allocating = false;
         self.budget = BUDGET;
     }

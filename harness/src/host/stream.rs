@@ -50,12 +50,17 @@ pub(crate) struct Common {
     pub(crate) started: u64,
     pub(crate) request: Half,
     pub(crate) response: Half,
-    /// What Envoy says of how it ended.
+    /// What Envoy says of how it ended: in words, and as the bits of `response.flags`.
     pub(crate) details: Cow<'static, str>,
+    pub(crate) flags: u64,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The route's name and its cluster.
-    pub(crate) route: String,
-    pub(crate) cluster: String,
+    /// The route's name, if there is a route, and its cluster, if there is such a one.
+    pub(crate) route: Option<String>,
+    pub(crate) cluster: Option<String>,
+    /// Whether the upstream has refused the connection.
+    pub(crate) is_refused: bool,
+    /// How many milliseconds the response may take.
+    pub(crate) timeout_ms: u64,
     /// Whether the request's headers have changed since the route was picked.
     pub(crate) is_route_stale: bool,
 }
@@ -218,6 +223,7 @@ pub(crate) struct Reply {
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
     pub(crate) details: Cow<'static, str>,
+    pub(crate) flags: u64,
     /// 0 to 16, where the filter gave one.
     pub(crate) grpc_status: Option<u32>,
 }
@@ -230,7 +236,13 @@ impl Reply {
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
             details: details.into(),
+            flags: 0,
             grpc_status: None,
         }
+    }
+
+    /// With the bits of `response.flags`.
+    pub(crate) fn flagged(self, flags: u64) -> Self {
+        Self { flags, ..self }
     }
 }

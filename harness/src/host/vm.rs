@@ -3,7 +3,7 @@
 use super::{
     abi::Callback,
     memory::HostTrap,
-    module::Module,
+    module::{Module, Version},
     options::{FailurePolicy, Options},
     state::{Root, State},
     world::World,
@@ -95,6 +95,8 @@ impl Vm {
         let loaded = &module.inner;
         let mut store = Store::new(&loaded.engine, State::new(options.clone(), world.clone()));
         store.limiter(|state| &mut state.limits);
+        store.data_mut().memory.clone_from(&loaded.memory);
+        store.data_mut().is_of_first_version = loaded.version == Version::V0_1_0;
         let before = world.log_len();
         let started = store.set_fuel(options.fuel).and_then(|()| loaded.instance.instantiate(&mut store));
         let instance = started.map_err(|error| trap(world, "instantiation", root_cause(&error), before))?;
@@ -113,22 +115,25 @@ impl Vm {
         for export in start {
             vm.call(Callback::Start, export, &[0, 0])?;
         }
-        vm.create_root(options)?;
+        vm.create_root(options);
         let before = world.log_len();
         let size = u32::try_from(options.vm_config.len()).unwrap_or(u32::MAX);
-        if vm.call(Callback::Other, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
+        // Envoy asks a VM that has failed before too, and starts with it if it says yes.
+        let failed = vm.dead.take();
+        if vm.run(Callback::Other, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
             return Err(trap(world, "proxy_on_vm_start", "returned false".to_owned(), before));
         }
+        vm.dead = failed.or(vm.dead);
         Ok(vm)
     }
 
-    /// Makes a root context, for the plugin that the options name.
-    fn create_root(&mut self, options: &Options) -> Result<u32, Trap> {
+    /// Makes a root context, for the plugin that the options name. A trap kills the VM, and nothing else comes of it yet.
+    fn create_root(&mut self, options: &Options) -> u32 {
         let id = self.next_context();
         let (plugin, root_id) = (options.plugin_name.clone(), options.root_id.clone());
         self.state().roots.insert(id, Root { plugin, id: root_id, ..Root::default() });
-        self.call(Callback::Other, "proxy_on_context_create", &[id, 0])?;
-        Ok(id)
+        drop(self.call(Callback::Other, "proxy_on_context_create", &[id, 0]));
+        id
     }
 
     /// Hands the module the configuration of the plugin that it was started for; none is no bytes.
@@ -141,54 +146,44 @@ impl Vm {
 
     /// Adds a plugin to a VM that another one was started for. Gives its root context.
     pub(super) fn add(&mut self, options: &Options, config: Option<&[u8]>) -> Result<u32, ConfigureError> {
-        let created = self.create_root(options);
-        let root = created.map_err(|trap| ConfigureError { log: trap.log.clone(), trap: Some(trap) })?;
+        let root = self.create_root(options);
         self.configure_root(root, config).map(|()| root)
     }
 
     fn configure_root(&mut self, root: u32, config: Option<&[u8]>) -> Result<(), ConfigureError> {
         let world = self.store.data().world.clone();
         let before = world.log_len();
+        // Envoy does not ask a VM that has failed.
+        if self.dead.is_some() {
+            return Ok(());
+        }
         if let Some(root) = self.state().roots.get_mut(&root) {
             root.config = config.unwrap_or_default().to_vec();
         }
         let size = u32::try_from(config.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
-        match self.call(Callback::Configure, "proxy_on_configure", &[root, size]) {
+        match self.run(Callback::Configure, "proxy_on_configure", &[root, size]) {
             Ok(Some(0)) => Err(ConfigureError { log: world.log_since(before), trap: None }),
             Ok(_) => Ok(()),
             Err(trap) => Err(ConfigureError { log: world.log_since(before), trap: Some(trap) }),
         }
     }
 
-    /// Starts a dead VM anew, if that is its policy and it is time, with all its plugins. Its streams are gone.
-    pub(super) fn reload(&mut self) {
-        let state = self.store.data();
-        let (options, world) = (state.options.clone(), state.world.clone());
+    /// Starts a dead VM anew for one of its plugins, if that is its policy and it is time. Its streams and its other plugins are gone: true then.
+    pub(super) fn reload(&mut self, options: &Options, config: Option<&[u8]>) -> bool {
+        let world = self.store.data().world.clone();
         let wait = u64::try_from(options.reload_interval.as_nanos()).unwrap_or(u64::MAX);
         let is_time = world.now().saturating_sub(self.started) >= wait;
         if self.dead.is_none() || options.failure_policy != FailurePolicy::Reload || !is_time {
-            return;
+            return false;
         }
-        let roots: Vec<_> = state
-            .roots
-            .values()
-            .map(|root| (root.plugin.clone(), root.id.clone(), root.config.clone()))
-            .collect();
         self.started = world.now();
-        let Ok(mut fresh) = Self::in_world(&self.module, &options, &world) else { return };
-        for (number, (plugin_name, root_id, config)) in roots.into_iter().enumerate() {
-            let options = Options { plugin_name, root_id, ..options.clone() };
-            let is_fine = if number == 0 {
-                fresh.configure(Some(&config)).is_ok()
-            } else {
-                fresh.add(&options, Some(&config)).is_ok()
-            };
-            if !is_fine {
-                return;
-            }
+        let Ok(mut fresh) = Self::in_world(&self.module, options, &world) else { return false };
+        if fresh.configure(config).is_err() {
+            return false;
         }
         fresh.fuel += self.fuel;
         *self = fresh;
+        true
     }
 
     /// Ends the root contexts: `proxy_on_done`, and `proxy_on_delete` at once, or when the module calls `proxy_done` because it has said no.
@@ -203,6 +198,12 @@ impl Vm {
             }
         }
         Ok(())
+    }
+
+    /// Ends the VM for something that its last callback has done.
+    pub(super) fn kill(&mut self, export: &str, why: &HostTrap) {
+        let world = &self.store.data().world;
+        self.dead.get_or_insert_with(|| trap(world, export, why.to_string(), world.log_len()));
     }
 
     /// What was logged so far.
@@ -240,6 +241,12 @@ impl Vm {
         export: &str,
         arguments: &[u32],
     ) -> Result<Option<u32>, Trap> {
+        let answer = self.run(callback, export, arguments)?;
+        self.dead.clone().map_or(Ok(answer), Err)
+    }
+
+    /// As [`call`](Self::call), with the export's answer also where the VM has failed while it allocated memory for the host.
+    fn run(&mut self, callback: Callback, export: &str, arguments: &[u32]) -> Result<Option<u32>, Trap> {
         if let Some(trap) = &self.dead {
             return Err(trap.clone());
         }
@@ -258,14 +265,16 @@ impl Vm {
         let called =
             self.store.set_fuel(fuel).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
         self.fuel += fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        match called {
-            Ok(()) => Ok(results.first().and_then(Val::i32).map(i32::cast_unsigned)),
-            Err(error) => {
-                let trap = trap(&world, export, root_cause(&error), before);
-                self.dead = Some(trap.clone());
-                Err(trap)
+        let failure = self.state().failure.take();
+        let is_fine = called.is_ok();
+        if let Some(error) = failure.or(called.err()) {
+            let trap = trap(&world, export, root_cause(&error), before);
+            self.dead = Some(trap.clone());
+            if !is_fine {
+                return Err(trap);
             }
         }
+        Ok(results.first().and_then(Val::i32).map(i32::cast_unsigned))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     outcome::LEVELS,
 };
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -151,9 +152,9 @@ impl RawScenario {
             let cluster = raw.cluster().map_err(|problem| problem.inside(&format!("upstreams.{name}")))?;
             Ok((name, cluster))
         };
-        let upstreams = self.upstreams.into_iter().map(cluster).collect::<Result<_, _>>()?;
+        let upstreams = self.upstreams.into_iter().map(cluster).collect::<Result<BTreeMap<_, _>, _>>()?;
         let route = |(index, raw): (usize, RawRoute)| {
-            raw.convert().map_err(|problem| problem.inside(&format!("routes[{index}]")))
+            raw.convert(&upstreams).map_err(|problem| problem.inside(&format!("routes[{index}]")))
         };
         let routes = self.routes.into_iter().enumerate().map(route).collect::<Result<_, _>>()?;
         let config_error = self.expect.as_ref().and_then(|expect| expect.config_error.clone());
@@ -207,21 +208,25 @@ fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) ->
 }
 
 impl RawRoute {
-    fn convert(self) -> Result<Route, Problem> {
+    fn convert(self, clusters: &BTreeMap<String, Cluster>) -> Result<Route, Problem> {
         let header = match (self.header, self.value) {
             (None, None) => None,
             (Some(header), Some(value)) => Some((header.to_ascii_lowercase(), value)),
             (None, Some(_)) => return Err(Problem::new("header", "must be given with `value`")),
             (Some(_), None) => return Err(Problem::new("value", "must be given with `header`")),
         };
-        if !["v1", "v2"].contains(&self.upstream.as_str()) {
-            return Err(Problem::new("upstream", format!("must be v1 or v2, got {:?}", self.upstream)));
+        let is_dead = matches!(clusters.get(&self.upstream), Some(Cluster::Refuses | Cluster::Empty));
+        if !is_dead && !["v1", "v2"].contains(&self.upstream.as_str()) {
+            let rule =
+                format!("must be v1, v2, or a cluster that refuses or is empty, got {:?}", self.upstream);
+            return Err(Problem::new("upstream", rule));
         }
         Ok(Route {
             name: self.name.unwrap_or_default(),
             header,
             prefix: self.prefix,
             upstream: self.upstream,
+            timeout_ms: self.timeout_ms,
         })
     }
 }
@@ -257,6 +262,7 @@ impl RawResponse {
             trailers: values::headers("trailers", self.trailers.as_ref())?,
             end_after_ms: if self.chunks.is_some() { PAUSE_MS } else { 0 },
             after_ms: self.after_ms.unwrap_or(0),
+            cut: self.cut,
         })
     }
 
@@ -279,6 +285,7 @@ impl RawResponse {
             ("trailers", self.trailers.is_some()),
             ("chunks", self.chunks.is_some()),
             ("after_ms", self.after_ms.is_some()),
+            ("cut", self.cut.is_some()),
         ] {
             if is_given {
                 return Err(Problem::new(key, "is for `response`"));

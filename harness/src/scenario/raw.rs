@@ -1,5 +1,6 @@
 //! Scenario files as they are written.
 
+use super::Cut;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
@@ -30,6 +31,7 @@ pub(super) struct RawRoute {
     pub(super) value: Option<String>,
     pub(super) prefix: Option<String>,
     pub(super) upstream: String,
+    pub(super) timeout_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,7 +64,8 @@ pub(super) struct RawRequest {
     pub(super) trailers: Option<Value>,
 }
 
-/// What an upstream or a cluster answers; `delay_ms`, `refuse`, `empty` and `grpc` are for clusters only, `chunks` and `after_ms` for upstreams.
+/// What an upstream or a cluster answers; `delay_ms`, `refuse`, `empty` and `grpc` are for clusters only, `chunks`, `after_ms` and `cut` for
+/// upstreams.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawResponse {
@@ -72,6 +75,7 @@ pub(super) struct RawResponse {
     pub(super) chunks: Option<Vec<Value>>,
     pub(super) trailers: Option<Value>,
     pub(super) after_ms: Option<u64>,
+    pub(super) cut: Option<Cut>,
     pub(super) delay_ms: Option<u64>,
     pub(super) refuse: bool,
     pub(super) empty: bool,

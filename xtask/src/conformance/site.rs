@@ -1,22 +1,25 @@
 //! The plan on a real Envoy.
 
+use super::bootstrap;
 use crate::{
-    bootstrap,
+    bootstrap::Bootstrap,
     e2e::client,
-    envoy::{Envoy, Line},
+    envoy::{self, Envoy, Line},
     http::Connection,
     progress::Work,
+    project,
     upstream::{Answer, Upstream},
 };
 use anyhow::Result;
 use harness::{
     Bytes,
-    conformance::{self, DEATHS, Kind, PATIENCE, POLICIES, Run, Sheet},
+    conformance::{self, DEATHS, Kind, Listener, PATIENCE, POLICIES, Run, SITES, Sheet},
     mock::Mocks,
     scenario::Exchange,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
+    fs,
     net::SocketAddr,
     path::Path,
     thread,
@@ -28,202 +31,150 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// How long callbacks that come behind a stream's end may take.
 const AFTERMATH: Duration = Duration::from_millis(15);
 
+/// Envoy, the upstreams behind it, and what its plugins are made of.
+struct Bench<'a> {
+    program: &'a Path,
+    bootstrap: Value,
+    envoy: Envoy,
+    upstreams: [(&'static str, Upstream); 2],
+}
+
 /// Runs the plan.
-pub fn run(program: &Path, probe: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
+pub fn run(program: &Path, probes: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
+    let mut runs = modules(program, sheets, work)?;
     let mocks = Mocks::start(&conformance::clusters())?;
-    let upstream = Upstream::start("v1", 0)?;
-    let bootstrap = setting(probe, sheets, &mocks, upstream.address());
-    let start = || Envoy::start(program, &bootstrap, &["--concurrency", "1"]);
-    let mut envoy = start()?;
+    let upstreams = [("v1", Upstream::start("v1", 0)?), ("v2", Upstream::start("v2", 0)?)];
+    let addresses = upstreams.iter().map(|(name, upstream)| (*name, Some(upstream.address())));
+    let mut bootstrap = Bootstrap(bootstrap::bootstrap(probes, sheets, addresses.chain(mocks.addresses())));
+    for (name, _) in mocks.addresses().filter(|(name, _)| mocks.is_grpc(name)) {
+        bootstrap.speak_http2(name);
+    }
+    let bootstrap = bootstrap.0;
+    let envoy = start(program, &bootstrap)?;
+    let mut bench = Bench { program, bootstrap, envoy, upstreams };
     thread::sleep(SETTLING);
-    let mut runs = Vec::new();
-    let started = envoy.log_since(0);
+    let started = bench.envoy.log_since(0);
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
-        let id = conformance::vm_id(Some(&sheet.name));
-        runs.push(Run {
-            sheet: sheet.name.clone(),
-            kind: Some(Kind::Root),
-            lines: of_vm(&started, &id),
-            ..Run::default()
-        });
+        let lines = lines(&started, &conformance::of_root(sheet));
+        runs.push(Run { lines, ..Run::of(&sheet.name, Kind::Root) });
         work.step();
     }
-    let mut listener = envoy.listener("main")?;
-    for sheet in sheets {
-        for kind in sheet.kinds.iter().copied().filter(|kind| !matches!(kind, Kind::Root | Kind::Trap)) {
-            let mut run = exchange(&envoy, listener, &upstream, &sheet.name, kind)?;
-            if Connection::open(listener, PATIENCE).is_err() || is_stuck(&run.lines) {
-                run = Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) };
-                envoy = start()?;
-                listener = envoy.listener("main")?;
+    for site in &SITES {
+        let listener = conformance::of_exchanges(site);
+        for sheet in sheets.iter().filter(|sheet| sheet.site == site) {
+            for kind in sheet.kinds.iter().copied().filter(|kind| kind.is_exchange()) {
+                runs.push(bench.exchange(&listener, &sheet.name, kind)?);
+                work.step();
             }
-            runs.push(run);
-            work.step();
         }
     }
     for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
-        for (policy, _) in POLICIES {
-            runs.push(trapped(&envoy, &upstream, &sheet.name, policy)?);
+        for policy in POLICIES {
+            runs.push(bench.deaths(&conformance::of_deaths(sheet, policy), &sheet.name)?);
             work.step();
         }
     }
     Ok(runs)
 }
 
-/// A VM dies, and is asked again at once and after a while.
-fn trapped(envoy: &Envoy, upstream: &Upstream, sheet: &str, policy: &str) -> Result<Run> {
-    let id = conformance::trap_id(sheet, policy);
-    let listener = envoy.listener(&id)?;
-    let mut run = Run::of(&id, Kind::Trap);
-    for (number, (is_deadly, pause)) in DEATHS.into_iter().enumerate() {
-        let name = if is_deadly { sheet } else { "none" };
-        // Envoy itself has been up for long.
-        if policy == "reload" && number > 0 {
-            thread::sleep(pause);
-        }
-        let next = exchange_with(listener, upstream, &conformance::exchange(name, Kind::Trap))?;
-        run.lines.push(format!("then {:?} {:?}", next.status, next.response_body.lossy()));
-        run.status = next.status;
-    }
-    Ok(run)
+fn start(program: &Path, bootstrap: &Value) -> Result<Envoy> {
+    Envoy::start(program, bootstrap, &["--concurrency", "1"])
 }
 
-/// Sends a request and keeps the answer.
-fn exchange_with(listener: SocketAddr, upstream: &Upstream, exchange: &Exchange) -> Result<Run> {
-    upstream.set_answer(Answer::from(&exchange.response));
-    upstream.take_received();
-    let mut run = Run::default();
-    let mut connection = Connection::open(listener, PATIENCE)?;
-    if let Ok(response) = client::send(&mut connection, &exchange.request) {
-        run.status = response.status();
-        run.response_headers = response.headers;
-        run.response_body = Bytes(response.body);
+/// Which modules Envoy would start with at all.
+fn modules(program: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
+    let folder = project::scratch("modules")?;
+    let mut runs = Vec::new();
+    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Module)) {
+        let file = folder.join(&sheet.name).with_extension("wasm");
+        fs::write(&file, wat::parse_str(sheet.lines.join("\n"))?)?;
+        let is_fine = envoy::validate(program, &bootstrap::of_module(&file))?.is_ok();
+        let verdict = if is_fine { "runs" } else { "refused" };
+        runs.push(Run { lines: vec![verdict.to_owned()], ..Run::of(&sheet.name, Kind::Module) });
+        work.step();
     }
-    Ok(run)
+    Ok(runs)
 }
 
-fn exchange(
-    envoy: &Envoy,
-    listener: SocketAddr,
-    upstream: &Upstream,
-    sheet: &str,
-    kind: Kind,
-) -> Result<Run> {
-    let exchange = conformance::exchange(sheet, kind);
-    let logged = envoy.log_since(0).len();
-    let mut run =
-        Run { sheet: sheet.to_owned(), kind: Some(kind), ..exchange_with(listener, upstream, &exchange)? };
-    let deadline = Instant::now() + SETTLING;
-    loop {
-        run.lines = of_vm(&envoy.log_since(logged), &conformance::vm_id(None));
-        let is_over = run.lines.iter().any(|line| line.starts_with("call delete["));
-        if is_over || Instant::now() > deadline {
-            break;
+impl Bench<'_> {
+    /// A VM dies, and is asked again at once and after a while.
+    fn deaths(&self, listener: &Listener, sheet: &str) -> Result<Run> {
+        let address = self.envoy.listener(&listener.name)?;
+        let mut run = Run::of(&listener.name, Kind::Trap);
+        for (number, (is_deadly, pause)) in DEATHS.into_iter().enumerate() {
+            let name = if is_deadly { sheet } else { "none" };
+            // Envoy itself has been up for long.
+            if listener.policy == Some("FAIL_RELOAD") && number > 0 {
+                thread::sleep(pause);
+            }
+            let logged = self.envoy.log_since(0).len();
+            let next = self.send(address, &conformance::exchange(name, Kind::Trap))?;
+            thread::sleep(AFTERMATH);
+            run.lines.extend(conformance::of_streams(lines(&self.envoy.log_since(logged), listener)));
+            run.lines.push(format!("then {:?} {:?}", next.status, next.response_body.lossy()));
+            run.status = next.status;
         }
-        thread::sleep(Duration::from_millis(1));
+        Ok(run)
     }
-    let waits = if sheet.contains("callout") || sheet.contains("grpc") { SETTLING / 5 } else { AFTERMATH };
-    thread::sleep(waits);
-    run.lines = of_vm(&envoy.log_since(logged), &conformance::vm_id(None));
-    if let Some(received) = upstream.take_received().into_iter().next() {
-        run.request_headers = received.headers;
-        run.request_body = received.body;
+
+    fn exchange(&mut self, listener: &Listener, sheet: &str, kind: Kind) -> Result<Run> {
+        let exchange = conformance::exchange(sheet, kind);
+        let address = self.envoy.listener(&listener.name)?;
+        let logged = self.envoy.log_since(0).len();
+        let mut run = Run { sheet: sheet.to_owned(), kind: Some(kind), ..self.send(address, &exchange)? };
+        let deadline = Instant::now() + SETTLING;
+        let is_last = |line: &&String| line.contains("call delete[");
+        loop {
+            run.lines = lines(&self.envoy.log_since(logged), listener);
+            let is_over = run.lines.iter().filter(is_last).count() == listener.site.probes.len();
+            if is_over || Instant::now() > deadline {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(if sheet.contains("callout") || sheet.contains("grpc") {
+            SETTLING / 5
+        } else {
+            AFTERMATH
+        });
+        run.lines = lines(&self.envoy.log_since(logged), listener);
+        for (name, upstream) in &self.upstreams {
+            if let Some(received) = upstream.take_received().into_iter().next() {
+                run.upstream = Some((*name).to_owned());
+                run.request_headers = received.headers;
+                run.request_body = received.body;
+            }
+        }
+        if Connection::open(address, PATIENCE).is_err() || is_stuck(&run.lines) {
+            run = Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(sheet, kind) };
+            self.envoy = start(self.program, &self.bootstrap)?;
+        }
+        Ok(run)
     }
-    Ok(run)
+
+    /// Sends a request and keeps the answer.
+    fn send(&self, listener: SocketAddr, exchange: &Exchange) -> Result<Run> {
+        for (_, upstream) in &self.upstreams {
+            upstream.set_answer(Answer::from(&exchange.response));
+            upstream.take_received();
+        }
+        let mut run = Run::default();
+        let mut connection = Connection::open(listener, PATIENCE)?;
+        if let Ok(response) = client::send(&mut connection, &exchange.request) {
+            run.status = response.status();
+            run.response_headers = response.headers;
+            run.response_body = Bytes(response.body);
+        }
+        Ok(run)
+    }
 }
 
 /// Whether a stream was begun and not ended, though its client is gone: then the worker is in it for ever.
 fn is_stuck(lines: &[String]) -> bool {
-    let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
+    let has = |call: &str| lines.iter().any(|line| line.contains(call));
     has("call context_create[") && !has("call delete[")
 }
 
-fn of_vm(lines: &[Line], id: &str) -> Vec<String> {
-    let texts = lines.iter().filter_map(Line::of_vm).filter(|(vm, _)| *vm == id);
-    texts.map(|(_, text)| text.to_owned()).collect()
-}
-
-fn setting(probe: &Path, sheets: &[Sheet], mocks: &Mocks, upstream: SocketAddr) -> Value {
-    let id = conformance::vm_id;
-    let mut listeners = vec![listener("main", probe, sheets, None, &id(None), None)];
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
-        let root = Some(sheet.name.as_str());
-        listeners.push(listener(&sheet.name, probe, sheets, root, &id(root), None));
-    }
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
-        for (policy, name) in POLICIES {
-            let id = conformance::trap_id(&sheet.name, policy);
-            listeners.push(listener(&id, probe, sheets, None, &id, name));
-        }
-    }
-    let mut clusters = vec![cluster("v1", Some(upstream))];
-    clusters.extend(mocks.addresses().map(|(name, address)| {
-        let mut cluster = cluster(name, address);
-        if mocks.is_grpc(name) {
-            cluster["typed_extension_protocol_options"] =
-                bootstrap::protocol("http2_protocol_options", &json!({}));
-        }
-        cluster
-    }));
-    json!({
-        "node": {"id": "node-id", "cluster": "node-cluster"},
-        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-        "static_resources": {"listeners": listeners, "clusters": clusters}
-    })
-}
-
-fn listener(
-    name: &str,
-    probe: &Path,
-    sheets: &[Sheet],
-    root: Option<&str>,
-    vm_id: &str,
-    policy: Option<&str>,
-) -> Value {
-    let text =
-        |text: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
-    let mut plugin = json!({
-        "name": "probe",
-        "root_id": "probe-root",
-        "configuration": text("plugin config"),
-        "vm_config": {
-            "vm_id": vm_id,
-            "runtime": "envoy.wasm.runtime.v8",
-            "configuration": text(&conformance::vm_configuration(sheets, root)),
-            "code": {"local": {"filename": probe}}
-        }
-    });
-    if let Some(policy) = policy {
-        plugin["failure_policy"] = json!(policy);
-    }
-    let routes = json!([{"match": {"prefix": "/"}, "name": "route-one", "route": {"cluster": "v1"}}]);
-    let manager = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "conformance",
-        "http_protocol_options": {"enable_trailers": true},
-        "preserve_external_request_id": true,
-        "route_config": {"name": "routes", "virtual_hosts": [{"name": "host-one", "domains": ["*"], "routes": routes}]},
-        "http_filters": [
-            {"name": "probe", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": plugin}},
-            {"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
-        ]
-    });
-    json!({
-        "name": name,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"name": "chain-one", "filters": [{"name": "manager", "typed_config": manager}]}]
-    })
-}
-
-fn cluster(name: &str, address: Option<SocketAddr>) -> Value {
-    let endpoint = |address: SocketAddr| json!({"endpoint": {"address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}}}});
-    let endpoints: Vec<Value> = address.into_iter().map(endpoint).collect();
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        "typed_extension_protocol_options":
-            bootstrap::protocol("http_protocol_options", &json!({"enable_trailers": true}))
-    })
+fn lines(log: &[Line], listener: &Listener) -> Vec<String> {
+    listener.lines(log.iter().filter_map(Line::of_vm))
 }

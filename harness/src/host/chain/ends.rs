@@ -5,14 +5,13 @@ use crate::{
     Bytes,
     host::{
         abi::Callback,
-        events::Event,
         message,
-        proxy::{Proxy, millis},
+        proxy::Proxy,
         stream::{Reply, Way},
     },
     scenario::Headers,
 };
-use std::mem;
+use std::{borrow::Cow, mem};
 
 impl Proxy {
     /// Envoy answers by itself, before any filter sees anything: only the log tells of it.
@@ -21,17 +20,9 @@ impl Proxy {
         self.answer_directly(id, reply, &Headers::new());
     }
 
-    /// A filter's VM has failed.
-    pub(in crate::host) fn fail(&mut self, id: u64, index: usize) {
-        let link = self.streams.get_mut(&id).and_then(|active| active.links.get_mut(index));
-        if let Some(link) = link {
-            link.has_failed = true;
-            self.reply(id, Reply::of(503, "", "wasm_fail_stream"));
-        }
-    }
-
     /// A reply passes the response callbacks, unless it replaces a response that they have seen.
-    pub(super) fn reply(&mut self, id: u64, reply: Reply) {
+    /// Filters that have not seen the request do not see the reply.
+    pub(in crate::host) fn reply(&mut self, id: u64, reply: Reply) {
         let Some(active) = self.streams.get_mut(&id) else { return };
         let common = active.common.borrow();
         let (has_response, are_sent) = (common.response.has_headers, common.response.are_headers_sent);
@@ -40,16 +31,18 @@ impl Proxy {
         if has_response {
             // The headers may have left already: then the client gets no whole response.
             if are_sent {
-                self.reset(id, "downstream_remote_disconnect");
+                self.reset(id, reply.details);
             } else {
                 self.answer_directly(id, reply, &request);
             }
             return;
         }
         active.epoch += 1;
-        let at = At { stream: id, epoch: active.epoch, position: 0 };
+        let last = active.links.iter().rposition(|link| link.has_request).unwrap_or(0);
+        let at = active.at(id, Way::Response, last);
         let mut common = active.common.borrow_mut();
         common.details.clone_from(&reply.details);
+        common.flags |= reply.flags;
         let message = message::local(reply, &request);
         let steps = steps(&message);
         common.response.headers = message.headers;
@@ -69,6 +62,7 @@ impl Proxy {
         let at = At { stream: id, epoch: active.epoch, position: active.links.len() };
         let mut common = active.common.borrow_mut();
         common.details.clone_from(&reply.details);
+        common.flags |= reply.flags;
         let message = message::local(reply, request);
         let steps = steps(&message);
         common.response.headers = message.headers;
@@ -90,56 +84,6 @@ impl Proxy {
         }
     }
 
-    fn leave_for_upstream(&mut self, at: At, part: Part) {
-        let ends = match part {
-            Part::Headers { ends } => {
-                let mut routed = Ok(());
-                self.with_common(at.stream, |common| {
-                    routed = message::route(&mut common.request.headers);
-                    common.request.are_headers_sent = routed.is_ok();
-                });
-                if let Err(reply) = routed {
-                    return self.reply(at.stream, reply);
-                }
-                self.pick_route(at.stream);
-                if let Some(active) = self.streams.get_mut(&at.stream) {
-                    active.outcome.request_headers.clone_from(&active.common.borrow().request.headers);
-                }
-                ends
-            }
-            Part::Data { bytes, ends } => {
-                if let Some(active) = self.streams.get_mut(&at.stream) {
-                    active.bodies.request.extend(bytes);
-                }
-                ends
-            }
-            Part::Trailers => true,
-        };
-        if ends {
-            self.deliver(at);
-        }
-    }
-
-    /// The upstream has the request, and will answer; or it waits for the rest of the body in vain.
-    fn deliver(&mut self, at: At) {
-        let now = self.world.now();
-        let Some(active) = self.streams.get_mut(&at.stream) else { return };
-        let headers = mem::take(&mut active.outcome.request_headers);
-        let Some(body) = message::framed(&headers, mem::take(&mut active.bodies.request)) else { return };
-        let common = active.common.borrow();
-        active.outcome.upstream = Some(common.cluster.clone());
-        active.outcome.request_body = Bytes(body);
-        active.outcome.request_trailers = message::framed_trailers(&headers, &common.request.trailers);
-        active.outcome.request_headers = headers;
-        drop(common);
-        let response = message::response(&active.exchange.response, &active.exchange.request.method);
-        let delay = active.exchange.response.after_ms;
-        let at = At { position: 0, ..at };
-        for (after, part) in steps(&response) {
-            self.events.add(now + millis(delay + after), Event::Upstream(at, part));
-        }
-    }
-
     fn leave_for_client(&mut self, at: At, part: Part) {
         let Some(active) = self.streams.get_mut(&at.stream) else { return };
         let ends = match part {
@@ -150,8 +94,14 @@ impl Proxy {
                     drop(common);
                     return self.answer_directly(at.stream, reply, &request);
                 }
-                common.response.are_headers_sent = true;
-                active.outcome.response_headers.clone_from(&common.response.headers);
+                if common.response.are_headers_sent {
+                    // They are written once more, where the client takes them for the body.
+                    active.bodies.response.extend(message::written(&common.response.headers));
+                    active.is_garbled = !message::has_length(&common.response.headers);
+                } else {
+                    common.response.are_headers_sent = true;
+                    active.outcome.response_headers.clone_from(&common.response.headers);
+                }
                 message::finish(&mut common.response.headers);
                 ends
             }
@@ -171,6 +121,9 @@ impl Proxy {
     fn finish(&mut self, id: u64) {
         let Some(active) = self.streams.get_mut(&id) else { return };
         let headers = mem::take(&mut active.outcome.response_headers);
+        if active.is_garbled {
+            return self.end(id);
+        }
         let status = headers.iter().find(|(name, _)| name.0 == b":status");
         // The codec cannot write others.
         let status = status.and_then(|(_, value)| value.lossy().parse().ok());
@@ -191,11 +144,18 @@ impl Proxy {
     }
 
     /// The stream is broken off.
-    pub(super) fn reset(&mut self, id: u64, details: &'static str) {
+    pub(super) fn reset(&mut self, id: u64, details: impl Into<Cow<'static, str>>) {
         let Some(active) = self.streams.get_mut(&id) else { return };
         active.outcome.response_headers.clear();
         active.common.borrow_mut().details = details.into();
         self.end(id);
+    }
+
+    /// A filter closes the stream. That is told only where nothing else is.
+    pub(super) fn close(&mut self, id: u64) {
+        let details = self.streams.get(&id).map(|active| active.common.borrow().details.clone());
+        let details = details.filter(|details| !details.is_empty());
+        self.reset(id, details.unwrap_or("wasm_close_stream".into()));
     }
 
     /// The end of a stream. The log comes before the rest, and callouts outlive it.

@@ -5,19 +5,24 @@
 
 mod ends;
 mod pass;
+mod router;
+
+use router::DOWNSTREAM_CONNECTION_TERMINATION;
+pub(super) use router::{DOWNSTREAM_PROTOCOL_ERROR, Failure};
 
 use super::{
     abi::Callback,
     events::{Event, Opening},
+    memory::HostTrap,
     message::{self, Message},
-    proxy::{Plugin, Proxy, millis},
+    proxy::{Plugin, Proxy, Seat, millis},
     random::Random,
     stream::{Both, Common, Side, Stream, Way},
     vm::Vm,
 };
 use crate::{
     outcome::ExchangeOutcome,
-    scenario::{self, Exchange, Headers},
+    scenario::{Exchange, Headers},
 };
 use std::{cell::RefCell, mem, rc::Rc};
 
@@ -55,6 +60,12 @@ pub(super) struct Active {
     trailers: Both<Headers>,
     /// What has arrived of the bodies, at the upstream and at the client.
     bodies: Both<Vec<u8>>,
+    /// Whether the request has been sent on, whole.
+    is_delivered: bool,
+    /// Whether the client cannot make out the body's chunks.
+    is_garbled: bool,
+    /// Whether the whole response has come from the upstream.
+    has_answer: bool,
     outcome: ExchangeOutcome,
 }
 
@@ -66,6 +77,8 @@ struct Link {
     vm: usize,
     context: u32,
     is_created: bool,
+    /// The request has come to it.
+    has_request: bool,
     /// It takes no part: its VM is dead, and lets requests pass.
     is_absent: bool,
     /// Its VM has failed: what passes now passes without it.
@@ -117,12 +130,11 @@ impl Active {
         At { stream, epoch: self.epoch, position }
     }
 
-    /// The filters that a VM has in this stream.
-    pub(super) fn links_of(&self, thread: usize, vm: usize) -> impl Iterator<Item = usize> {
-        let is_of = move |(index, link): (usize, &Link)| {
-            (self.thread == thread && link.vm == vm && !link.has_failed).then_some(index)
-        };
-        self.links.iter().enumerate().filter_map(is_of)
+    /// Takes out the filters that a VM has in this stream, since it has failed. False if there are none.
+    pub(super) fn fail(&mut self, thread: usize, vm: usize) -> bool {
+        let is_of = |link: &&mut Link| link.vm == vm && !link.has_failed && !link.is_absent;
+        let links = self.links.iter_mut().filter(|_| self.thread == thread).filter(is_of);
+        links.map(|link| link.has_failed = true).count() > 0
     }
 }
 
@@ -136,7 +148,7 @@ impl Proxy {
         let of_chain = |(number, plugin): (usize, &Plugin)| (plugin.chain == chain).then_some(number);
         let plugins: Vec<_> = self.plugins.iter().enumerate().filter_map(of_chain).collect();
         for plugin in plugins {
-            let Some((vm, root)) = self.place(thread, plugin) else { continue };
+            let Some(Seat { vm, root, .. }) = self.take_seat(thread, plugin) else { continue };
             let is_absent = self.is_open(thread, plugin);
             let common = Rc::clone(&common);
             let context = self.vm(thread, vm).filter(|vm| vm.dead.is_none()).map_or(0, |vm| {
@@ -149,6 +161,7 @@ impl Proxy {
                 vm,
                 context,
                 is_created: false,
+                has_request: false,
                 is_absent,
                 has_failed: false,
                 holds: Both::default(),
@@ -166,6 +179,9 @@ impl Proxy {
             epoch: 0,
             trailers: Both::default(),
             bodies: Both::default(),
+            is_delivered: false,
+            is_garbled: false,
+            has_answer: false,
             outcome: ExchangeOutcome::default(),
         };
         if is_too_large {
@@ -206,31 +222,25 @@ impl Proxy {
             return;
         };
         if matches!(part, Part::Headers { .. }) {
-            let response = message::response(&active.exchange.response, &active.exchange.request.method);
+            let (exchange, waited_ms) = (&active.exchange, active.exchange.response.after_ms);
+            let response = message::response(&exchange.response, &exchange.request.method, waited_ms);
             active.trailers.response.clone_from(&response.trailers);
             let mut common = active.common.borrow_mut();
             common.details = "via_upstream".into();
             common.response.headers = response.headers;
         }
+        active.has_answer = match &part {
+            Part::Headers { ends } | Part::Data { ends, .. } => *ends,
+            Part::Trailers => true,
+        };
         arrives(active, Way::Response, &part);
         self.push(at, Way::Response, part);
     }
 
     /// The client waits no longer.
     pub(in crate::host) fn give_up(&mut self, id: u64) {
+        self.with_common(id, |common| common.flags |= DOWNSTREAM_CONNECTION_TERMINATION);
         self.reset(id, "downstream_remote_disconnect");
-    }
-
-    /// Picks the route, if the request's headers have changed since it was picked.
-    fn pick_route(&mut self, id: u64) {
-        let Some(active) = self.streams.get(&id) else { return };
-        let mut common = active.common.borrow_mut();
-        if mem::take(&mut common.is_route_stale) {
-            let route = scenario::pick(&self.settings.routes, &common.request.headers);
-            common.cluster = route.map_or_else(|| "v1".to_owned(), |route| route.upstream.clone());
-            let name = route.map(|route| &route.name).filter(|name| !name.is_empty());
-            common.route.clone_from(name.unwrap_or(&self.settings.place.route));
-        }
     }
 
     /// Calls `proxy_on_context_create` before a filter's first callback. False if it trapped.
@@ -241,7 +251,7 @@ impl Proxy {
         }
         let (plugin, vm, context) = (link.plugin, link.vm, link.context);
         let thread = self.streams.get(&at.stream).map_or(0, |active| active.thread);
-        let root = self.place(thread, plugin).map_or(0, |(_, root)| root);
+        let root = self.seat(thread, plugin).map_or(0, |seat| seat.root);
         let is_fine = self.vm(thread, vm).is_some_and(|vm: &mut Vm| {
             vm.call(Callback::Other, "proxy_on_context_create", &[context, root]).is_ok()
         });
@@ -268,6 +278,16 @@ impl Proxy {
         };
         self.obey(at.stream, index)?;
         self.link(at, way).map(|_| action.unwrap_or(0))
+    }
+
+    /// A filter has done what Envoy itself ends at.
+    fn crash(&mut self, at: At, export: &str, why: &'static str) {
+        let thread = self.streams.get(&at.stream).map_or(0, |active| active.thread);
+        let Some(number) = self.link(at, Way::Response).map(|link| link.vm) else { return };
+        if let Some(vm) = self.vm(thread, number) {
+            vm.kill(export, &HostTrap::Crash(why));
+        }
+        self.fail_all(thread, number);
     }
 
     /// A filter's link, as long as the stream has not taken another turn.

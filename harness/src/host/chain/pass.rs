@@ -44,6 +44,11 @@ impl Proxy {
             half.has_headers = true;
             count = size(half.headers.len());
         });
+        if way == Way::Request
+            && let Some(link) = self.link(at, way)
+        {
+            link.has_request = true;
+        }
         if !self.create(at, way) {
             return;
         }
@@ -66,7 +71,8 @@ impl Proxy {
             hold.has_ended = ends;
             hold.state = if stops_alone && action == 1 { Held::What } else { Held::All };
         }
-        if !stops || has_left {
+        // A filter that says both, go on and continue, lets them go twice: so does Envoy.
+        for _ in 0..u32::from(!stops) + u32::from(has_left) {
             self.push(at.next(), way, Part::Headers { ends });
         }
     }
@@ -133,8 +139,15 @@ impl Proxy {
         if let Some(hold) = self.hold(at, way) {
             hold.state = Held::What;
         }
+        let is_twice = !stops && has_left;
+        if is_twice && way == Way::Response {
+            return self.crash(at, export, "trailers of a response go on twice");
+        }
         if !stops || has_left {
             self.go_on(at, way);
+        }
+        if is_twice {
+            self.push(at.next(), way, Part::Trailers);
         }
     }
 
@@ -157,7 +170,7 @@ impl Proxy {
                 return;
             }
         }
-        if !body.is_empty() || ends {
+        if !body.is_empty() || has_ended {
             self.push(at.next(), way, Part::Data { bytes: body, ends });
         }
         if has_trailers || has_new {
@@ -222,7 +235,7 @@ impl Proxy {
             reply = stream.reply.take();
         });
         if is_closed {
-            self.reset(id, "wasm_close_stream");
+            self.close(id);
             return None;
         }
         if let Some(reply) = reply {

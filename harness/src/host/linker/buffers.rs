@@ -1,7 +1,7 @@
 //! Bodies and configurations.
 
 use crate::host::{
-    abi::{BufferType, Status},
+    abi::{BufferType, Callback, Status},
     memory::{Guest, answer, give, read, write_size},
     state::State,
 };
@@ -20,6 +20,17 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             })
         },
     )?;
+    // Of ABI 0.1.0: the plugin's configuration where it is at hand, or else the VM's.
+    linker.func_wrap("env", "proxy_get_configuration", |mut guest: Guest<'_>, at: u32, size_at: u32| {
+        answer(&mut guest, "proxy_get_configuration", |guest| {
+            let state = guest.data();
+            let bytes = match state.root() {
+                Some(root) if state.callback == Callback::Configure => root.config.clone(),
+                _ => state.options.vm_config.clone(),
+            };
+            give(guest, &bytes, at, size_at)
+        })
+    })?;
     linker.func_wrap(
         "env",
         "proxy_get_buffer_status",

@@ -20,10 +20,16 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_get_header_map_value", |guest| {
                 let map = MapType::try_from(map)?;
                 let name = named(map, read(guest, name, name_size)?);
-                let value = guest.data().map(map, |headers| {
+                let state = guest.data();
+                let found = state.map(map, |headers| {
                     headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.0.clone())
-                })?;
-                give(guest, &value.ok_or(Status::NotFound)?, at, size_at)
+                });
+                let value = match found.and_then(|value| value.ok_or(Status::NotFound)) {
+                    // In ABI 0.1.0 what is not there is empty.
+                    Err(Status::NotFound) if state.is_of_first_version => Vec::new(),
+                    value => value?,
+                };
+                give(guest, &value, at, size_at)
             })
         },
     )?;

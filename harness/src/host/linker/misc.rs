@@ -15,7 +15,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             if context > 0 && !is_known {
                 return Err(Status::BadArgument.into());
             }
-            state.context = context;
+            // None is the callback's own.
+            state.context = if context == 0 { state.own_context } else { context };
             Ok(())
         })
     })?;
@@ -41,5 +42,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             Ok(())
         })
     })?;
+    // Emscripten's, which Envoy has too.
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_: Guest<'_>, _memory: u32| {})?;
+    linker.func_wrap("env", "pthread_equal", |_: Guest<'_>, one: u32, other: u32| u32::from(one == other))?;
     Ok(())
 }

@@ -13,18 +13,39 @@ mod streams;
 mod system;
 mod wasi;
 
-use super::{abi::Status, module::LoadError, options::Options, state::State, world::World};
+use super::{
+    abi::Status,
+    module::{LoadError, Version},
+    options::Options,
+    state::State,
+    world::World,
+};
 use std::collections::BTreeSet;
 use wasmtime::{Engine, Linker, Val, ValType};
 
-/// Functions of older versions of the ABI that Envoy has and this host does not: they answer Unimplemented.
-const UNIMPLEMENTED: [&str; 1] = ["proxy_get_configuration"];
+/// Functions that Envoy has and this host does not: they answer Unimplemented.
+const UNIMPLEMENTED: [&str; 1] = ["envoy_resolve_dns"];
+
+/// Functions that some versions of the ABI have: from which to which.
+const OF_VERSIONS: [(&str, Version, Version); 7] = [
+    ("proxy_get_configuration", Version::V0_1_0, Version::V0_1_0),
+    ("proxy_continue_request", Version::V0_1_0, Version::V0_1_0),
+    ("proxy_continue_response", Version::V0_1_0, Version::V0_1_0),
+    ("proxy_clear_route_cache", Version::V0_1_0, Version::V0_1_0),
+    ("proxy_continue_stream", Version::V0_2_0, Version::V0_2_1),
+    ("proxy_close_stream", Version::V0_2_0, Version::V0_2_1),
+    ("proxy_get_log_level", Version::V0_2_1, Version::V0_2_1),
+];
 
 /// Links what the module imports.
 ///
 /// # Errors
 /// The functions that no host has, all of them.
-pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linker<State>, LoadError> {
+pub(super) fn linker(
+    engine: &Engine,
+    module: &wasmtime::Module,
+    version: Version,
+) -> Result<Linker<State>, LoadError> {
     let mut linker = Linker::new(engine);
     let groups = [
         headers::link,
@@ -49,6 +70,13 @@ pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linke
     let mut unknown = Vec::new();
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
+        let is_of_other_version = OF_VERSIONS
+            .iter()
+            .any(|(other, first, last)| *other == name && !(*first..=*last).contains(&version));
+        if from == "env" && is_of_other_version {
+            unknown.push(format!("{from}.{name}"));
+            continue;
+        }
         if defined.contains(&(from.to_owned(), name.to_owned())) {
             continue;
         }
@@ -59,7 +87,9 @@ pub(crate) fn linker(engine: &Engine, module: &wasmtime::Module) -> Result<Linke
         };
         let ty = import.ty().func().filter(|ty| ty.results().all(|ty| matches!(ty, ValType::I32))).cloned();
         let added = status.zip(ty).is_some_and(|(status, ty)| {
-            let stub = move |_: wasmtime::Caller<'_, State>, _: &[Val], results: &mut [Val]| {
+            let called = name.to_owned();
+            let stub = move |guest: wasmtime::Caller<'_, State>, _: &[Val], results: &mut [Val]| {
+                wasi::check(guest.data(), &called).map_err(wasmtime::Error::new)?;
                 results.fill(Val::I32(status));
                 Ok(())
             };

@@ -89,9 +89,9 @@ fn property(state: &State, path: &[u8]) -> Found {
         [b"destination", b"port"] => Ok(number(DESTINATION_PORT)),
         [b"connection_id"] | [b"connection", b"id"] => Ok(number(1)),
         [b"connection", b"mtls"] => Ok(vec![0]),
-        [b"upstream", rest @ ..] if common.request.are_headers_sent => upstream(rest),
-        [b"xds", b"cluster_name"] => Ok(common.cluster.clone().into_bytes()),
-        [b"xds", b"route_name"] => Ok(common.route.clone().into_bytes()),
+        [b"upstream", rest @ ..] if common.request.are_headers_sent => upstream(common, rest),
+        [b"xds", b"cluster_name"] if common.route.is_some() => text(common.cluster.as_ref()),
+        [b"xds", b"route_name"] => text(common.route.as_ref()),
         [b"xds", b"virtual_host_name"] => Ok(place.virtual_host.clone().into_bytes()),
         [b"xds", b"filter_chain_name"] => Ok(place.filter_chain.clone().into_bytes()),
         [b"xds", b"listener_direction"] => Ok(number(0)),
@@ -156,14 +156,12 @@ fn response(state: &State, common: &Common, rest: &[&[u8]]) -> Found {
         Ok(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0))
     };
     match rest {
-        [b"flags"] => Ok(number(0)),
+        [b"flags"] => Ok(number(common.flags)),
         [b"size"] => Ok(number(common.response.sent)),
         [b"total_size"] => Ok(number(common.response.sent + bytes(map) + bytes(trailers))),
         [b"code"] => code().map(|code: u16| number(u64::from(code))),
-        [b"code_details"] => {
-            code()?;
-            Ok(common.details.as_bytes().to_vec())
-        }
+        [b"code_details"] if common.details.is_empty() => Err(Status::NotFound),
+        [b"code_details"] => Ok(common.details.as_bytes().to_vec()),
         [b"grpc_status"] => {
             let stated = value(trailers, b"grpc-status").or_else(|_| value(map, b"grpc-status")).ok();
             let stated = stated.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
@@ -177,14 +175,22 @@ fn response(state: &State, common: &Common, rest: &[&[u8]]) -> Found {
     }
 }
 
-fn upstream(rest: &[&[u8]]) -> Found {
+fn upstream(common: &Common, rest: &[&[u8]]) -> Found {
     match rest {
+        [b"local_address"] if common.is_refused => Err(Status::NotFound),
+        [b"transport_failure_reason"] if common.is_refused => {
+            Ok(b"delayed connect error: Connection refused".to_vec())
+        }
         [b"address"] => Ok(UPSTREAM.to_vec()),
         [b"port"] => Ok(number(UPSTREAM_PORT)),
         [b"local_address"] => Ok(SOURCE.to_vec()),
         [b"transport_failure_reason"] => Ok(Vec::new()),
         _ => Err(Status::NotFound),
     }
+}
+
+fn text(value: Option<&String>) -> Found {
+    value.map(|value| value.clone().into_bytes()).ok_or(Status::NotFound)
 }
 
 fn number(value: u64) -> Vec<u8> {

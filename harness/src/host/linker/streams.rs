@@ -35,7 +35,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.may_reply()) {
                     stream.has_replied = true;
                     stream.has_replied_late = stream.has_response();
-                    stream.reply = Some(Reply { status, headers, body, details, grpc_status });
+                    stream.reply = Some(Reply { status, headers, body, details, flags: 0, grpc_status });
                 }
                 Ok(())
             })

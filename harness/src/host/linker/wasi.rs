@@ -1,10 +1,15 @@
 //! The part of WASI that Envoy has, with its answers.
 
 use crate::host::{
+    abi::Callback,
     memory::{Answer, Guest, HostTrap, Refusal, read, write, write_size},
     state::State,
 };
 use wasmtime::Linker;
+
+/// What a module may call while it allocates memory for the host. While it starts it may call all but the others.
+const ALWAYS: [&str; 3] = ["fd_write", "clock_time_get", "poll_oneoff"];
+const NOT_AT_START: [&str; 6] = ["fd_close", "fd_read", "fd_seek", "path_open", "proc_exit", "sched_yield"];
 
 const SUCCESS: u32 = 0;
 const BADF: u32 = 8;
@@ -32,6 +37,13 @@ pub(super) fn refusal(name: &str) -> Option<i32> {
     }
 }
 
+/// Refuses a function that the module may not call now: Envoy fails the VM.
+pub(super) fn check(state: &State, name: &str) -> Result<(), HostTrap> {
+    let is_refused = state.is_allocating && !ALWAYS.contains(&name)
+        || state.callback == Callback::Start && NOT_AT_START.contains(&name);
+    if is_refused { Err(HostTrap::Restricted(name.to_owned())) } else { Ok(()) }
+}
+
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     for module in ["wasi_snapshot_preview1", "wasi_unstable"] {
         linker.func_wrap(
@@ -43,14 +55,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     2 => STDERR_LEVEL,
                     _ => return Ok(BADF),
                 };
-                errno(&mut guest, |guest| fd_write(guest, level, parts, count, written))
+                errno(&mut guest, "fd_write", |guest| fd_write(guest, level, parts, count, written))
             },
         )?;
         linker.func_wrap(module, "fd_fdstat_get", |mut guest: Guest<'_>, file: u32, at: u32| {
             if !(1..=2).contains(&file) {
                 return Ok(BADF);
             }
-            errno(&mut guest, |guest| {
+            errno(&mut guest, "fd_fdstat_get", |guest| {
                 // Whether it could be written Envoy does not look at.
                 match write(guest, at, &[0, RIGHT_TO_WRITE, 0].map(u64::to_le_bytes).concat()) {
                     Err(Refusal::Trap(trap)) => Err(Refusal::Trap(trap)),
@@ -60,13 +72,13 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         })?;
         linker.func_wrap(module, "environ_sizes_get", |mut guest: Guest<'_>, count: u32, size: u32| {
             let environ = environ(guest.data());
-            errno(&mut guest, |guest| {
+            errno(&mut guest, "environ_sizes_get", |guest| {
                 write_size(guest, count, environ.len())?;
                 write_size(guest, size, environ.iter().map(Vec::len).sum())
             })
         })?;
         linker.func_wrap(module, "environ_get", |mut guest: Guest<'_>, places: u32, at: u32| {
-            errno(&mut guest, |guest| {
+            errno(&mut guest, "environ_get", |guest| {
                 let (mut places, mut at) = (places, at);
                 for variable in environ(guest.data()) {
                     write(guest, places, &at.to_le_bytes())?;
@@ -78,7 +90,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             })
         })?;
         linker.func_wrap(module, "args_sizes_get", |mut guest: Guest<'_>, count: u32, size: u32| {
-            errno(&mut guest, |guest| {
+            errno(&mut guest, "args_sizes_get", |guest| {
                 write_size(guest, count, 0)?;
                 write_size(guest, size, 0)
             })
@@ -91,20 +103,20 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     return Ok(NOTSUP);
                 }
                 let now = guest.data().world.now();
-                errno(&mut guest, |guest| write(guest, at, &now.to_le_bytes()))
+                errno(&mut guest, "clock_time_get", |guest| write(guest, at, &now.to_le_bytes()))
             },
         )?;
         linker.func_wrap(module, "clock_res_get", |mut guest: Guest<'_>, clock: u32, at: u32| {
             if clock > 1 {
                 return Ok(NOTSUP);
             }
-            errno(&mut guest, |guest| write(guest, at, &1_u64.to_le_bytes()))
+            errno(&mut guest, "clock_res_get", |guest| write(guest, at, &1_u64.to_le_bytes()))
         })?;
         linker.func_wrap(module, "random_get", |mut guest: Guest<'_>, at: u32, size: u32| {
             if size > RANDOM_LIMIT {
                 return Ok(INVAL);
             }
-            errno(&mut guest, |guest| {
+            errno(&mut guest, "random_get", |guest| {
                 let random = &mut guest.data_mut().random;
                 let bytes = (0..size.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
                 let bytes: Vec<u8> = bytes.take(size as usize).collect();
@@ -116,19 +128,24 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             "poll_oneoff",
             |mut guest: Guest<'_>, _in: u32, _out: u32, _count: u32, events: u32| {
                 // A sleep is over at once.
-                errno(&mut guest, |guest| write_size(guest, events, 0))
+                errno(&mut guest, "poll_oneoff", |guest| write_size(guest, events, 0))
             },
         )?;
         // Envoy notes it in its own log and goes on; the module has an `unreachable` behind it.
-        linker.func_wrap(module, "proc_exit", |_: Guest<'_>, _code: u32| {})?;
+        linker.func_wrap(module, "proc_exit", |guest: Guest<'_>, _code: u32| {
+            check(guest.data(), "proc_exit").map_err(wasmtime::Error::new)
+        })?;
     }
     Ok(())
 }
 
 /// Makes a call within the callback's budget and turns its answer into the number that the module gets.
-fn errno(guest: &mut Guest<'_>, call: impl FnOnce(&mut Guest<'_>) -> Answer) -> wasmtime::Result<u32> {
-    let charged: Result<(), HostTrap> = guest.data_mut().charge(0);
-    charged.map_err(wasmtime::Error::new)?;
+fn errno(
+    guest: &mut Guest<'_>,
+    name: &str,
+    call: impl FnOnce(&mut Guest<'_>) -> Answer,
+) -> wasmtime::Result<u32> {
+    check(guest.data(), name).and_then(|()| guest.data_mut().charge(0)).map_err(wasmtime::Error::new)?;
     match call(guest) {
         Ok(()) => Ok(SUCCESS),
         Err(Refusal::Status(_) | Refusal::Other(_)) => Ok(FAULT),
