@@ -93,17 +93,23 @@ pub struct GrpcAnswers {
 }
 
 impl GrpcAnswers {
-    /// The status's message as it is sent: what is no printable ASCII is written in percent signs and digits, and so are these (gRPC over HTTP/2, "Percent-Encoded").
+    /// The status's message as it is sent.
     pub fn sent_message(&self) -> String {
-        let mut text = String::new();
-        for byte in self.message.bytes() {
-            let _ = match byte {
-                b' '..=b'~' if byte != b'%' => write!(text, "{}", char::from(byte)),
-                _ => write!(text, "%{byte:02X}"),
-            };
-        }
-        text
+        percent_encoded(self.message.as_bytes())
     }
+}
+
+/// A status's message as gRPC sends it: what is no printable ASCII, and percent signs, as such a sign and two digits (gRPC over HTTP/2,
+/// "Percent-Encoded").
+pub(crate) fn percent_encoded(message: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in message {
+        let _ = match byte {
+            b' '..=b'~' if *byte != b'%' => write!(text, "{}", char::from(*byte)),
+            _ => write!(text, "%{byte:02X}"),
+        };
+    }
+    text
 }
 
 /// A part of a body, and how many milliseconds behind the one before it is sent.

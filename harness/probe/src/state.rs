@@ -77,7 +77,7 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
             Of::Stream(context) => state.streams.get(&context).cloned().into_iter().collect(),
             // One that failed at once has a token that the probe was never given.
             Of::Callout(token) => {
-                let last = state.variables.get("stream").and_then(|stream| state.streams.get(stream));
+                let last = state.streams.get(&stream);
                 state.callouts.get(&token).or(last).cloned().into_iter().collect()
             }
         };

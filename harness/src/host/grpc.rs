@@ -2,10 +2,9 @@
 
 use super::{
     abi::{BufferType, MapType, Status},
-    memory::HostTrap,
     state::Answer,
 };
-use crate::scenario::Headers;
+use crate::{Bytes, scenario::Headers};
 use std::collections::BTreeMap;
 
 /// What a token is of: its low bits say it.
@@ -36,8 +35,6 @@ struct Call {
     is_closed_here: bool,
     /// Whether the module has been told, or is being told, that the other side is closed.
     is_closed_there: bool,
-    /// Whether Envoy has freed what is behind it.
-    is_freed: bool,
     server: Server,
 }
 
@@ -53,9 +50,9 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) enum Deed {
     /// It has made a call, which fails after so many milliseconds; 0 is never.
-    Call { token: u32, cluster: String, timeout_ms: u32, refusal: Option<Event> },
+    Call { token: u32, cluster: String, timeout_ms: u32 },
     /// It has opened a stream.
-    Open { token: u32, cluster: String, refusal: Option<Event> },
+    Open { token: u32, cluster: String },
     /// It has sent a message on a stream, or has ended its side, or both.
     Send { token: u32, has_message: bool, is_last: bool },
 }
@@ -66,18 +63,11 @@ pub(crate) enum Event {
     InitialMetadata(Headers),
     Message(Vec<u8>),
     TrailingMetadata(Headers),
-    Close(u32, String),
+    Close(u32, Bytes),
 }
 
-/// Why a call or stream is not to be had.
-pub(crate) enum Refusal {
-    Status(Status),
-    Crash(HostTrap),
-}
-
-/// What Envoy 1.40 does with a stream whose server has ended is up to what is in freed memory: it reads there.
-const FREED: HostTrap =
-    HostTrap::Crash("a gRPC stream is used that its server has closed: Envoy has freed it already");
+/// A header that Envoy adds to an answer once the request has ended.
+pub(crate) const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 
 impl Default for Calls {
     fn default() -> Self {
@@ -86,25 +76,19 @@ impl Default for Calls {
 }
 
 impl Calls {
-    /// A call is made, which may be refused by Envoy itself: its token.
-    pub(crate) fn call(
-        &mut self,
-        root: u32,
-        cluster: String,
-        timeout_ms: u32,
-        refusal: Option<Event>,
-    ) -> u32 {
+    /// A call is made: its token.
+    pub(crate) fn call(&mut self, root: u32, cluster: String, timeout_ms: u32) -> u32 {
         let token = self.next_call();
-        self.add(token, root, &cluster);
-        self.deeds.push(Deed::Call { token, cluster, timeout_ms, refusal });
+        self.add(token, root, &cluster, true);
+        self.deeds.push(Deed::Call { token, cluster, timeout_ms });
         token
     }
 
-    /// A stream is opened, likewise: its token.
-    pub(crate) fn stream(&mut self, root: u32, cluster: String, refusal: Option<Event>) -> u32 {
+    /// A stream is opened: its token.
+    pub(crate) fn stream(&mut self, root: u32, cluster: String) -> u32 {
         let token = self.next_stream();
-        self.add(token, root, &cluster);
-        self.deeds.push(Deed::Open { token, cluster, refusal });
+        self.add(token, root, &cluster, false);
+        self.deeds.push(Deed::Open { token, cluster });
         token
     }
 
@@ -120,23 +104,22 @@ impl Calls {
         self.last[1]
     }
 
-    fn add(&mut self, token: u32, root: u32, cluster: &str) {
+    fn add(&mut self, token: u32, root: u32, cluster: &str, has_ended: bool) {
         let call = Call {
             root,
             cluster: cluster.to_owned(),
-            has_ended: false,
+            has_ended,
             is_closed_here: false,
             is_closed_there: false,
-            is_freed: false,
             server: Server::default(),
         };
         self.open.insert(token, call);
     }
 
     /// A message is sent on a stream. Behind the end of the module's side it is dropped.
-    pub(crate) fn send(&mut self, root: u32, token: u32, is_last: bool) -> Result<(), Refusal> {
+    pub(crate) fn send(&mut self, root: u32, token: u32, is_last: bool) -> Result<(), Status> {
         if token & KIND != STREAM {
-            return Err(Refusal::Status(Status::BadArgument));
+            return Err(Status::BadArgument);
         }
         let call = self.get(root, token)?;
         if !call.has_ended {
@@ -147,7 +130,7 @@ impl Calls {
     }
 
     /// The module's side of a stream ends, or a call is given up.
-    pub(crate) fn close(&mut self, root: u32, token: u32) -> Result<(), Refusal> {
+    pub(crate) fn close(&mut self, root: u32, token: u32) -> Result<(), Status> {
         let call = self.get(root, token)?;
         if token & KIND == CALL || call.is_closed_there {
             self.open.remove(&token);
@@ -162,21 +145,17 @@ impl Calls {
     }
 
     /// A call or stream is given up: nothing more comes of it.
-    pub(crate) fn cancel(&mut self, root: u32, token: u32) -> Result<(), Refusal> {
+    pub(crate) fn cancel(&mut self, root: u32, token: u32) -> Result<(), Status> {
         self.get(root, token)?;
         self.open.remove(&token);
         Ok(())
     }
 
-    fn get(&mut self, root: u32, token: u32) -> Result<&mut Call, Refusal> {
+    fn get(&mut self, root: u32, token: u32) -> Result<&mut Call, Status> {
         if !matches!(token & KIND, CALL | STREAM) {
-            return Err(Refusal::Status(Status::BadArgument));
+            return Err(Status::BadArgument);
         }
-        match self.open.get_mut(&token).filter(|call| call.root == root) {
-            None => Err(Refusal::Status(Status::NotFound)),
-            Some(call) if call.is_freed => Err(Refusal::Crash(FREED)),
-            Some(call) => Ok(call),
-        }
+        self.open.get_mut(&token).filter(|call| call.root == root).ok_or(Status::NotFound)
     }
 
     /// The cluster and the server of a stream.
@@ -184,21 +163,24 @@ impl Calls {
         self.open.get_mut(&token).map(|call| (call.cluster.as_str(), &mut call.server))
     }
 
-    /// The root context that an event of a call or stream goes to; none if it was given up, or is over.
-    pub(crate) fn receiver(&mut self, token: u32, event: &Event) -> Option<u32> {
+    /// The root context that an event of a call or stream goes to; none if it was given up, or is over. The event is changed into what it is by now.
+    pub(crate) fn receiver(&mut self, token: u32, event: &mut Event) -> Option<u32> {
         let call = self.open.get_mut(&token).filter(|call| !call.is_closed_there)?;
+        if let Event::InitialMetadata(headers) | Event::TrailingMetadata(headers) = event
+            && !call.has_ended
+        {
+            headers.retain(|(name, _)| name.0 != SERVICE_TIME.as_bytes());
+        }
         call.is_closed_there = token & KIND == STREAM && matches!(event, Event::Close(..));
         Some(call.root)
     }
 
-    /// An event was told: a call ends with its first, a stream when both sides are closed.
+    /// An event was told: a call ends with its first, a stream when both sides are closed. One that the module has not closed stays: Envoy 1.40 reads in
+    /// freed memory when it is used then, and has not been seen to end by it.
     pub(crate) fn told(&mut self, token: u32) {
-        match self.open.get_mut(&token) {
-            Some(call) if token & KIND == STREAM && !(call.is_closed_here && call.is_closed_there) => {
-                call.is_freed = call.is_closed_there;
-            }
-            Some(_) => _ = self.open.remove(&token),
-            None => {}
+        let is_over = |call: &Call| token & KIND == CALL || call.is_closed_here && call.is_closed_there;
+        if self.open.get(&token).is_some_and(is_over) {
+            self.open.remove(&token);
         }
     }
 }
@@ -228,7 +210,7 @@ impl Event {
             Self::Close(status, message) => (
                 "proxy_on_grpc_close",
                 *status,
-                Answer { status_message: message.clone().into_bytes(), ..Answer::default() },
+                Answer { status_message: message.0.clone(), ..Answer::default() },
             ),
         }
     }

@@ -387,7 +387,7 @@ impl Proxy {
                 }
             }
             Event::Answer { vm, root, token, answer } => self.answered(vm, root, token, *answer),
-            Event::Grpc { vm, token, event } => self.grpc(vm, token, &event),
+            Event::Grpc { vm, token, event } => self.grpc(vm, token, event),
         }
         self.tell_queues(None);
         self.go_on_where_told();

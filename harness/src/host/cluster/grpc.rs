@@ -4,10 +4,10 @@ use super::{UNREACHABLE, headers, is_late};
 use crate::{
     Bytes,
     host::{
-        grpc::{Event, Server},
+        grpc::{Event, SERVICE_TIME, Server},
         message::headers_of,
     },
-    scenario::{Cluster, GrpcAnswers, Headers, Response},
+    scenario::{Cluster, GrpcAnswers, Headers, Response, percent_encoded},
 };
 
 /// The status of a call whose server cannot be reached, of one that breaks the protocol, and of one that has no status of its own (gRPC, "Status
@@ -17,43 +17,48 @@ const INTERNAL: u32 = 13;
 const UNKNOWN: u32 = 2;
 
 /// How Envoy got an answer, which it adds to the status's message.
-const VIA_UPSTREAM: &str = "via_upstream";
-const NOT_CONNECTED: &str = "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}";
+const VIA_UPSTREAM: &[u8] = b"via_upstream";
+const NOT_CONNECTED: &[u8] =
+    b"upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}";
 
-/// A request that Envoy itself does not send.
-pub(in crate::host) struct Refused {
-    /// Whether the call that makes it fails.
-    pub(in crate::host) is_at_once: bool,
-    pub(in crate::host) close: Event,
-}
-
-/// There is no such cluster.
+/// What comes of a call to a cluster that there is not.
 pub(in crate::host) fn absent() -> Event {
-    Event::Close(UNAVAILABLE, "Cluster not available".to_owned())
+    Event::Close(UNAVAILABLE, Bytes::from("Cluster not available"))
 }
 
-/// There is nobody in the cluster: the trailers of Envoy's own answer, and the close.
-pub(in crate::host) fn without_hosts() -> (Headers, Event) {
-    let message = "no healthy upstream";
-    (all_in_trailers(UNAVAILABLE, message, &[]), close(UNAVAILABLE, message, "no_healthy_upstream"))
+/// What comes of a stream to a cluster with nobody in it.
+pub(in crate::host) fn without_hosts() -> Vec<Event> {
+    by_envoy("no healthy upstream", b"no_healthy_upstream")
 }
 
-/// Whether a path and metadata cannot be sent.
-pub(in crate::host) fn refused(path: &[u8], metadata: &Headers) -> Option<Refused> {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(byte);
-    let values = || {
-        [(&b":path"[..], path)]
-            .into_iter()
-            .chain(metadata.iter().map(|(name, value)| (&name.0[..], &value.0[..])))
-    };
-    if values().any(|(name, value)| !name.iter().all(is_token) || value.contains(&0)) {
-        return Some(Refused { is_at_once: true, close: Event::Close(UNAVAILABLE, String::new()) });
-    }
-    let (name, _) = values().find(|(_, value)| value.iter().any(|byte| matches!(byte, b'\n' | b'\r')))?;
-    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-    let message = format!("invalid header value for: {name}");
-    let details = format!("filter_removed_required_request_headers{{{}}}", message.replace(' ', "_"));
-    Some(Refused { is_at_once: false, close: close(UNAVAILABLE, &message, &details) })
+/// What comes of a path or metadata that cannot be sent; none if it can.
+pub(in crate::host) fn refused(path: &[u8], metadata: &Headers) -> Option<Vec<Event>> {
+    let path = (&b":path"[..], path);
+    let mut headers = metadata.iter().map(|(name, value)| (&name.0[..], &value.0[..]));
+    let (what, name) = std::iter::once(path).chain(&mut headers).find_map(|(name, value)| {
+        // The values of such names are sent in letters.
+        let is_binary = name.to_ascii_lowercase().ends_with(b"-bin");
+        if !name.iter().all(is_of_name) {
+            Some(("name:", name))
+        } else if !is_binary && value.iter().any(|byte| is_control(*byte)) {
+            Some(("value for:", name))
+        } else {
+            None
+        }
+    })?;
+    let text = [format!("invalid header {what} ").as_bytes(), &name.to_ascii_lowercase()].concat();
+    let details: Vec<u8> = text.iter().map(|byte| if *byte == b' ' { b'_' } else { *byte }).collect();
+    let details = [&b"filter_removed_required_request_headers{"[..], &details, b"}"].concat();
+    Some(by_envoy(&percent_encoded(&text), &details))
+}
+
+/// The characters of a header's name (RFC 9110, 5.1), and the colon of `:path`.
+fn is_of_name(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(byte)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
 }
 
 /// What becomes of a unary call, and after how many milliseconds.
@@ -68,33 +73,23 @@ pub(in crate::host) fn called(cluster: Option<&Cluster>, timeout_ms: u32) -> (u6
         }
     };
     if is_late(delay, timeout_ms) {
-        return (timeout_ms.into(), close(UNAVAILABLE, "upstream request timeout", "response_timeout"));
+        return (timeout_ms.into(), close(UNAVAILABLE, "upstream request timeout", b"response_timeout"));
     }
     let end = events.last().cloned().unwrap_or_else(absent);
     let message = events.into_iter().rfind(|event| matches!(event, Event::Message(_)));
     let event = match (end, message) {
         (Event::Close(0, _), Some(message)) => message,
-        (Event::Close(0, _), None) => Event::Close(INTERNAL, String::new()),
+        (Event::Close(0, _), None) => Event::Close(INTERNAL, Bytes::default()),
         (end, _) => end,
     };
     (delay, event)
 }
 
 /// What comes of a stream that was opened.
-pub(in crate::host) fn opened(cluster: Option<&Cluster>, refusal: Option<Event>) -> Vec<Event> {
-    match (cluster, refusal) {
-        (_, Some(close)) => {
-            let message = match &close {
-                Event::Close(_, message) => message.split('{').next().unwrap_or_default().to_owned(),
-                _ => String::new(),
-            };
-            ended(all_in_trailers(UNAVAILABLE, &message, &[]), close)
-        }
-        (Some(Cluster::Grpc(_) | Cluster::Answers { .. }), None) => Vec::new(),
-        _ => ended(
-            all_in_trailers(UNAVAILABLE, UNREACHABLE, &[]),
-            close(UNAVAILABLE, UNREACHABLE, NOT_CONNECTED),
-        ),
+pub(in crate::host) fn opened(cluster: Option<&Cluster>) -> Vec<Event> {
+    match cluster {
+        Some(Cluster::Grpc(_) | Cluster::Answers { .. }) => Vec::new(),
+        _ => by_envoy(UNREACHABLE, NOT_CONNECTED),
     }
 }
 
@@ -122,7 +117,7 @@ fn answered(answers: &GrpcAnswers, server: &mut Server, has_message: bool, is_la
         if server.answered == 0 {
             let mut headers = headers_of(&[(":status", "200"), ("content-type", "application/grpc")]);
             headers.extend(answers.initial.iter().cloned());
-            headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from("0")));
+            headers.push((Bytes::from(SERVICE_TIME), Bytes::from("0")));
             events.push(Event::InitialMetadata(headers));
         }
         events.push(Event::Message(message.0.clone()));
@@ -136,7 +131,7 @@ fn answered(answers: &GrpcAnswers, server: &mut Server, has_message: bool, is_la
             let mut headers = headers_of(&[(":status", "200"), ("content-type", "application/grpc")]);
             headers.extend(answers.initial.iter().cloned());
             headers.extend(trailers(answers));
-            headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from("0")));
+            headers.push((Bytes::from(SERVICE_TIME), Bytes::from("0")));
             events.extend(ended(headers, end));
         } else {
             events.extend([Event::TrailingMetadata(trailers(answers)), end]);
@@ -210,25 +205,26 @@ fn of_status(status: u16) -> u32 {
     }
 }
 
-/// The headers of an answer that has all in one, which come as trailing metadata.
-fn all_in_trailers(status: u32, message: &str, more: &[(&str, &str)]) -> Headers {
-    let mut headers = headers_of(&[
-        (":status", "200"),
-        ("content-type", "application/grpc"),
-        ("grpc-status", &status.to_string()),
-    ]);
+/// Envoy's own answer, which has all in one: how it is told of.
+fn by_envoy(message: &str, details: &[u8]) -> Vec<Event> {
+    let status = UNAVAILABLE.to_string();
+    let headers = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", &status)];
+    let mut headers = headers_of(&headers);
     headers.extend(headers_of(&[("grpc-message", message)]));
-    headers.extend(headers_of(more));
-    headers
+    ended(headers, close(UNAVAILABLE, message, details))
 }
 
-/// The events of such an answer.
+/// What is told of an answer that has all in one: its headers are trailing metadata.
 fn ended(trailers: Headers, close: Event) -> Vec<Event> {
     vec![Event::InitialMetadata(Headers::new()), Event::TrailingMetadata(trailers), close]
 }
 
 /// A close, with the status's message and how Envoy got it.
-fn close(status: u32, message: &str, details: &str) -> Event {
-    let text = if message.is_empty() { details.to_owned() } else { format!("{message}{{{details}}}") };
-    Event::Close(status, text)
+fn close(status: u32, message: &str, details: &[u8]) -> Event {
+    let text = if message.is_empty() {
+        details.to_vec()
+    } else {
+        [message.as_bytes(), b"{", details, b"}"].concat()
+    };
+    Event::Close(status, Bytes(text))
 }

@@ -4,33 +4,23 @@ use crate::{
     host::{
         abi::{Status, read_pairs},
         cluster::grpc as cluster,
-        grpc::{Event, Refusal},
+        grpc::Event,
         grpc_service::{self, Service},
         memory::{self, Answer, Guest, HostTrap, answer, read, write},
         state::State,
     },
-    scenario::{Cluster, Headers},
+    scenario::Cluster,
 };
 use wasmtime::Linker;
 
 /// A place in memory and a size.
 type Part = (u32, u32);
 
-/// A call or stream that is wanted.
-struct Wanted {
-    target: Target,
-    /// What Envoy makes of a path or metadata that cannot be sent.
-    refusal: Option<Event>,
-}
-
-/// Where it goes.
+/// Where a call or stream goes.
 enum Target {
     Cluster(String),
-    /// Nowhere, and Envoy knows it at once; whether it has made an answer of its own by then.
-    Nowhere {
-        close: Event,
-        answer: Option<Headers>,
-    },
+    /// Nowhere, and Envoy knows it at once: what the module is told. A call is told of the close alone.
+    Nowhere(Vec<Event>),
 }
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -52,7 +42,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_call", |guest| {
                 let path = [(name, name_size), (method, method_size)];
-                let wanted = wanted(
+                let target = target(
                     guest,
                     (service, service_size),
                     path,
@@ -61,14 +51,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 )?;
                 let state = guest.data_mut();
                 let root = state.root_id();
-                match wanted.target {
+                match target {
                     Target::Cluster(cluster) => {
-                        let token = state.grpc.call(root, cluster, timeout_ms, wanted.refusal);
+                        let token = state.grpc.call(root, cluster, timeout_ms);
                         write(guest, token_at, &token.to_le_bytes())
                     }
-                    Target::Nowhere { close, .. } => {
+                    Target::Nowhere(mut events) => {
                         let token = state.grpc.next_call();
-                        state.grpc.failed.push((root, token, close));
+                        state.grpc.failed.extend(events.pop().map(|close| (root, token, close)));
                         Err(Status::InternalFailure.into())
                     }
                 }
@@ -90,21 +80,21 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          token_at: u32| {
             answer(&mut guest, "proxy_grpc_stream", |guest| {
                 let path = [(name, name_size), (method, method_size)];
-                let wanted = wanted(guest, (service, service_size), path, (metadata, metadata_size), None)?;
+                let target = target(guest, (service, service_size), path, (metadata, metadata_size), None)?;
                 let state = guest.data_mut();
                 let root = state.root_id();
-                match wanted.target {
+                match target {
                     Target::Cluster(cluster) => {
-                        let token = state.grpc.stream(root, cluster, wanted.refusal);
+                        let token = state.grpc.stream(root, cluster);
                         write(guest, token_at, &token.to_le_bytes())
                     }
-                    Target::Nowhere { close, answer } => {
+                    Target::Nowhere(mut events) => {
                         let token = state.grpc.next_stream();
-                        if let Some(metadata) = answer {
-                            tell(guest, root, token, &Event::InitialMetadata(Headers::new()))?;
-                            tell(guest, root, token, &Event::TrailingMetadata(metadata))?;
+                        let close = events.pop();
+                        for event in events {
+                            tell(guest, root, token, &event)?;
                         }
-                        guest.data_mut().grpc.failed.push((root, token, close));
+                        guest.data_mut().grpc.failed.extend(close.map(|close| (root, token, close)));
                         Err(Status::InternalFailure.into())
                     }
                 }
@@ -137,23 +127,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-impl From<Refusal> for memory::Refusal {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Status(status) => status.into(),
-            Refusal::Crash(trap) => trap.into(),
-        }
-    }
-}
-
-/// Reads what is wanted of whom.
-fn wanted(
+/// Reads whom something is wanted of.
+fn target(
     guest: &mut Guest<'_>,
     service: Part,
     path: [Part; 2],
     metadata: Part,
     message: Option<Part>,
-) -> Answer<Wanted> {
+) -> Answer<Target> {
     let service = read(guest, service.0, service.1)?;
     let [name, method] = path;
     let path = [read(guest, name.0, name.1)?, read(guest, method.0, method.1)?].concat();
@@ -176,21 +157,14 @@ fn wanted(
     let name = String::from_utf8_lossy(&name.unwrap_or(service)).into_owned();
     let state = guest.data();
     let world = state.world.0.borrow();
-    let target = match world.clusters.get(&name) {
-        None if is_message => Target::Nowhere { close: cluster::absent(), answer: None },
+    Ok(match world.clusters.get(&name) {
+        None if is_message => Target::Nowhere(vec![cluster::absent()]),
         None => return Err(Status::ParseFailure.into()),
-        Some(Cluster::Empty) => {
-            let (metadata, close) = cluster::without_hosts();
-            Target::Nowhere { close, answer: Some(metadata) }
-        }
-        Some(_) => Target::Cluster(name),
-    };
-    Ok(match (target, cluster::refused(&path, &metadata)) {
-        (Target::Cluster(_), Some(refusal)) if refusal.is_at_once => {
-            let answer = Some(Headers::new());
-            Wanted { target: Target::Nowhere { close: refusal.close, answer }, refusal: None }
-        }
-        (target, refusal) => Wanted { target, refusal: refusal.map(|refusal| refusal.close) },
+        Some(Cluster::Empty) => Target::Nowhere(cluster::without_hosts()),
+        Some(_) => match cluster::refused(&path, &metadata) {
+            Some(events) => Target::Nowhere(events),
+            None => Target::Cluster(name),
+        },
     })
 }
 

@@ -28,12 +28,13 @@ impl Proxy {
     }
 
     /// Something comes of a gRPC call.
-    pub(super) fn grpc(&mut self, serial: u64, token: u32, event: &grpc::Event) {
+    pub(super) fn grpc(&mut self, serial: u64, token: u32, mut event: grpc::Event) {
         let Some((thread, number)) = self.find(serial) else { return };
-        let Some(root) = self.vm(thread, number).and_then(|vm| vm.state().grpc.receiver(token, event)) else {
+        let Some(root) = self.vm(thread, number).and_then(|vm| vm.state().grpc.receiver(token, &mut event))
+        else {
             return;
         };
-        self.tell_of_grpc(thread, number, root, token, event);
+        self.tell_of_grpc(thread, number, root, token, &event);
         if let Some(vm) = self.vm(thread, number) {
             vm.state().grpc.told(token);
         }
@@ -100,14 +101,11 @@ impl Proxy {
         let clusters = &self.settings.clusters;
         let Some(vm) = self.threads.get_mut(thread).and_then(|vms| vms.get_mut(number)) else { return };
         let (token, (delay, events)) = match deed {
-            Deed::Call { token, refusal: Some(close), .. } => (token, (0, vec![close])),
-            Deed::Call { token, cluster, timeout_ms, refusal: None } => {
+            Deed::Call { token, cluster, timeout_ms } => {
                 let (delay, event) = cluster::grpc::called(clusters.get(&cluster), timeout_ms);
                 (token, (delay, vec![event]))
             }
-            Deed::Open { token, cluster, refusal } => {
-                (token, (0, cluster::grpc::opened(clusters.get(&cluster), refusal)))
-            }
+            Deed::Open { token, cluster } => (token, (0, cluster::grpc::opened(clusters.get(&cluster)))),
             Deed::Send { token, has_message, is_last } => {
                 let Some((cluster, server)) = vm.state().grpc.server(token) else { return };
                 (token, cluster::grpc::sent(clusters.get(cluster), server, has_message, is_last))
