@@ -28,7 +28,8 @@ pub(crate) struct Calls {
 #[derive(Debug)]
 struct Call {
     root: u32,
-    cluster: String,
+    /// None is a server that Google's client is to speak to.
+    cluster: Option<String>,
     /// Whether its side has ended, so that messages are dropped.
     has_ended: bool,
     /// Whether the module has closed it.
@@ -50,9 +51,9 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) enum Deed {
     /// It has made a call, which fails after so many milliseconds; 0 is never.
-    Call { token: u32, cluster: String, timeout_ms: u32 },
+    Call { token: u32, cluster: Option<String>, timeout_ms: u32 },
     /// It has opened a stream.
-    Open { token: u32, cluster: String },
+    Open { token: u32, cluster: Option<String> },
     /// It has sent a message on a stream, or has ended its side, or both.
     Send { token: u32, has_message: bool, is_last: bool },
 }
@@ -77,17 +78,17 @@ impl Default for Calls {
 
 impl Calls {
     /// A call is made: its token.
-    pub(crate) fn call(&mut self, root: u32, cluster: String, timeout_ms: u32) -> u32 {
+    pub(crate) fn call(&mut self, root: u32, cluster: Option<String>, timeout_ms: u32) -> u32 {
         let token = self.next_call();
-        self.add(token, root, &cluster, true);
+        self.add(token, root, cluster.clone(), true);
         self.deeds.push(Deed::Call { token, cluster, timeout_ms });
         token
     }
 
     /// A stream is opened: its token.
-    pub(crate) fn stream(&mut self, root: u32, cluster: String) -> u32 {
+    pub(crate) fn stream(&mut self, root: u32, cluster: Option<String>) -> u32 {
         let token = self.next_stream();
-        self.add(token, root, &cluster, false);
+        self.add(token, root, cluster.clone(), false);
         self.deeds.push(Deed::Open { token, cluster });
         token
     }
@@ -104,10 +105,10 @@ impl Calls {
         self.last[1]
     }
 
-    fn add(&mut self, token: u32, root: u32, cluster: &str, has_ended: bool) {
+    fn add(&mut self, token: u32, root: u32, cluster: Option<String>, has_ended: bool) {
         let call = Call {
             root,
-            cluster: cluster.to_owned(),
+            cluster,
             has_ended,
             is_closed_here: false,
             is_closed_there: false,
@@ -159,8 +160,8 @@ impl Calls {
     }
 
     /// The cluster and the server of a stream.
-    pub(crate) fn server(&mut self, token: u32) -> Option<(&str, &mut Server)> {
-        self.open.get_mut(&token).map(|call| (call.cluster.as_str(), &mut call.server))
+    pub(crate) fn server(&mut self, token: u32) -> Option<(Option<&str>, &mut Server)> {
+        self.open.get_mut(&token).map(|call| (call.cluster.as_deref(), &mut call.server))
     }
 
     /// The root context that an event of a call or stream goes to; none if it was given up, or is over. The event is changed into what it is by now.

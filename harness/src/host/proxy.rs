@@ -416,11 +416,13 @@ impl Proxy {
     pub(super) fn after_call(&mut self, thread: usize, number: usize) {
         let now = self.world.now();
         let Some(vm) = self.vm(thread, number) else { return };
+        let was_alive = vm.dead.is_none();
+        vm.tell_of_failed();
+        let has_died = was_alive && vm.dead.is_some();
         let state = vm.state();
         let serial = state.serial;
         let (periods, ended) = (state.new_periods(), mem::take(&mut state.ended));
         let (callouts, deeds) = (mem::take(&mut state.callouts), mem::take(&mut state.grpc.deeds));
-        let failed = mem::take(&mut state.grpc.failed);
         for (root, period_ms) in periods {
             self.events.remove_tick(serial, root);
             if period_ms > 0 {
@@ -433,11 +435,11 @@ impl Proxy {
         for deed in deeds {
             self.do_grpc(thread, number, now, deed);
         }
-        for (root, token, close) in failed {
-            self.grpc_failed(thread, number, root, token, &close);
-        }
         for root in ended {
             self.root_call(thread, number, "proxy_on_delete", &[root]);
+        }
+        if has_died {
+            self.fail_all(thread, number);
         }
     }
 

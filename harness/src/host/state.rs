@@ -158,18 +158,22 @@ impl State {
         self.budget = BUDGET;
     }
 
-    /// A callback of a root context begins within another callback. Gives what comes back when it ends.
-    pub(crate) fn enter_within(&mut self, root: u32, answer: Answer) -> (Callback, u32, Answer) {
-        (
-            mem::replace(&mut self.callback, Callback::Other),
-            mem::replace(&mut self.context, root),
-            mem::replace(&mut self.answer, answer),
-        )
+    /// A callback of a root context begins within another one. Gives what comes back when it ends.
+    pub(crate) fn enter_within(&mut self, root: u32, answer: Answer) -> (Callback, u32) {
+        self.answer.maps.extend(answer.maps);
+        (mem::replace(&mut self.callback, Callback::Other), mem::replace(&mut self.context, root))
     }
 
-    /// It ends.
-    pub(crate) fn leave_within(&mut self, before: (Callback, u32, Answer)) {
-        (self.callback, self.context, self.answer) = before;
+    /// It ends. Its metadata are gone, and with them those of the outer callback; if it was called, all else that the outer one was told, too: Envoy
+    /// cleans up behind whichever callback ends first.
+    pub(crate) fn leave_within(&mut self, before: (Callback, u32), was_called: bool) {
+        (self.callback, self.context) = before;
+        if was_called {
+            self.answer = Answer::default();
+        }
+        let is_of_grpc =
+            |map: &MapType| matches!(map, MapType::GrpcInitialMetadata | MapType::GrpcTrailingMetadata);
+        self.answer.maps.retain(|(map, _)| !is_of_grpc(map));
     }
 
     /// Whether the module may not call the ABI's functions now.

@@ -2,15 +2,19 @@
 
 use super::{
     abi::Callback,
+    grpc::Event,
     memory::HostTrap,
     module::{Module, Version},
     options::{FailurePolicy, Options},
-    state::{Root, State},
+    state::{Answer, Root, State},
     world::World,
 };
 use crate::outcome::LogLine;
 use std::fmt;
 use wasmtime::{Instance, Store, Val};
+
+/// The most gRPC calls of one callback that fail at once and are told of: a module that makes another when it is told would never end.
+const FAILED_LIMIT: usize = 1000;
 
 /// The first root context's id.
 pub(super) const ROOT: u32 = 1;
@@ -123,6 +127,7 @@ impl Vm {
         if vm.run(Callback::Other, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
             return Err(trap(world, "proxy_on_vm_start", "returned false".to_owned(), before));
         }
+        vm.tell_of_failed();
         vm.dead = failed.or(vm.dead);
         Ok(vm)
     }
@@ -161,7 +166,9 @@ impl Vm {
             root.config = config.unwrap_or_default().to_vec();
         }
         let size = u32::try_from(config.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
-        match self.run(Callback::Configure, "proxy_on_configure", &[root, size]) {
+        let answer = self.run(Callback::Configure, "proxy_on_configure", &[root, size]);
+        self.tell_of_failed();
+        match answer {
             Ok(Some(0)) => Err(ConfigureError { log: world.log_since(before), trap: None }),
             Ok(_) => Ok(()),
             Err(trap) => Err(ConfigureError { log: world.log_since(before), trap: Some(trap) }),
@@ -204,6 +211,33 @@ impl Vm {
     pub(super) fn kill(&mut self, export: &str, why: &HostTrap) {
         let world = &self.store.data().world;
         self.dead.get_or_insert_with(|| trap(world, export, why.to_string(), world.log_len()));
+    }
+
+    /// Tells a root context what came of a gRPC call or stream.
+    pub(super) fn tell_of_grpc(&mut self, root: u32, token: u32, event: &Event) -> Result<(), Trap> {
+        if let (Event::Close(status, _), Some(root)) = (event, self.state().roots.get_mut(&root)) {
+            root.status = *status;
+        }
+        let (export, number, answer) = event.callback();
+        self.state().answer = answer;
+        let called = self.call(Callback::Other, export, &[root, token, number]);
+        self.state().answer = Answer::default();
+        called.map(drop)
+    }
+
+    /// Tells of the gRPC calls and streams that failed within the callback that has just ended. A trap leaves the VM dead.
+    pub(super) fn tell_of_failed(&mut self) {
+        for _ in 0..FAILED_LIMIT {
+            let failed = &mut self.state().grpc.failed;
+            if failed.is_empty() {
+                return;
+            }
+            let (root, token, close) = failed.remove(0);
+            if self.tell_of_grpc(root, token, &close).is_err() {
+                break;
+            }
+        }
+        self.state().grpc.failed.clear();
     }
 
     /// What was logged so far.

@@ -61,14 +61,15 @@ fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
-/// What becomes of a unary call, and after how many milliseconds.
+/// What becomes of a unary call; without a cluster it is for a server that Google's client reaches, and here it reaches none, and after how many milliseconds.
 pub(in crate::host) fn called(cluster: Option<&Cluster>, timeout_ms: u32) -> (u64, Event) {
     let (delay, events) = match cluster {
         Some(Cluster::Grpc(answers)) => {
             (answers.delay_ms, answered(answers, &mut Server::default(), true, true))
         }
         Some(Cluster::Answers { response, delay_ms }) => (*delay_ms, of_http(response)),
-        Some(Cluster::Refuses | Cluster::Empty) | None => {
+        None => return (0, Event::Close(INTERNAL, Bytes::default())),
+        Some(Cluster::Refuses | Cluster::Empty) => {
             return (0, close(UNAVAILABLE, UNREACHABLE, NOT_CONNECTED));
         }
     };
@@ -89,6 +90,7 @@ pub(in crate::host) fn called(cluster: Option<&Cluster>, timeout_ms: u32) -> (u6
 pub(in crate::host) fn opened(cluster: Option<&Cluster>) -> Vec<Event> {
     match cluster {
         Some(Cluster::Grpc(_) | Cluster::Answers { .. }) => Vec::new(),
+        None => vec![Event::TrailingMetadata(Headers::new()), Event::Close(INTERNAL, Bytes::default())],
         _ => by_envoy(UNREACHABLE, NOT_CONNECTED),
     }
 }

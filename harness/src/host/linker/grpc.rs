@@ -6,19 +6,20 @@ use crate::{
         cluster::grpc as cluster,
         grpc::Event,
         grpc_service::{self, Service},
-        memory::{self, Answer, Guest, HostTrap, answer, read, write},
+        memory::{Answer, Guest, HostTrap, Refusal, answer, read, write},
         state::State,
     },
     scenario::Cluster,
 };
-use wasmtime::Linker;
+use wasmtime::{Extern, Linker};
 
 /// A place in memory and a size.
 type Part = (u32, u32);
 
 /// Where a call or stream goes.
 enum Target {
-    Cluster(String),
+    /// A cluster, or for none a server that Google's client is to speak to.
+    Cluster(Option<String>),
     /// Nowhere, and Envoy knows it at once: what the module is told. A call is told of the close alone.
     Nowhere(Vec<Event>),
 }
@@ -149,7 +150,7 @@ fn target(
             )
             .into());
         }
-        Service::Google => return Err(Status::Unimplemented.into()),
+        Service::Google => return Ok(Target::Cluster(None)),
         Service::Cluster(name) => Some(name),
         Service::NoMessage => None,
     };
@@ -163,7 +164,7 @@ fn target(
         Some(Cluster::Empty) => Target::Nowhere(cluster::without_hosts()),
         Some(_) => match cluster::refused(&path, &metadata) {
             Some(events) => Target::Nowhere(events),
-            None => Target::Cluster(name),
+            None => Target::Cluster(Some(name)),
         },
     })
 }
@@ -172,17 +173,17 @@ fn target(
 /// it does here already, and a close that waits there puts itself off again, for ever.
 fn tell(guest: &mut Guest<'_>, root: u32, token: u32, event: &Event) -> Answer {
     let (export, number, answer) = event.callback();
-    let Some(function) = guest.get_export(export).and_then(wasmtime::Extern::into_func) else {
-        return Ok(());
-    };
-    let function = function.typed::<(u32, u32, u32), ()>(&*guest).map_err(memory::Refusal::Trap)?;
     let before = guest.data_mut().enter_within(root, answer);
-    let called = function.call(&mut *guest, (root, token, number));
-    guest.data_mut().leave_within(before);
-    called.map_err(memory::Refusal::Trap)?;
-    if !guest.data().grpc.failed.is_empty() {
+    let function = guest.get_export(export).and_then(Extern::into_func);
+    let was_called = function.is_some();
+    let called = function.map_or(Ok(()), |function| {
+        function.typed::<(u32, u32, u32), ()>(&*guest)?.call(&mut *guest, (root, token, number))
+    });
+    guest.data_mut().leave_within(before, was_called);
+    called.map_err(Refusal::Trap)?;
+    if was_called && !guest.data().grpc.failed.is_empty() {
         return Err(HostTrap::Crash(
-            "a worker of Envoy spins for ever: a gRPC stream fails at once behind a call that has",
+            "a gRPC stream fails at once behind a call that has, and a worker spins for ever",
         )
         .into());
     }

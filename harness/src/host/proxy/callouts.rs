@@ -34,20 +34,13 @@ impl Proxy {
         else {
             return;
         };
-        self.tell_of_grpc(thread, number, root, token, &event);
-        if let Some(vm) = self.vm(thread, number) {
-            vm.state().grpc.told(token);
+        let Some(vm) = self.vm(thread, number).filter(|vm| vm.dead.is_none()) else { return };
+        let told = vm.tell_of_grpc(root, token, &event);
+        vm.state().grpc.told(token);
+        self.after_call(thread, number);
+        if told.is_err() {
+            self.fail_all(thread, number);
         }
-    }
-
-    fn tell_of_grpc(&mut self, thread: usize, number: usize, root: u32, token: u32, event: &grpc::Event) {
-        if let (grpc::Event::Close(status, _), Some(vm)) = (event, self.vm(thread, number))
-            && let Some(root) = vm.state().roots.get_mut(&root)
-        {
-            root.status = *status;
-        }
-        let (export, number_of, answer) = event.callback();
-        self.told(thread, number, answer, export, &[root, token, number_of]);
     }
 
     fn told(&mut self, thread: usize, number: usize, answer: Answer, export: &str, arguments: &[u32]) {
@@ -57,20 +50,6 @@ impl Proxy {
         self.root_call(thread, number, export, arguments);
         if let Some(vm) = self.vm(thread, number) {
             vm.state().answer = Answer::default();
-        }
-    }
-
-    /// A gRPC call or stream has failed within the callback that wanted it. One that makes another from the answer would never end.
-    pub(super) fn grpc_failed(
-        &mut self,
-        thread: usize,
-        number: usize,
-        root: u32,
-        token: u32,
-        close: &grpc::Event,
-    ) {
-        if self.take_callout() {
-            self.tell_of_grpc(thread, number, root, token, close);
         }
     }
 
@@ -99,16 +78,17 @@ impl Proxy {
             return;
         }
         let clusters = &self.settings.clusters;
+        let find = |name: Option<&str>| clusters.get(name?);
         let Some(vm) = self.threads.get_mut(thread).and_then(|vms| vms.get_mut(number)) else { return };
         let (token, (delay, events)) = match deed {
             Deed::Call { token, cluster, timeout_ms } => {
-                let (delay, event) = cluster::grpc::called(clusters.get(&cluster), timeout_ms);
+                let (delay, event) = cluster::grpc::called(find(cluster.as_deref()), timeout_ms);
                 (token, (delay, vec![event]))
             }
-            Deed::Open { token, cluster } => (token, (0, cluster::grpc::opened(clusters.get(&cluster)))),
+            Deed::Open { token, cluster } => (token, (0, cluster::grpc::opened(find(cluster.as_deref())))),
             Deed::Send { token, has_message, is_last } => {
                 let Some((cluster, server)) = vm.state().grpc.server(token) else { return };
-                (token, cluster::grpc::sent(clusters.get(cluster), server, has_message, is_last))
+                (token, cluster::grpc::sent(find(cluster), server, has_message, is_last))
             }
         };
         let vm = vm.state().serial;
