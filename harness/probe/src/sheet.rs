@@ -18,7 +18,7 @@ pub enum Argument {
 pub struct Line {
     /// Its number in the sheet, from 1.
     pub number: usize,
-    /// The callback that it runs in, of one plugin alone as `PLUGIN:callback`; none is each.
+    /// The callback that it runs in, all whose names begin so as `grpc*`, of one plugin alone as `PLUGIN:callback`; none is each.
     pub callback: Option<String>,
     /// The call; with `~` before it the host is to write outside the memory.
     pub name: String,

@@ -102,7 +102,8 @@ pub fn callback(name: &'static str, arguments: &[u32], of: Of) -> Option<u32> {
                     None => name != "queue_ready",
                     Some(wanted) => {
                         let (only, wanted) = wanted.split_once(':').unwrap_or((&plugin, wanted));
-                        only == plugin && (wanted == name || wanted == format!("{name}#{nth}"))
+                        let is_start = wanted.strip_suffix('*').is_some_and(|start| name.starts_with(start));
+                        only == plugin && (is_start || wanted == name || wanted == format!("{name}#{nth}"))
                     }
                 };
                 if is_here {
