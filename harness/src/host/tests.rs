@@ -2,6 +2,7 @@
 
 mod chain;
 mod flow;
+mod grpc;
 mod hostile;
 mod phases;
 mod probe;

@@ -213,3 +213,79 @@ fn take(buffer: &mut BytesMut) -> bool {
     buffer.advance(size);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{GrpcAnswers, Server};
+    use bytes::Bytes;
+    use h2::client;
+    use http::Request;
+    use tokio::{net::TcpStream, runtime};
+
+    /// What a client gets that sends these bytes: status and headers, body, trailers.
+    #[track_caller]
+    fn check(answers: GrpcAnswers, sent: &[&[u8]], expected: (&[(&str, &str)], &[u8], &[(&str, &str)])) {
+        let server = Server::start(&answers).unwrap();
+        let runtime = runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let pairs = |map: &http::HeaderMap| -> Vec<(String, String)> {
+            map.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
+        };
+        let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+            list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        runtime.block_on(async {
+            let (client, connection) =
+                client::handshake(TcpStream::connect(server.address()).await.unwrap()).await.unwrap();
+            tokio::spawn(connection);
+            let mut client = client.ready().await.unwrap();
+            let request = Request::post("http://a/s/m").body(()).unwrap();
+            let (response, mut stream) = client.send_request(request, false).unwrap();
+            for part in sent {
+                stream.send_data(Bytes::copy_from_slice(part), false).unwrap();
+            }
+            stream.send_data(Bytes::new(), true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(pairs(response.headers()), owned(expected.0));
+            let mut body = response.into_body();
+            let mut bytes = Vec::new();
+            while let Some(data) = body.data().await {
+                bytes.extend(data.unwrap());
+            }
+            assert_eq!(bytes, expected.1);
+            let trailers = body.trailers().await.unwrap().unwrap_or_default();
+            assert_eq!(pairs(&trailers), owned(expected.2));
+        });
+    }
+
+    fn two() -> GrpcAnswers {
+        let header = |name: &str, value: &str| (name.into(), value.into());
+        GrpcAnswers {
+            initial: vec![header("x-a", "1")],
+            messages: vec!["one".into(), "two".into()],
+            trailers: vec![header("x-b", "2")],
+            status: 5,
+            message: "50% \u{e9}".to_owned(),
+            delay_ms: 1,
+        }
+    }
+
+    const TYPE: (&str, &str) = ("content-type", "application/grpc");
+    const END: [(&str, &str); 3] = [("grpc-status", "5"), ("grpc-message", "50%25 %C3%A9"), ("x-b", "2")];
+
+    #[test]
+    fn each_message_is_answered_by_the_next_one() {
+        let head = [TYPE, ("x-a", "1")];
+        check(two(), &[b"\0\0\0\0\x01a"], (&head, b"\0\0\0\0\x03one", &END));
+        let both = b"\0\0\0\0\x03one\0\0\0\0\x03two";
+        check(two(), &[b"\0\0\0\0\0\0\0\0\0\0"], (&head, both, &END));
+        // Messages that come in parts, and one more than there are answers.
+        check(two(), &[b"\0\0\0", b"\0\x02a", b"b\0\0\0\0\0\0\0", b"\0\0\x01c"], (&head, both, &END));
+    }
+
+    #[test]
+    fn who_sends_no_message_or_gets_none_has_all_in_one() {
+        let all = [&[TYPE, ("x-a", "1")][..], &END].concat();
+        check(two(), &[], (&all, b"", &[]));
+        check(GrpcAnswers { messages: Vec::new(), ..two() }, &[b"\0\0\0\0\0"], (&all, b"", &[]));
+    }
+}

@@ -230,3 +230,41 @@ fn close(status: u32, message: &str, details: &[u8]) -> Event {
     };
     Event::Close(status, Bytes(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, messages, refused};
+    use crate::Bytes;
+
+    #[test]
+    fn a_body_is_read_as_messages() {
+        let count = |body: &[u8]| {
+            let (messages, is_fine) = messages(body);
+            (messages.len(), is_fine)
+        };
+        assert_eq!(count(b"\0\0\0\0\x01a\0\0\0\0\0"), (2, true));
+        assert_eq!(count(b"\0\0\0\0\x05a"), (0, true));
+        assert_eq!(count(b"text"), (0, false));
+        assert_eq!(count(b"\0\0\0\0\0\x01\0\0\0\x01a"), (1, false));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_by_its_name() {
+        let close = |path: &[u8], name: &str, value: &[u8]| {
+            let events = refused(path, &vec![(name.into(), Bytes(value.to_vec()))])?;
+            let Some(Event::Close(14, text)) = events.last() else { return None };
+            Some(text.lossy())
+        };
+        assert_eq!(close(b"s/m", "x-a", b"\t\xff"), None);
+        assert_eq!(close(b"s/m", "X-Bin", b"\0\n"), None);
+        let of = |text: &str| {
+            format!(
+                "invalid header {text}{{filter_removed_required_request_headers{{invalid_header_{}}}}}",
+                text.replace(' ', "_")
+            )
+        };
+        assert_eq!(close(b"s/m", "x A", b""), Some(of("name: x a")));
+        assert_eq!(close(b"s/m", "X-A", b"a\x7f"), Some(of("value for: x-a")));
+        assert_eq!(close(b"s\n", "x A", b""), Some(of("value for: :path")));
+    }
+}

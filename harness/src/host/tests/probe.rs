@@ -26,6 +26,8 @@ const HEAD: &str = r#"
     (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
     (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
     (import "env" "proxy_http_call" (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_grpc_call" (func $grpc_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_grpc_stream" (func $grpc_stream (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_set_effective_context" (func $context (param i32) (result i32)))
     (import "env" "proxy_set_tick_period_milliseconds" (func $period (param i32) (result i32)))
     (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -66,6 +68,9 @@ pub fn text(more: &str) -> String {
         ("response_body", 3, true),
         ("response_trailers", 2, true),
         ("http_call_response", 5, false),
+        ("grpc_receive_initial_metadata", 3, false),
+        ("grpc_receive", 3, false),
+        ("grpc_close", 3, false),
         ("context_create", 2, false),
         ("configure", 2, true),
         ("vm_start", 2, true),
