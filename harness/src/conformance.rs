@@ -3,7 +3,8 @@
 mod site;
 
 pub use site::{
-    Abi, DEATHS, Listener, POLICIES, Probe, SITES, Site, listeners, of_deaths, of_exchanges, of_root, routes,
+    Abi, DEATHS, Group, Listener, POLICIES, Probe, SITES, Site, groups, of_deaths, of_exchanges, of_root,
+    routes,
 };
 
 use crate::{

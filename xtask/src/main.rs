@@ -20,6 +20,7 @@ mod demo;
 mod e2e;
 mod envoy;
 mod http;
+mod parallel;
 mod progress;
 mod project;
 mod setup;

@@ -5,13 +5,14 @@ use harness::conformance::{self, Listener, Sheet};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::Path};
 
-/// The listeners that the sheets need, in front of these clusters.
+/// These listeners, whose probes know all the sheets, in front of these clusters.
 pub fn bootstrap<'c>(
     probes: &Path,
     sheets: &[Sheet],
+    listeners: &[Listener],
     clusters: impl Iterator<Item = (&'c str, Option<SocketAddr>)>,
 ) -> Value {
-    let listeners: Vec<Value> = conformance::listeners(sheets)
+    let listeners: Vec<Value> = listeners
         .iter()
         .map(|of| {
             let root = of.root.as_deref();

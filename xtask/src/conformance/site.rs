@@ -5,6 +5,7 @@ use crate::{
     e2e::client,
     envoy::{self, Envoy, Line},
     http::Connection,
+    parallel,
     progress::Work,
     project,
     upstream::{Answer, Upstream},
@@ -12,7 +13,7 @@ use crate::{
 use anyhow::Result;
 use harness::{
     Bytes,
-    conformance::{self, DEATHS, Kind, Listener, PATIENCE, POLICIES, Run, SITES, Sheet},
+    conformance::{self, DEATHS, Group, Kind, Listener, PATIENCE, POLICIES, Run, Sheet},
     mock::Mocks,
     scenario::Exchange,
 };
@@ -30,7 +31,10 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// How long callbacks that come behind a stream's end may take.
 const AFTERMATH: Duration = Duration::from_millis(15);
 
-/// Envoy, the upstreams behind it, and what its plugins are made of.
+/// How many Envoys run at once. They wait most of their time.
+const AT_ONCE: usize = 3;
+
+/// Envoy and the upstreams behind it.
 struct Bench<'a> {
     program: &'a Path,
     bootstrap: Value,
@@ -38,32 +42,49 @@ struct Bench<'a> {
     upstreams: [(&'static str, Upstream); 2],
 }
 
-/// Runs the plan.
+/// Runs the plan, each group in an Envoy of its own.
 pub fn run(program: &Path, probes: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
     let mut runs = modules(program, sheets, work)?;
+    let groups = conformance::groups(sheets);
+    let done = parallel::map(&groups, AT_ONCE, |group| of_group(program, probes, sheets, group, work));
+    for group in done {
+        runs.extend(group?);
+    }
+    Ok(runs)
+}
+
+fn of_group(
+    program: &Path,
+    probes: &Path,
+    sheets: &[Sheet],
+    group: &Group<'_>,
+    work: &Work,
+) -> Result<Vec<Run>> {
     let mocks = Mocks::start(&conformance::clusters());
     let upstreams = [("v1", Upstream::start("v1", 0)?), ("v2", Upstream::start("v2", 0)?)];
     let addresses = upstreams.iter().map(|(name, upstream)| (*name, Some(upstream.address())));
-    let bootstrap = bootstrap::bootstrap(probes, sheets, addresses.chain(mocks.addresses()));
+    let clusters = addresses.chain(mocks.addresses());
+    let bootstrap = bootstrap::bootstrap(probes, sheets, &group.listeners(), clusters);
     let envoy = start(program, &bootstrap)?;
     let mut bench = Bench { program, bootstrap, envoy, upstreams };
+    let mut runs = Vec::new();
     thread::sleep(SETTLING);
     let started = bench.envoy.log_since(0);
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
+    for sheet in &group.roots {
         let lines = lines(&started, &conformance::of_root(sheet));
         runs.push(Run { lines, ..Run::of(&sheet.name, Kind::Root) });
         work.step();
     }
-    for site in &SITES {
+    if let Some((site, sheets)) = &group.exchanges {
         let listener = conformance::of_exchanges(site);
-        for sheet in sheets.iter().filter(|sheet| sheet.site == site) {
+        for sheet in sheets {
             for kind in sheet.kinds.iter().copied().filter(|kind| kind.is_exchange()) {
                 runs.push(bench.exchange(&listener, &sheet.name, kind)?);
                 work.step();
             }
         }
     }
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
+    for sheet in &group.deaths {
         for policy in POLICIES {
             runs.push(bench.deaths(&conformance::of_deaths(sheet, policy), &sheet.name)?);
             work.step();

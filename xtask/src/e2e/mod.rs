@@ -6,7 +6,7 @@ mod site;
 
 pub use site::Site;
 
-use crate::{bootstrap::Bootstrap, build, command, compose, envoy, progress, project, setup};
+use crate::{bootstrap::Bootstrap, build, command, compose, envoy, parallel, progress, project, setup};
 use anyhow::{Context as _, Result};
 use harness::{
     outcome::{self, Outcome},
@@ -17,11 +17,6 @@ use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
 };
 
 /// How many Envoys run at once: there are as many cores.
@@ -141,7 +136,7 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
             Some(compose) => {
                 runs.iter().map(|run| verdict(run, &suite.module, &program, Some(compose), &work)).collect()
             }
-            None => in_parallel(&runs, |run| verdict(run, &suite.module, &program, None, &work)),
+            None => parallel::map(&runs, AT_ONCE, |run| verdict(run, &suite.module, &program, None, &work)),
         };
         drop(work);
         for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
@@ -255,25 +250,4 @@ fn judge(
     }
     problems.push(outcome::render(scenario, expected, &outcome));
     Ok(Verdict::Failed(problems.join("\n")))
-}
-
-/// Runs `call` on every item, so many at once; the results are in the items' order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], call: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    let result = call(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
 }
