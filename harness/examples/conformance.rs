@@ -39,12 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     plan.modules()?;
     for group in conformance::groups(&plan.sheets) {
         // All of a group in one proxy: stats, shared data and tokens are everybody's.
-        let mut proxy = fresh();
+        let mut proxy = fresh(group.workers());
         for sheet in &group.roots {
             let listener = conformance::of_root(sheet);
             plan.add(&mut proxy, &listener)?;
             proxy.advance(SETTLING);
-            print(&Run { lines: lines(&mut proxy, &listener), ..Run::of(&sheet.name, Kind::Root) })?;
+            let mut lines = lines(&mut proxy, &listener);
+            lines.extend(conformance::stats(&sheet.name, &proxy.metrics()));
+            print(&Run { lines, ..Run::of(&sheet.name, Kind::Root) })?;
         }
         if let Some((site, sheets)) = &group.exchanges {
             plan.exchanges(&mut proxy, &conformance::of_exchanges(site), sheets)?;
@@ -88,7 +90,7 @@ impl Plan {
                     return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
                 }
                 print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
-                *proxy = fresh();
+                *proxy = fresh(1);
                 self.add(proxy, listener)?;
                 continue;
             }
@@ -108,7 +110,7 @@ impl Plan {
 
     /// A VM dies, and is asked again at once and after a while.
     fn deaths(&self, sheet: &Sheet, listener: &Listener) -> Result<Run, Box<dyn Error>> {
-        let mut proxy = fresh();
+        let mut proxy = fresh(1);
         self.add(&mut proxy, listener)?;
         let mut run = Run::of(&listener.name, Kind::Trap);
         for (is_deadly, pause) in DEATHS {
@@ -148,8 +150,9 @@ impl Plan {
     }
 }
 
-fn fresh() -> Proxy {
+fn fresh(workers: usize) -> Proxy {
     Proxy::new(Settings {
+        workers,
         place: Place {
             node_id: "node-id".to_owned(),
             node_cluster: "node-cluster".to_owned(),

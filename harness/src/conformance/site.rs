@@ -36,6 +36,8 @@ pub struct Site {
     pub name: &'static str,
     /// The probes, in the order in which a request passes them.
     pub probes: &'static [Probe],
+    /// How many workers there are.
+    pub workers: usize,
 }
 
 /// A plugin of a chain.
@@ -59,14 +61,19 @@ const fn old(vm: &'static str, abi: Abi) -> Probe {
     Probe { abi, ..probe("probe-root", vm) }
 }
 
+const fn site(name: &'static str, probes: &'static [Probe]) -> Site {
+    Site { name, probes, workers: 1 }
+}
+
 /// The sites. A sheet that names none runs in the first.
-pub const SITES: [Site; 5] = [
-    Site { name: "main", probes: &[probe("probe-root", "conf")] },
+pub const SITES: [Site; 6] = [
+    site("main", &[probe("probe-root", "conf")]),
     // The first and the last share a VM, as plugins of one module often do.
-    Site { name: "chain", probes: &[probe("a", "one"), probe("b", "two"), probe("c", "one")] },
-    Site { name: "alone", probes: &[Probe { stops_headers_alone: true, ..probe("probe-root", "alone") }] },
-    Site { name: "abi-0.2.0", probes: &[old("abi-0.2.0", Abi::V0_2_0)] },
-    Site { name: "abi-0.1.0", probes: &[old("abi-0.1.0", Abi::V0_1_0)] },
+    site("chain", &[probe("a", "one"), probe("b", "two"), probe("c", "one")]),
+    site("alone", &[Probe { stops_headers_alone: true, ..probe("probe-root", "alone") }]),
+    site("abi-0.2.0", &[old("abi-0.2.0", Abi::V0_2_0)]),
+    site("abi-0.1.0", &[old("abi-0.1.0", Abi::V0_1_0)]),
+    Site { workers: 3, ..site("workers", &[probe("one", "workers"), probe("two", "workers")]) },
 ];
 
 /// The failure policies: by name, as Envoy calls them, and unset.
@@ -124,7 +131,7 @@ impl Listener {
 }
 
 /// The site of a name.
-pub(super) fn site(name: &str) -> Option<&'static Site> {
+pub(super) fn by_name(name: &str) -> Option<&'static Site> {
     SITES.iter().find(|site| site.name == name)
 }
 
@@ -186,6 +193,11 @@ pub fn groups(sheets: &[Sheet]) -> Vec<Group<'_>> {
 }
 
 impl Group<'_> {
+    /// How many workers its proxy has.
+    pub fn workers(&self) -> usize {
+        self.exchanges.as_ref().map_or(1, |(site, _)| site.workers)
+    }
+
     /// The listeners that it needs.
     pub fn listeners(&self) -> Vec<Listener> {
         let deaths = self.deaths.iter().flat_map(|sheet| POLICIES.map(|policy| of_deaths(sheet, policy)));

@@ -41,6 +41,7 @@ pub fn bootstrap<'c>(
         .collect();
     let clusters: Vec<Value> = clusters.map(|(name, address)| cluster(name, address)).collect();
     json!({
+        "stats_flush_interval": "0.1s",
         "node": {"id": "node-id", "cluster": "node-cluster"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {"listeners": listeners, "clusters": clusters}

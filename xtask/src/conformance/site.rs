@@ -65,13 +65,15 @@ fn of_group(
     let addresses = upstreams.iter().map(|(name, upstream)| (*name, Some(upstream.address())));
     let clusters = addresses.chain(mocks.addresses());
     let bootstrap = bootstrap::bootstrap(probes, sheets, &group.listeners(), clusters);
-    let envoy = start(program, &bootstrap)?;
+    let envoy = start(program, &bootstrap, group.workers())?;
     let mut bench = Bench { program, bootstrap, envoy, upstreams };
     let mut runs = Vec::new();
     thread::sleep(SETTLING);
     let started = bench.envoy.log_since(0);
+    let stats = bench.envoy.plugin_stats()?;
     for sheet in &group.roots {
-        let lines = lines(&started, &conformance::of_root(sheet));
+        let mut lines = lines(&started, &conformance::of_root(sheet));
+        lines.extend(conformance::stats(&sheet.name, &stats));
         runs.push(Run { lines, ..Run::of(&sheet.name, Kind::Root) });
         work.step();
     }
@@ -93,8 +95,8 @@ fn of_group(
     Ok(runs)
 }
 
-fn start(program: &Path, bootstrap: &Value) -> Result<Envoy> {
-    Envoy::start(program, bootstrap, &["--concurrency", "1"])
+fn start(program: &Path, bootstrap: &Value, workers: usize) -> Result<Envoy> {
+    Envoy::start(program, bootstrap, &["--concurrency", &workers.to_string()])
 }
 
 /// Which modules Envoy would start with at all.
@@ -159,7 +161,7 @@ impl Bench<'_> {
         }
         if Connection::open(address, PATIENCE).is_err() {
             run = Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(sheet, kind) };
-            self.envoy = start(self.program, &self.bootstrap)?;
+            self.envoy = start(self.program, &self.bootstrap, 1)?;
         }
         Ok(run)
     }
