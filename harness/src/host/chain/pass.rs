@@ -20,7 +20,7 @@ impl Proxy {
             return self.leave(at, way, part);
         }
         let Some(link) = self.link(at, way) else { return };
-        if link.is_absent || link.has_failed {
+        if link.is_out {
             return self.push(at.next(), way, part);
         }
         let hold = link.holds.of(way);
