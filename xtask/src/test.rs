@@ -108,8 +108,10 @@ fn lints_of_modules() -> Result<Count> {
         lint(&filter, &["--features", "module"])?;
         count.passed += 1;
     }
-    for package in ["filter-kit", "probe"] {
-        lint(package, &[])?;
+    for (package, features) in
+        [("filter-kit", ""), ("probe", ""), ("probe", "abi_0_2_0"), ("probe", "abi_0_1_0")]
+    {
+        lint(package, &["--features", features])?;
         count.passed += 1;
     }
     Ok(count)
