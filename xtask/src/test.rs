@@ -26,7 +26,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -47,6 +47,7 @@ const STEPS: [Step; 11] = [
     ("scenarios on the harness", scenarios_on_harness),
     ("configurations", configurations),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
+    ("stickiness on Envoy", e2e::sticky::run),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];

@@ -3,6 +3,7 @@
 pub mod client;
 mod local;
 mod site;
+pub mod sticky;
 
 pub use site::Site;
 
@@ -31,6 +32,9 @@ pub struct Args {
     /// Through docker-compose.yml.
     #[arg(long)]
     compose: bool,
+    /// Stickiness at scale instead: 10,000 requests of 500 users through four workers.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only"])]
+    sticky: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -70,7 +74,11 @@ pub struct HarnessReport {
 /// # Errors
 /// Something that the run needs is missing. A scenario that fails is counted.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let count = all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?;
+    let count = if args.sticky {
+        sticky::run()?
+    } else {
+        all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
+    };
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
     Ok(ExitCode::from(u8::from(count.failed > 0)))
 }
