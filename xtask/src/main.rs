@@ -26,6 +26,7 @@ mod project;
 mod setup;
 mod test;
 mod upstream;
+mod visitor;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -2,21 +2,13 @@
 
 use super::Count;
 use crate::{
-    bootstrap::Bootstrap,
-    build,
-    envoy::Envoy,
-    http::{self, Connection},
-    parallel, progress, setup,
-    upstream::Upstream,
+    bootstrap::Bootstrap, build, envoy::Envoy, http, parallel, progress, setup, upstream::Upstream,
+    visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
-use harness::{
-    Bytes,
-    scenario::{CookieJar, Headers, Request},
-    series,
-};
+use harness::series;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 const USERS: usize = 500;
 const REQUESTS_OF_A_USER: usize = 20;
@@ -70,20 +62,10 @@ pub fn run() -> Result<Count> {
 
 /// The shops that answered one user, who keeps cookies.
 fn visits(listener: SocketAddr) -> Result<Vec<String>> {
-    let mut jar = CookieJar::default();
+    let mut visitor = Visitor::default();
     (0..REQUESTS_OF_A_USER)
         .map(|_| {
-            let mut request = Request::default();
-            jar.add_to(&mut request);
-            let mut headers: Headers = vec![
-                (Bytes::from("host"), Bytes::from("shop.example")),
-                (Bytes::from("connection"), Bytes::from("close")),
-            ];
-            headers.append(&mut request.headers);
-            let mut connection = Connection::open(listener, Duration::from_secs(5))?;
-            let response = connection.exchange("GET", "/", &headers, b"")?;
-            ensure!(response.status() == Some(200), "a request was answered {:?}", response.status());
-            jar.keep(&response.headers);
+            let response = visitor.get(listener, "/", &[])?;
             let body: Value = serde_json::from_slice(&response.body)?;
             Ok(body["shop"].as_str().unwrap_or_default().to_owned())
         })
