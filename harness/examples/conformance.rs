@@ -8,7 +8,7 @@
 
 use harness::{
     FailurePolicy, Module, Options, Place, Proxy, Settings,
-    conformance::{self, Abi, DEATHS, Kind, Listener, POLICIES, Run, SITES, Sheet},
+    conformance::{self, Abi, DEATHS, Kind, Listener, POLICIES, Run, Sheet},
 };
 use std::{env, error::Error, fs, path::Path, time::Duration};
 
@@ -37,33 +37,33 @@ fn main() -> Result<(), Box<dyn Error>> {
             .collect::<Result<_, _>>()?,
     };
     plan.modules()?;
-    let mut proxy = fresh();
-    // All in one proxy: stats, shared data and tokens are everybody's.
-    for sheet in plan.of(Kind::Root) {
-        let listener = conformance::of_root(sheet);
-        plan.add(&mut proxy, &listener)?;
-        proxy.advance(SETTLING);
-        print(&Run { lines: lines(&mut proxy, &listener), ..Run::of(&sheet.name, Kind::Root) })?;
-    }
-    for site in &SITES {
-        plan.exchanges(&mut proxy, &conformance::of_exchanges(site))?;
-    }
-    for sheet in plan.of(Kind::Trap) {
-        for policy in POLICIES {
-            print(&plan.deaths(sheet, &conformance::of_deaths(sheet, policy))?)?;
+    for group in conformance::groups(&plan.sheets) {
+        // All of a group in one proxy: stats, shared data and tokens are everybody's.
+        let mut proxy = fresh(group.workers());
+        for sheet in &group.roots {
+            let listener = conformance::of_root(sheet);
+            plan.add(&mut proxy, &listener)?;
+            proxy.advance(SETTLING);
+            let mut lines = lines(&mut proxy, &listener);
+            lines.extend(conformance::stats(&sheet.name, &proxy.metrics()));
+            print(&Run { lines, ..Run::of(&sheet.name, Kind::Root) })?;
+        }
+        if let Some((site, sheets)) = &group.exchanges {
+            plan.exchanges(&mut proxy, &conformance::of_exchanges(site), sheets)?;
+        }
+        for sheet in &group.deaths {
+            for policy in POLICIES {
+                print(&plan.deaths(sheet, &conformance::of_deaths(sheet, policy))?)?;
+            }
         }
     }
     Ok(())
 }
 
 impl Plan {
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Sheet> {
-        self.sheets.iter().filter(move |sheet| sheet.kinds.contains(&kind))
-    }
-
     /// Which modules are loaded at all.
     fn modules(&self) -> Result<(), Box<dyn Error>> {
-        for sheet in self.of(Kind::Module) {
+        for sheet in self.sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Module)) {
             let module = Module::load(&wat::parse_str(sheet.lines.join("\n"))?);
             let is_fine = module.is_ok_and(|module| {
                 Proxy::new(Settings::default()).add(&module, &Options::default(), Some(b"{}")).is_ok()
@@ -75,24 +75,22 @@ impl Plan {
     }
 
     /// All exchanges that go through a site's listener.
-    fn exchanges(&self, proxy: &mut Proxy, listener: &Listener) -> Result<(), Box<dyn Error>> {
-        let sheets = self.sheets.iter().filter(|sheet| sheet.site == listener.site);
-        let runs: Vec<(&Sheet, Kind)> = sheets
-            .flat_map(|sheet| sheet.kinds.iter().map(move |kind| (sheet, *kind)))
-            .filter(|(_, kind)| kind.is_exchange())
-            .collect();
-        if runs.is_empty() {
-            return Ok(());
-        }
+    fn exchanges(
+        &self,
+        proxy: &mut Proxy,
+        listener: &Listener,
+        sheets: &[&Sheet],
+    ) -> Result<(), Box<dyn Error>> {
+        let runs = sheets.iter().flat_map(|sheet| sheet.kinds.iter().map(move |kind| (sheet, *kind)));
         self.add(proxy, listener)?;
-        for (sheet, kind) in runs {
+        for (sheet, kind) in runs.filter(|(_, kind)| kind.is_exchange()) {
             let outcome = proxy.exchange_on(&listener.name, 0, &conformance::exchange(&sheet.name, kind));
             if let Some(trap) = proxy.traps().first() {
                 if !trap.message.starts_with("Envoy itself ends") {
                     return Err(format!("{} {kind:?}: {trap}", sheet.name).into());
                 }
                 print(&Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(&sheet.name, kind) })?;
-                *proxy = fresh();
+                *proxy = fresh(1);
                 self.add(proxy, listener)?;
                 continue;
             }
@@ -112,7 +110,7 @@ impl Plan {
 
     /// A VM dies, and is asked again at once and after a while.
     fn deaths(&self, sheet: &Sheet, listener: &Listener) -> Result<Run, Box<dyn Error>> {
-        let mut proxy = fresh();
+        let mut proxy = fresh(1);
         self.add(&mut proxy, listener)?;
         let mut run = Run::of(&listener.name, Kind::Trap);
         for (is_deadly, pause) in DEATHS {
@@ -152,8 +150,9 @@ impl Plan {
     }
 }
 
-fn fresh() -> Proxy {
+fn fresh(workers: usize) -> Proxy {
     Proxy::new(Settings {
+        workers,
         place: Place {
             node_id: "node-id".to_owned(),
             node_cluster: "node-cluster".to_owned(),

@@ -3,7 +3,8 @@
 mod site;
 
 pub use site::{
-    Abi, DEATHS, Listener, POLICIES, Probe, SITES, Site, listeners, of_deaths, of_exchanges, of_root, routes,
+    Abi, DEATHS, Group, Listener, POLICIES, Probe, SITES, Site, groups, of_deaths, of_exchanges, of_root,
+    routes,
 };
 
 use crate::{
@@ -11,7 +12,13 @@ use crate::{
     scenario::{Chunk, Cluster, Cut, Exchange, GrpcAnswers, PAUSE_MS, Request, Response},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write as _},
+    fs, io,
+    path::Path,
+    time::Duration,
+};
 
 /// How an exchange looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,6 +110,12 @@ impl Run {
     }
 }
 
+/// The stats of a root context's sheet, whose names begin with the sheet's, as lines.
+pub fn stats<V: Display>(sheet: &str, stats: &BTreeMap<String, V>) -> Vec<String> {
+    let own = stats.iter().filter(|(name, _)| name.starts_with(sheet));
+    own.map(|(name, value)| format!("stat {name} {value}")).collect()
+}
+
 /// Of a run's lines those that tell of streams: what a VM does while it starts is left out, and so are the answers of calls.
 pub fn of_streams(lines: Vec<String>) -> impl Iterator<Item = String> {
     let is_of_stream = |line: &String| {
@@ -135,7 +148,7 @@ fn parse(text: &str) -> io::Result<Vec<Sheet>> {
         if let Some(head) = line.strip_prefix("= ") {
             let (name, kinds) = head.split_once(':').unwrap_or((head, "get"));
             let (name, site) = name.split_once('@').unwrap_or((name, "main"));
-            let known = site::site(site.trim());
+            let known = site::by_name(site.trim());
             let site = known.ok_or_else(|| io::Error::other(format!("{site} is no site")))?;
             let kinds = kinds.split_whitespace().map(kind).collect::<io::Result<_>>()?;
             sheets.push(Sheet { name: name.trim().to_owned(), site, kinds, lines: Vec::new() });

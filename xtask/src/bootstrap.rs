@@ -90,9 +90,14 @@ impl Bootstrap {
     pub fn set_routes(&mut self, routes: &[Route]) {
         let mut list: Vec<Value> = routes.iter().map(route).collect();
         list.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "v1"}}));
+        self.set_route_list(&json!(list));
+    }
+
+    /// Replaces the routes by these.
+    pub fn set_route_list(&mut self, list: &Value) {
         each(&mut self.0, "virtual_hosts", &mut |hosts| {
             for host in hosts.as_array_mut().into_iter().flatten() {
-                host["routes"] = json!(list);
+                host["routes"] = list.clone();
             }
         });
     }

@@ -1,21 +1,12 @@
 //! `cargo xtask demo`: the main job. A real Envoy with sticky A/B routing before two versions of a shop.
 
 use crate::{
-    bootstrap::Bootstrap,
-    build,
-    envoy::Envoy,
-    http::{Connection, Message},
-    progress, setup,
-    upstream::Upstream,
+    bootstrap::Bootstrap, build, envoy::Envoy, progress, setup, upstream::Upstream, visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
 use comfy_table::Table;
-use harness::{
-    Bytes,
-    scenario::{CookieJar, Headers, Request},
-    series,
-};
-use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, thread, time::Duration};
+use harness::series;
+use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, thread};
 
 const USERS: usize = 200;
 const REQUESTS: usize = 1000;
@@ -107,10 +98,10 @@ impl Stage {
     fn traffic(&self) -> Result<Seen> {
         let work = progress::begin_counted("sending requests", REQUESTS as u64);
         let mut seen = Seen { arms: vec![Vec::new(); USERS], ..Seen::default() };
-        let mut jars = vec![CookieJar::default(); USERS];
+        let mut visitors = vec![Visitor::default(); USERS];
         for _ in 0..REQUESTS / USERS {
-            for (jar, arms) in jars.iter_mut().zip(&mut seen.arms) {
-                arms.push(self.request(jar)?);
+            for (visitor, arms) in visitors.iter_mut().zip(&mut seen.arms) {
+                arms.push(self.request(visitor)?);
                 work.step();
             }
         }
@@ -125,18 +116,8 @@ impl Stage {
     }
 
     /// One request of a user; the arm that the shop was told.
-    fn request(&self, jar: &mut CookieJar) -> Result<String> {
-        let mut request = Request::default();
-        jar.add_to(&mut request);
-        let mut headers: Headers = vec![
-            (Bytes::from("host"), Bytes::from("shop.example")),
-            (Bytes::from("connection"), Bytes::from("close")),
-        ];
-        headers.append(&mut request.headers);
-        let mut connection = Connection::open(self.listener, Duration::from_secs(5))?;
-        let response: Message = connection.exchange("GET", "/", &headers, b"")?;
-        ensure!(response.status() == Some(200), "a request was answered {:?}", response.status());
-        jar.keep(&response.headers);
+    fn request(&self, visitor: &mut Visitor) -> Result<String> {
+        visitor.get(self.listener, "/", &[])?;
         let received =
             self.shops.iter().flat_map(Upstream::take_received).next().context("no shop got the request")?;
         let arm = received

@@ -20,11 +20,13 @@ mod demo;
 mod e2e;
 mod envoy;
 mod http;
+mod parallel;
 mod progress;
 mod project;
 mod setup;
 mod test;
 mod upstream;
+mod visitor;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -26,7 +26,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -47,6 +47,7 @@ const STEPS: [Step; 11] = [
     ("scenarios on the harness", scenarios_on_harness),
     ("configurations", configurations),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
+    ("stickiness on Envoy", e2e::sticky::run),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];
@@ -108,8 +109,10 @@ fn lints_of_modules() -> Result<Count> {
         lint(&filter, &["--features", "module"])?;
         count.passed += 1;
     }
-    for package in ["filter-kit", "probe"] {
-        lint(package, &[])?;
+    for (package, features) in
+        [("filter-kit", ""), ("probe", ""), ("probe", "abi_0_2_0"), ("probe", "abi_0_1_0")]
+    {
+        lint(package, &["--features", features])?;
         count.passed += 1;
     }
     Ok(count)

@@ -36,6 +36,8 @@ pub struct Site {
     pub name: &'static str,
     /// The probes, in the order in which a request passes them.
     pub probes: &'static [Probe],
+    /// How many workers there are.
+    pub workers: usize,
 }
 
 /// A plugin of a chain.
@@ -59,14 +61,19 @@ const fn old(vm: &'static str, abi: Abi) -> Probe {
     Probe { abi, ..probe("probe-root", vm) }
 }
 
+const fn site(name: &'static str, probes: &'static [Probe]) -> Site {
+    Site { name, probes, workers: 1 }
+}
+
 /// The sites. A sheet that names none runs in the first.
-pub const SITES: [Site; 5] = [
-    Site { name: "main", probes: &[probe("probe-root", "conf")] },
+pub const SITES: [Site; 6] = [
+    site("main", &[probe("probe-root", "conf")]),
     // The first and the last share a VM, as plugins of one module often do.
-    Site { name: "chain", probes: &[probe("a", "one"), probe("b", "two"), probe("c", "one")] },
-    Site { name: "alone", probes: &[Probe { stops_headers_alone: true, ..probe("probe-root", "alone") }] },
-    Site { name: "abi-0.2.0", probes: &[old("abi-0.2.0", Abi::V0_2_0)] },
-    Site { name: "abi-0.1.0", probes: &[old("abi-0.1.0", Abi::V0_1_0)] },
+    site("chain", &[probe("a", "one"), probe("b", "two"), probe("c", "one")]),
+    site("alone", &[Probe { stops_headers_alone: true, ..probe("probe-root", "alone") }]),
+    site("abi-0.2.0", &[old("abi-0.2.0", Abi::V0_2_0)]),
+    site("abi-0.1.0", &[old("abi-0.1.0", Abi::V0_1_0)]),
+    Site { workers: 3, ..site("workers", &[probe("one", "workers"), probe("two", "workers")]) },
 ];
 
 /// The failure policies: by name, as Envoy calls them, and unset.
@@ -124,7 +131,7 @@ impl Listener {
 }
 
 /// The site of a name.
-pub(super) fn site(name: &str) -> Option<&'static Site> {
+pub(super) fn by_name(name: &str) -> Option<&'static Site> {
     SITES.iter().find(|site| site.name == name)
 }
 
@@ -145,15 +152,70 @@ pub fn of_deaths(sheet: &Sheet, policy: (&str, Option<&'static str>)) -> Listene
     Listener { suffix: format!("/{name}"), policy: policy.1, name, ..of_exchanges(sheet.site) }
 }
 
-/// All listeners that these sheets need.
-pub fn listeners(sheets: &[Sheet]) -> Vec<Listener> {
-    let is_used = |site: &&Site| {
-        sheets.iter().any(|sheet| sheet.site == *site && sheet.kinds.iter().any(|kind| kind.is_exchange()))
-    };
+/// Sheets that run in one proxy, which other groups do not touch: groups can run side by side.
+#[derive(Debug, Default)]
+pub struct Group<'s> {
+    /// Those of root contexts.
+    pub roots: Vec<&'s Sheet>,
+    /// The site whose exchanges go through it, and their sheets.
+    pub exchanges: Option<(&'static Site, Vec<&'s Sheet>)>,
+    /// Those that kill VMs.
+    pub deaths: Vec<&'s Sheet>,
+}
+
+/// How many sheets that kill VMs are in a group. They wait most of their time.
+const DEATHS_AT_ONCE: usize = 4;
+
+/// The groups, in the order of their runs.
+pub fn groups(sheets: &[Sheet]) -> Vec<Group<'_>> {
     let of = |kind: Kind| sheets.iter().filter(move |sheet| sheet.kinds.contains(&kind));
-    let deaths = |sheet| POLICIES.map(|policy| of_deaths(sheet, policy));
-    let exchanges = SITES.iter().filter(is_used).map(of_exchanges);
-    exchanges.chain(of(Kind::Root).map(of_root)).chain(of(Kind::Trap).flat_map(deaths)).collect()
+    let mut groups: Vec<Group<'_>> = SITES
+        .iter()
+        .map(|site| {
+            let is_exchange = |sheet: &&Sheet| sheet.kinds.iter().any(|kind| kind.is_exchange());
+            let own = sheets.iter().filter(|sheet| sheet.site == site);
+            Group {
+                roots: own.clone().filter(|sheet| sheet.kinds.contains(&Kind::Root)).collect(),
+                exchanges: Some((site, own.filter(is_exchange).collect())),
+                deaths: Vec::new(),
+            }
+        })
+        .collect();
+    let deadly: Vec<&Sheet> = of(Kind::Trap).collect();
+    groups.extend(
+        deadly.chunks(DEATHS_AT_ONCE).map(|sheets| Group { deaths: sheets.to_vec(), ..Group::default() }),
+    );
+    groups.retain(|group| {
+        let has_exchanges = group.exchanges.as_ref().is_some_and(|(_, sheets)| !sheets.is_empty());
+        has_exchanges || !group.roots.is_empty() || !group.deaths.is_empty()
+    });
+    groups
+}
+
+impl Group<'_> {
+    /// How many workers its proxy has.
+    pub fn workers(&self) -> usize {
+        self.exchanges.as_ref().map_or(1, |(site, _)| site.workers)
+    }
+
+    /// The listeners that it needs.
+    pub fn listeners(&self) -> Vec<Listener> {
+        let deaths = self.deaths.iter().flat_map(|sheet| POLICIES.map(|policy| of_deaths(sheet, policy)));
+        let exchanges = self.exchanges.iter().map(|(site, _)| of_exchanges(site));
+        exchanges.chain(self.roots.iter().map(|sheet| of_root(sheet))).chain(deaths).collect()
+    }
+
+    /// How many exchanges and root contexts it has.
+    pub fn len(&self) -> usize {
+        let exchanges = self.exchanges.iter().flat_map(|(_, sheets)| sheets).flat_map(|sheet| &sheet.kinds);
+        let exchanges = exchanges.filter(|kind| kind.is_exchange()).count();
+        exchanges + self.roots.len() + self.deaths.len() * POLICIES.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The routes: by `x-route` to what fails in each way, and to the second upstream; all else to the first.

@@ -119,17 +119,24 @@ impl Vm {
         for export in start {
             vm.call(Callback::Start, export, &[0, 0])?;
         }
-        vm.create_root(options);
+        vm.start(options)?;
+        Ok(vm)
+    }
+
+    /// Makes a root context and tells it that the VM has started, each plugin of one that several share. Envoy asks a VM that has failed before
+    /// too, and starts with it if it says yes.
+    fn start(&mut self, options: &Options) -> Result<u32, Trap> {
+        let root = self.create_root(options);
+        let world = self.store.data().world.clone();
         let before = world.log_len();
         let size = u32::try_from(options.vm_config.len()).unwrap_or(u32::MAX);
-        // Envoy asks a VM that has failed before too, and starts with it if it says yes.
-        let failed = vm.dead.take();
-        if vm.run(Callback::Other, "proxy_on_vm_start", &[ROOT, size])? == Some(0) {
-            return Err(trap(world, "proxy_on_vm_start", "returned false".to_owned(), before));
+        let failed = self.dead.take();
+        if self.run(Callback::Other, "proxy_on_vm_start", &[root, size])? == Some(0) {
+            return Err(trap(&world, "proxy_on_vm_start", "returned false".to_owned(), before));
         }
-        vm.tell_of_failed();
-        vm.dead = failed.or(vm.dead);
-        Ok(vm)
+        self.tell_of_failed();
+        self.dead = failed.or(self.dead.take());
+        Ok(root)
     }
 
     /// Makes a root context, for the plugin that the options name. A trap kills the VM, and nothing else comes of it yet.
@@ -151,7 +158,8 @@ impl Vm {
 
     /// Adds a plugin to a VM that another one was started for. Gives its root context.
     pub(super) fn add(&mut self, options: &Options, config: Option<&[u8]>) -> Result<u32, ConfigureError> {
-        let root = self.create_root(options);
+        let refused = |trap: Trap| ConfigureError { log: trap.log.clone(), trap: Some(trap) };
+        let root = self.start(options).map_err(refused)?;
         self.configure_root(root, config).map(|()| root)
     }
 

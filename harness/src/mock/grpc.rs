@@ -222,15 +222,17 @@ mod tests {
     use http::Request;
     use tokio::{net::TcpStream, runtime};
 
-    /// What a client gets that sends these bytes: status and headers, body, trailers.
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    /// What a client gets that sends these bytes: headers, body, trailers.
     #[track_caller]
-    fn check(answers: GrpcAnswers, sent: &[&[u8]], expected: (&[(&str, &str)], &[u8], &[(&str, &str)])) {
-        let server = Server::start(&answers).unwrap();
+    fn check(answers: &GrpcAnswers, sent: &[&[u8]], expected: (Pairs<'_>, &[u8], Pairs<'_>)) {
+        let server = Server::start(answers).unwrap();
         let runtime = runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let pairs = |map: &http::HeaderMap| -> Vec<(String, String)> {
             map.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
         };
-        let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = |list: Pairs<'_>| -> Vec<(String, String)> {
             list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
         runtime.block_on(async {
@@ -275,17 +277,17 @@ mod tests {
     #[test]
     fn each_message_is_answered_by_the_next_one() {
         let head = [TYPE, ("x-a", "1")];
-        check(two(), &[b"\0\0\0\0\x01a"], (&head, b"\0\0\0\0\x03one", &END));
+        check(&two(), &[b"\0\0\0\0\x01a"], (&head, b"\0\0\0\0\x03one", &END));
         let both = b"\0\0\0\0\x03one\0\0\0\0\x03two";
-        check(two(), &[b"\0\0\0\0\0\0\0\0\0\0"], (&head, both, &END));
+        check(&two(), &[b"\0\0\0\0\0\0\0\0\0\0"], (&head, both, &END));
         // Messages that come in parts, and one more than there are answers.
-        check(two(), &[b"\0\0\0", b"\0\x02a", b"b\0\0\0\0\0\0\0", b"\0\0\x01c"], (&head, both, &END));
+        check(&two(), &[b"\0\0\0", b"\0\x02a", b"b\0\0\0\0\0\0\0", b"\0\0\x01c"], (&head, both, &END));
     }
 
     #[test]
     fn who_sends_no_message_or_gets_none_has_all_in_one() {
         let all = [&[TYPE, ("x-a", "1")][..], &END].concat();
-        check(two(), &[], (&all, b"", &[]));
-        check(GrpcAnswers { messages: Vec::new(), ..two() }, &[b"\0\0\0\0\0"], (&all, b"", &[]));
+        check(&two(), &[], (&all, b"", &[]));
+        check(&GrpcAnswers { messages: Vec::new(), ..two() }, &[b"\0\0\0\0\0"], (&all, b"", &[]));
     }
 }

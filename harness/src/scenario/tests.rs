@@ -187,7 +187,15 @@ fn what_cannot_be_used_is_refused_with_file_scenario_and_key() {
     refused("name = 'a'\nrequest = {}\nclock = '2026-11-23'", "\"a\": clock: must be a time such as");
     refused(
         "name = 'a'\nrequest = {}\nroutes = [{ upstream = 'v3' }]",
-        "\"a\": routes[0].upstream: must be v1 or v2",
+        "\"a\": routes[0].upstream: must be v1, v2, or a cluster that refuses",
+    );
+    refused(
+        "name = 'a'\nrequest = {}\nupstreams = { b = { cut = 'in_body' } }",
+        "\"a\": upstreams.b.cut: is for `response`",
+    );
+    refused(
+        "name = 'a'\nrequest = {}\nresponse = { cut = 'never' }",
+        "\"a\": response.cut: unknown variant `never`",
     );
     refused(
         "name = 'a'\nrequest = {}\nroutes = [{ header = 'h', upstream = 'v1' }]",

@@ -28,13 +28,15 @@ pub struct Bench {
     listeners: BTreeMap<String, SocketAddr>,
     h2load: PathBuf,
     requests: usize,
+    /// The target of all requests.
+    path: String,
     /// The file in which the kernel counts the worker's CPU time, in nanoseconds.
     schedstat: PathBuf,
 }
 
 impl Bench {
     /// Finds Envoy's worker and gives it a core.
-    pub fn new(envoy: &Envoy, h2load: PathBuf, requests: usize) -> Result<Self> {
+    pub fn new(envoy: &Envoy, h2load: PathBuf, requests: usize, path: &str) -> Result<Self> {
         let tasks = PathBuf::from(format!("/proc/{}/task", envoy.pid()));
         let mut worker = None;
         for task in fs::read_dir(&tasks)? {
@@ -48,6 +50,7 @@ impl Bench {
             listeners: envoy.listeners()?,
             h2load,
             requests,
+            path: path.to_owned(),
             schedstat: worker.context("Envoy has no worker")?,
         })
     }
@@ -66,9 +69,9 @@ impl Bench {
             let requests = 100;
             self.load(variant, requests)?;
             let after = envoy.plugin_stats()?;
-            if let Some(counter) = &variant.counter {
-                let (moved, expected) =
-                    (sum(&after, counter) - sum(&before, counter), i64::try_from(requests * COPIES)?);
+            if let Some((counter, steps)) = &variant.counter {
+                let moved = sum(&after, counter) - sum(&before, counter);
+                let expected = i64::try_from(requests * COPIES * steps)?;
                 ensure!(
                     moved == expected,
                     "{}: {counter} moved by {moved} in {requests} requests, and must by {expected}",
@@ -141,7 +144,7 @@ impl Bench {
         for (name, value) in HEADERS.into_iter().chain(cookie).chain(own) {
             load.args(["-H", &format!("{name}: {value}")]);
         }
-        let printed = command::run(load.arg(format!("http://{address}/")))?;
+        let printed = command::run(load.arg(format!("http://{address}{}", self.path)))?;
         let done = format!("{requests} succeeded, 0 failed");
         ensure!(printed.contains(&done), "{}: not every request was answered:\n{printed}", variant.name);
         Ok(())

@@ -24,6 +24,9 @@ pub struct Args {
     /// A further module to compare with, as NAME=PATH.wasm.
     #[arg(long, value_name = "NAME=PATH", value_parser = peer)]
     peer: Vec<(String, PathBuf)>,
+    /// The path and query of all requests.
+    #[arg(long, default_value = "/")]
+    path: String,
     /// How often every variant has its turn.
     #[arg(long, default_value_t = 12)]
     rounds: usize,
@@ -58,7 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let work = progress::begin("starting Envoy");
     let envoy = Envoy::start(&program, &bootstrap, &["--concurrency", "1"])?;
     drop(work);
-    let bench = Bench::new(&envoy, h2load, args.requests)?;
+    let bench = Bench::new(&envoy, h2load, args.requests, &args.path)?;
     bench.check(&envoy, &variants)?;
     let work = progress::begin_counted("measuring", (args.rounds * variants.len()) as u64);
     let rounds =

@@ -21,23 +21,27 @@ pub struct Variant {
     pub name: String,
     /// The HTTP filter, once; none is no filter.
     filter: Option<Value>,
-    /// A counter that must move by one for every request and copy.
-    pub counter: Option<String>,
+    /// A counter, and by how much it must move for every request and copy.
+    pub counter: Option<(String, usize)>,
     /// Headers of the requests beside the usual ones.
     pub headers: Vec<(String, String)>,
     /// The request headers that it writes.
     writes: Vec<String>,
 }
 
-/// A filter's `bench.json`.
+/// A filter's `bench.json`: what it is measured at.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
+    /// What follows the filter's name in the table.
+    #[serde(default)]
+    name: String,
     headers: Vec<(String, String)>,
     /// The request headers that it writes.
     writes: Vec<String>,
     config: Value,
-    counter: Option<String>,
+    /// A counter, and by how much it moves in a request.
+    counter: Option<(String, usize)>,
 }
 
 /// All variants, the baseline first.
@@ -71,16 +75,19 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
     for filter in project::filters()? {
         let path = project::root().join("filters").join(&filter).join("bench.json");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let own: Own =
+        let all: Vec<Own> =
             serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
-        let module = wasm(&filter, &build::module(&filter), Some(&own.config));
-        variants.push(Variant {
-            name: filter,
-            filter: Some(module),
-            counter: own.counter,
-            headers: own.headers,
-            writes: own.writes,
-        });
+        for own in all {
+            let name = format!("{filter} {}", own.name).trim_end().to_owned();
+            let module = wasm(&name, &build::module(&filter), Some(&own.config));
+            variants.push(Variant {
+                name,
+                filter: Some(module),
+                counter: own.counter,
+                headers: own.headers,
+                writes: own.writes,
+            });
+        }
     }
     Ok(variants)
 }

@@ -5,13 +5,14 @@ use harness::conformance::{self, Listener, Sheet};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::Path};
 
-/// The listeners that the sheets need, in front of these clusters.
+/// These listeners, whose probes know all the sheets, in front of these clusters.
 pub fn bootstrap<'c>(
     probes: &Path,
     sheets: &[Sheet],
+    listeners: &[Listener],
     clusters: impl Iterator<Item = (&'c str, Option<SocketAddr>)>,
 ) -> Value {
-    let listeners: Vec<Value> = conformance::listeners(sheets)
+    let listeners: Vec<Value> = listeners
         .iter()
         .map(|of| {
             let root = of.root.as_deref();
@@ -40,6 +41,7 @@ pub fn bootstrap<'c>(
         .collect();
     let clusters: Vec<Value> = clusters.map(|(name, address)| cluster(name, address)).collect();
     json!({
+        "stats_flush_interval": "0.1s",
         "node": {"id": "node-id", "cluster": "node-cluster"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {"listeners": listeners, "clusters": clusters}

@@ -6,6 +6,7 @@ use crate::{
     e2e::client,
     envoy::{self, Envoy, Line},
     http::Connection,
+    parallel,
     progress::Work,
     project,
     upstream::{Answer, Upstream},
@@ -13,7 +14,7 @@ use crate::{
 use anyhow::Result;
 use harness::{
     Bytes,
-    conformance::{self, DEATHS, Kind, Listener, PATIENCE, POLICIES, Run, SITES, Sheet},
+    conformance::{self, DEATHS, Group, Kind, Listener, PATIENCE, POLICIES, Run, Sheet},
     mock::Mocks,
     scenario::Exchange,
 };
@@ -31,7 +32,10 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// How long callbacks that come behind a stream's end may take.
 const AFTERMATH: Duration = Duration::from_millis(15);
 
-/// Envoy, the upstreams behind it, and what its plugins are made of.
+/// How many Envoys run at once. They wait most of their time.
+const AT_ONCE: usize = 3;
+
+/// Envoy and the upstreams behind it.
 struct Bench<'a> {
     program: &'a Path,
     bootstrap: Value,
@@ -39,36 +43,55 @@ struct Bench<'a> {
     upstreams: [(&'static str, Upstream); 2],
 }
 
-/// Runs the plan.
+/// Runs the plan, each group in an Envoy of its own.
 pub fn run(program: &Path, probes: &Path, sheets: &[Sheet], work: &Work) -> Result<Vec<Run>> {
     let mut runs = modules(program, sheets, work)?;
+    let groups = conformance::groups(sheets);
+    let done = parallel::map(&groups, AT_ONCE, |group| of_group(program, probes, sheets, group, work));
+    for group in done {
+        runs.extend(group?);
+    }
+    Ok(runs)
+}
+
+fn of_group(
+    program: &Path,
+    probes: &Path,
+    sheets: &[Sheet],
+    group: &Group<'_>,
+    work: &Work,
+) -> Result<Vec<Run>> {
     let mocks = Mocks::start(&conformance::clusters())?;
     let upstreams = [("v1", Upstream::start("v1", 0)?), ("v2", Upstream::start("v2", 0)?)];
     let addresses = upstreams.iter().map(|(name, upstream)| (*name, Some(upstream.address())));
-    let mut bootstrap = Bootstrap(bootstrap::bootstrap(probes, sheets, addresses.chain(mocks.addresses())));
+    let clusters = addresses.chain(mocks.addresses());
+    let mut bootstrap = Bootstrap(bootstrap::bootstrap(probes, sheets, &group.listeners(), clusters));
     for (name, _) in mocks.addresses().filter(|(name, _)| mocks.is_grpc(name)) {
         bootstrap.speak_http2(name);
     }
     let bootstrap = bootstrap.0;
-    let envoy = start(program, &bootstrap)?;
+    let envoy = start(program, &bootstrap, group.workers())?;
     let mut bench = Bench { program, bootstrap, envoy, upstreams };
+    let mut runs = Vec::new();
     thread::sleep(SETTLING);
     let started = bench.envoy.log_since(0);
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Root)) {
-        let lines = lines(&started, &conformance::of_root(sheet));
+    let stats = bench.envoy.plugin_stats()?;
+    for sheet in &group.roots {
+        let mut lines = lines(&started, &conformance::of_root(sheet));
+        lines.extend(conformance::stats(&sheet.name, &stats));
         runs.push(Run { lines, ..Run::of(&sheet.name, Kind::Root) });
         work.step();
     }
-    for site in &SITES {
+    if let Some((site, sheets)) = &group.exchanges {
         let listener = conformance::of_exchanges(site);
-        for sheet in sheets.iter().filter(|sheet| sheet.site == site) {
+        for sheet in sheets {
             for kind in sheet.kinds.iter().copied().filter(|kind| kind.is_exchange()) {
                 runs.push(bench.exchange(&listener, &sheet.name, kind)?);
                 work.step();
             }
         }
     }
-    for sheet in sheets.iter().filter(|sheet| sheet.kinds.contains(&Kind::Trap)) {
+    for sheet in &group.deaths {
         for policy in POLICIES {
             runs.push(bench.deaths(&conformance::of_deaths(sheet, policy), &sheet.name)?);
             work.step();
@@ -77,8 +100,8 @@ pub fn run(program: &Path, probes: &Path, sheets: &[Sheet], work: &Work) -> Resu
     Ok(runs)
 }
 
-fn start(program: &Path, bootstrap: &Value) -> Result<Envoy> {
-    Envoy::start(program, bootstrap, &["--concurrency", "1"])
+fn start(program: &Path, bootstrap: &Value, workers: usize) -> Result<Envoy> {
+    Envoy::start(program, bootstrap, &["--concurrency", &workers.to_string()])
 }
 
 /// Which modules Envoy would start with at all.
@@ -147,7 +170,7 @@ impl Bench<'_> {
         }
         if Connection::open(address, PATIENCE).is_err() || is_stuck(&run.lines) {
             run = Run { lines: vec![conformance::CRASH.to_owned()], ..Run::of(sheet, kind) };
-            self.envoy = start(self.program, &self.bootstrap)?;
+            self.envoy = start(self.program, &self.bootstrap, 1)?;
         }
         Ok(run)
     }

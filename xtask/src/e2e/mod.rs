@@ -3,10 +3,11 @@
 pub mod client;
 mod local;
 mod site;
+pub mod sticky;
 
 pub use site::Site;
 
-use crate::{bootstrap::Bootstrap, build, command, compose, envoy, progress, project, setup};
+use crate::{bootstrap::Bootstrap, build, command, compose, envoy, parallel, progress, project, setup};
 use anyhow::{Context as _, Result};
 use harness::{
     outcome::{self, Outcome},
@@ -17,11 +18,6 @@ use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
 };
 
 /// How many Envoys run at once: there are as many cores.
@@ -36,6 +32,9 @@ pub struct Args {
     /// Through docker-compose.yml.
     #[arg(long)]
     compose: bool,
+    /// Stickiness at scale instead: 10,000 requests of 500 users through four workers.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only"])]
+    sticky: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -75,7 +74,11 @@ pub struct HarnessReport {
 /// # Errors
 /// Something that the run needs is missing. A scenario that fails is counted.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let count = all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?;
+    let count = if args.sticky {
+        sticky::run()?
+    } else {
+        all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
+    };
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
     Ok(ExitCode::from(u8::from(count.failed > 0)))
 }
@@ -141,7 +144,7 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
             Some(compose) => {
                 runs.iter().map(|run| verdict(run, &suite.module, &program, Some(compose), &work)).collect()
             }
-            None => in_parallel(&runs, |run| verdict(run, &suite.module, &program, None, &work)),
+            None => parallel::map(&runs, AT_ONCE, |run| verdict(run, &suite.module, &program, None, &work)),
         };
         drop(work);
         for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
@@ -258,25 +261,4 @@ fn judge(
     }
     problems.push(outcome::render(scenario, expected, &outcome));
     Ok(Verdict::Failed(problems.join("\n")))
-}
-
-/// Runs `call` on every item, so many at once; the results are in the items' order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], call: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    let result = call(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
 }

@@ -163,7 +163,7 @@ impl Proxy {
         let Some(active) = self.streams.get_mut(&id) else { return };
         active.epoch += 1;
         let thread = active.thread;
-        let present = active.links.iter().enumerate().filter(|(_, link)| !link.is_absent && !link.has_failed);
+        let present = active.links.iter().enumerate().filter(|(_, link)| !link.is_out);
         let links: Vec<_> = present
             .map(|(index, link)| (active.at(id, Way::Request, index), link.vm, link.context))
             .collect();

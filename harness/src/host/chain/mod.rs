@@ -79,10 +79,8 @@ struct Link {
     is_created: bool,
     /// The request has come to it.
     has_request: bool,
-    /// It takes no part: its VM is dead, and lets requests pass.
-    is_absent: bool,
-    /// Its VM has failed: what passes now passes without it.
-    has_failed: bool,
+    /// It takes no part: its VM is dead and lets requests pass, or has failed on the way.
+    is_out: bool,
     holds: Both<Hold>,
 }
 
@@ -132,9 +130,9 @@ impl Active {
 
     /// Takes out the filters that a VM has in this stream, since it has failed. False if there are none.
     pub(super) fn fail(&mut self, thread: usize, vm: usize) -> bool {
-        let is_of = |link: &&mut Link| link.vm == vm && !link.has_failed && !link.is_absent;
+        let is_of = |link: &&mut Link| link.vm == vm && !link.is_out;
         let links = self.links.iter_mut().filter(|_| self.thread == thread).filter(is_of);
-        links.map(|link| link.has_failed = true).count() > 0
+        links.map(|link| link.is_out = true).count() > 0
     }
 }
 
@@ -149,7 +147,7 @@ impl Proxy {
         let plugins: Vec<_> = self.plugins.iter().enumerate().filter_map(of_chain).collect();
         for plugin in plugins {
             let Some(Seat { vm, root, .. }) = self.take_seat(thread, plugin) else { continue };
-            let is_absent = self.is_open(thread, plugin);
+            let is_out = self.is_open(thread, plugin);
             let common = Rc::clone(&common);
             let context = self.vm(thread, vm).filter(|vm| vm.dead.is_none()).map_or(0, |vm| {
                 let context = vm.next_context();
@@ -162,8 +160,7 @@ impl Proxy {
                 context,
                 is_created: false,
                 has_request: false,
-                is_absent,
-                has_failed: false,
+                is_out,
                 holds: Both::default(),
             });
         }

@@ -20,7 +20,7 @@ impl Proxy {
             return self.leave(at, way, part);
         }
         let Some(link) = self.link(at, way) else { return };
-        if link.is_absent || link.has_failed {
+        if link.is_out {
             return self.push(at.next(), way, part);
         }
         let hold = link.holds.of(way);
@@ -113,10 +113,10 @@ impl Proxy {
             hold.state = Held::What;
         }
         if is_resumed {
-            self.go_on(at, way);
+            self.go_on(at, way, false);
             self.with_side(at, way, |side| side.is_buffering = action == 1);
         } else if !stops {
-            self.go_on(at, way);
+            self.go_on(at, way, true);
         } else if action == 1 && kept > BUFFER_LIMIT {
             self.too_large(at, way);
         }
@@ -144,15 +144,16 @@ impl Proxy {
             return self.crash(at, export, "trailers of a response go on twice");
         }
         if !stops || has_left {
-            self.go_on(at, way);
+            self.go_on(at, way, false);
         }
         if is_twice {
             self.push(at.next(), way, Part::Trailers);
         }
     }
 
-    /// Lets go what a filter holds of a direction, and what has passed its callbacks meanwhile.
-    fn go_on(&mut self, at: At, way: Way) {
+    /// Lets go what a filter holds of a direction, and what has passed its callbacks meanwhile: a part of the body that is at hand also if it is
+    /// empty.
+    fn go_on(&mut self, at: At, way: Way, has_part: bool) {
         let mut body = Vec::new();
         self.with_side(at, way, |side| body = side.release());
         let Some(hold) = self.hold(at, way) else { return };
@@ -170,7 +171,7 @@ impl Proxy {
                 return;
             }
         }
-        if !body.is_empty() || has_ended {
+        if !body.is_empty() || has_ended || has_part {
             self.push(at.next(), way, Part::Data { bytes: body, ends });
         }
         if has_trailers || has_new {
@@ -185,7 +186,7 @@ impl Proxy {
         let Some(hold) = self.hold(at, way) else { return };
         match hold.state {
             Held::Nothing => {}
-            Held::What => self.go_on(at, way),
+            Held::What => self.go_on(at, way, false),
             Held::All => {
                 hold.state = Held::Nothing;
                 hold.has_ended = false;

@@ -38,7 +38,7 @@ pub(in crate::host) fn refused(path: &[u8], metadata: &Headers) -> Option<Vec<Ev
     let (what, name) = std::iter::once(path).chain(&mut headers).find_map(|(name, value)| {
         // The values of such names are sent in letters.
         let is_binary = name.to_ascii_lowercase().ends_with(b"-bin");
-        if !name.iter().all(is_of_name) {
+        if !name.iter().all(|byte| is_of_name(*byte)) {
             Some(("name:", name))
         } else if !is_binary && value.iter().any(|byte| is_control(*byte)) {
             Some(("value for:", name))
@@ -53,8 +53,8 @@ pub(in crate::host) fn refused(path: &[u8], metadata: &Headers) -> Option<Vec<Ev
 }
 
 /// The characters of a header's name (RFC 9110, 5.1), and the colon of `:path`.
-fn is_of_name(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(byte)
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(&byte)
 }
 
 fn is_control(byte: u8) -> bool {

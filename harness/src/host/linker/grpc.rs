@@ -102,6 +102,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             })
         },
     )?;
+    link_tokens(linker)
+}
+
+/// The calls that are about what is open already.
+fn link_tokens(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_grpc_send",
