@@ -177,7 +177,22 @@ fn digest(bytes: &[u8]) -> String {
 /// # Errors
 /// It does not build.
 pub fn outrigger() -> Result<PathBuf> {
+    Ok(host_programs()?.join("outrigger"))
+}
+
+/// Builds the program that runs the conformance plan on the harness.
+///
+/// # Errors
+/// It does not build.
+pub fn conformance() -> Result<PathBuf> {
+    Ok(host_programs()?.join("examples/conformance"))
+}
+
+/// Builds the programs with the harness in them, and says in which folder they are. With an example among them all dependencies have the features
+/// that they have in the workspace's tests too, so that Cranelift is compiled once.
+fn host_programs() -> Result<PathBuf> {
     let _work = progress::begin("building outrigger");
-    command::run(&mut command::cargo(&["build", "--quiet", "--locked", "--package", "outrigger"]))?;
-    Ok(project::target()?.join("debug").join("outrigger"))
+    let programs = ["--bin", "outrigger", "--example", "conformance"];
+    command::run(command::cargo(&["build", "--quiet", "--locked", "--workspace"]).args(programs))?;
+    Ok(project::target()?.join("debug"))
 }

@@ -7,7 +7,11 @@ mod site;
 use crate::{build, command, progress, project, setup};
 use anyhow::{Context as _, Result};
 use harness::conformance::{self, Run, Sheet};
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 /// The most sheets that are run again.
 const AGAIN_LIMIT: usize = 20;
@@ -96,11 +100,11 @@ fn replace(runs: &mut [Run], later: Vec<Run>) {
 }
 
 fn on_harness(probes: &Path, sheets: &[Sheet]) -> Result<Vec<Run>> {
+    let program = build::conformance()?;
     let _work = progress::begin("conformance on the harness");
     let folder = project::scratch("conformance")?;
     fs::write(folder.join("plan.sheets"), conformance::plan(sheets))?;
-    let arguments = ["run", "--quiet", "--locked", "--package", "harness", "--example", "conformance", "--"];
-    let output = command::output(command::cargo(&arguments).arg(probes).arg(&folder))?;
+    let output = command::output(Command::new(program).arg(probes).arg(&folder))?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context("the harness's runs")
