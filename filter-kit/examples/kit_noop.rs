@@ -1,12 +1,12 @@
 //! A filter that does nothing: what the kit's own dispatch costs, for the bench.
 
-use filter_kit::{Callbacks, ConfigError, Filter, metrics::Metrics};
-use serde::Deserialize;
+use filter_kit::{Callbacks, ConfigError, Environment, Filter, metrics::Metrics};
 
 /// No configuration.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default)]
 pub struct Config {}
+
+filter_kit::fields!(Config {});
 
 /// No logic.
 pub struct Noop(Metrics);
@@ -17,7 +17,7 @@ impl Filter for Noop {
     type Config = Config;
     type Stream = ();
 
-    fn compile(_: Config) -> Result<Self, ConfigError> {
+    fn compile(_: Config, _: &Environment<'_>) -> Result<Self, ConfigError> {
         Ok(Self(Metrics::default()))
     }
 

@@ -1,20 +1,21 @@
 //! A filter that uses every part of the seam, chosen by the request's path. The kit's own scenarios run it on the harness and on Envoy.
 
 use filter_kit::{
-    Bounded, Callbacks, Callout, ConfigError, Effects, Filter, HeaderName, Level, MetricChange, Reply, View,
+    Bounded, Callbacks, Callout, ConfigError, Effects, Environment, Filter, HeaderName, Level, MetricChange,
+    Reply, View,
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
 };
-use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
 
 /// The budget of series.
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
 pub struct Config {
     metrics: MetricsConfig,
     /// Whether the timer runs, and counts.
     ticks: bool,
 }
+
+filter_kit::fields!(Config { metrics, ticks });
 
 /// The filter.
 pub struct Seam {
@@ -63,7 +64,7 @@ impl Filter for Seam {
     type Config = Config;
     type Stream = Task;
 
-    fn compile(config: Config) -> Result<Self, ConfigError> {
+    fn compile(config: Config, _: &Environment<'_>) -> Result<Self, ConfigError> {
         let mut metrics = Metrics::new(&config.metrics).map_err(|error| error.inside("metrics"))?;
         let name = |text| HeaderName::parse(text).map_err(|error| ConfigError::new("", error.to_string()));
         Ok(Self {

@@ -1,7 +1,6 @@
 //! What a filter is.
 
-use crate::{Callbacks, ConfigError, Effects, View, metrics::Metrics};
-use serde::de::DeserializeOwned;
+use crate::{Callbacks, ConfigError, Effects, Environment, View, metrics::Metrics, settings::Setting};
 use std::time::Duration;
 
 /// A filter's logic, without the ABI.
@@ -16,15 +15,15 @@ pub trait Filter: Sized + 'static {
     /// Callbacks that have nothing to do for a stream of which nothing is remembered: they are not called for one.
     const ONLY_REMEMBERED: Callbacks = Callbacks::NONE;
     /// The configuration as it is written.
-    type Config: DeserializeOwned;
+    type Config: Setting + Default;
     /// What is remembered of one stream between callbacks.
     type Stream;
 
-    /// Turns a configuration into a filter.
+    /// Turns a configuration into a filter. What must not stand in a configuration, such as a secret, it takes from the VM's environment.
     ///
     /// # Errors
     /// The first thing wrong with the configuration, with the field's path.
-    fn compile(config: Self::Config) -> Result<Self, ConfigError>;
+    fn compile(config: Self::Config, environment: &Environment<'_>) -> Result<Self, ConfigError>;
 
     /// The metrics that the filter was compiled with.
     fn metrics(&self) -> &Metrics;

@@ -9,6 +9,7 @@ mod bounded;
 mod by_id;
 mod callbacks;
 mod effects;
+mod environment;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
@@ -21,6 +22,7 @@ pub mod matcher;
 pub mod metrics;
 mod pairs;
 mod reader;
+pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod shell;
@@ -30,6 +32,7 @@ mod view;
 pub use bounded::Bounded;
 pub use callbacks::Callbacks;
 pub use effects::{Callout, Effects, Flow, HeaderChange, HeaderMap, Level, MetricChange, Reply};
+pub use environment::Environment;
 pub use error::ConfigError;
 pub use filter::Filter;
 pub use header_name::{HeaderName, InvalidHeaderName};

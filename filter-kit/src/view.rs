@@ -134,6 +134,8 @@ pub struct View<'h> {
     response: OnceCell<Pairs>,
     trailers: OnceCell<Pairs>,
     body: OnceCell<HostBytes>,
+    principal: OnceCell<Option<HostBytes>>,
+    now: OnceCell<u64>,
 }
 
 impl<'h> View<'h> {
@@ -150,6 +152,8 @@ impl<'h> View<'h> {
             response: OnceCell::new(),
             trailers: OnceCell::new(),
             body: OnceCell::new(),
+            principal: OnceCell::new(),
+            now: OnceCell::new(),
         }
     }
 
@@ -264,9 +268,16 @@ impl<'h> View<'h> {
         self.source.property(path)
     }
 
+    /// Who the client is by its certificate: the first URI of its subject alternative names, such as `spiffe://cluster.local/ns/a/sa/b`;
+    /// `None` without mTLS.
+    pub fn principal(&self) -> Option<&[u8]> {
+        let read = || self.source.property(&["connection", "uri_san_peer_certificate"]);
+        self.principal.get_or_init(read).as_deref()
+    }
+
     /// Nanoseconds since 1970 (UTC).
     pub fn now(&self) -> u64 {
-        self.source.now()
+        *self.now.get_or_init(|| self.source.now())
     }
 
     /// Random bytes fit for a secret; `None` when the host has none.

@@ -7,8 +7,7 @@ mod table;
 
 pub use table::Table;
 
-use crate::{Bounded, ConfigError};
-use serde::Deserialize;
+use crate::{Bounded, ConfigError, choices, fields};
 
 /// The longest label value, in bytes; the rest of a longer one is cut off.
 pub const LABEL_LIMIT: usize = 64;
@@ -17,14 +16,15 @@ pub const LABEL_LIMIT: usize = 64;
 const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
 
 /// The part of a filter's configuration that is about its metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
     /// How labels are written into a stat's name.
     pub labels: Encoding,
     /// The most series that one VM defines for the filter, 1 to 100,000; those beyond count as overflow of their metric.
     pub budget: u32,
 }
+
+fields!(MetricsConfig { labels, budget });
 
 impl Default for MetricsConfig {
     /// Envoy's encoding, and OpenTelemetry's limit of 2,000 series.
@@ -34,14 +34,15 @@ impl Default for MetricsConfig {
 }
 
 /// How labels are written into a stat's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// `ab_exposures_total;experiment=checkout;arm=b`, Graphite's form of tags. A tag's regex is `(;arm=([^;]*))`.
     Envoy,
     /// `experiment=.=checkout;.;arm=.=b;.;ab_exposures_total`, which Istio's `extraStatTags` take apart.
     Istio,
 }
+
+choices!(Encoding { "envoy" => Envoy, "istio" => Istio });
 
 /// What a metric measures, with its number in the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

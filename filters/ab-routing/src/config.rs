@@ -7,11 +7,10 @@ use crate::{
     experiment::{Arm, Experiment, KeySource, Reason, Skipped},
 };
 use filter_kit::{
-    Bounded, ConfigError, HeaderName, SINGLE_LIMIT,
+    Bounded, ConfigError, HeaderName, SINGLE_LIMIT, fields,
     matcher::{self, MatcherConfig},
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
 };
-use serde::Deserialize;
 
 const EXPERIMENT_LIMIT: usize = 100;
 const ARM_LIMIT: usize = 100;
@@ -20,8 +19,7 @@ const PREVIOUS_LIMIT: usize = 100;
 const PRESENT_LIMIT: usize = 1;
 
 /// The whole configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// At most 100 experiments, tried in this order.
     pub experiments: Vec<ExperimentConfig>,
@@ -33,15 +31,13 @@ pub struct Config {
 }
 
 /// An experiment.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExperimentConfig {
     /// 1 to 64 letters, digits, `.`, `_` and `-`; each experiment's own.
     pub name: String,
     /// What makes the experiment's split its own; its name, unless given. Users keep their arm as long as it stays.
     pub salt: Option<String>,
     /// The request must meet all of these.
-    #[serde(rename = "match")]
     pub matches: Vec<MatcherConfig>,
     /// Where the key is: the first that is present.
     pub key: Vec<KeyConfig>,
@@ -59,8 +55,7 @@ pub struct ExperimentConfig {
 }
 
 /// An arm.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArmConfig {
     /// 1 to 64 letters, digits, `.`, `_` and `-`; the value of the header.
     pub name: String,
@@ -69,8 +64,7 @@ pub struct ArmConfig {
 }
 
 /// A place where a key may be: exactly one of the three.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyConfig {
     /// The first value of a header.
     pub header: Option<String>,
@@ -79,6 +73,21 @@ pub struct KeyConfig {
     /// The first query parameter of a name, decoded.
     pub query: Option<String>,
 }
+
+fields!(Config { experiments, count_forged, metrics });
+fields!(ExperimentConfig {
+    name,
+    salt,
+    matches as "match",
+    key,
+    visitor_cookie,
+    header,
+    coverage,
+    arms,
+    previous,
+});
+fields!(ArmConfig { name, weight });
+fields!(KeyConfig { header, cookie, query });
 
 impl Default for ExperimentConfig {
     fn default() -> Self {
@@ -150,10 +159,10 @@ pub(crate) fn compile(config: &Config) -> Result<AbRouting, ConfigError> {
 fn single_headers<'n>(experiments: &'n [Experiment], arms: &'n [HeaderName]) -> Option<Box<[Box<str>]>> {
     let mut names: Vec<&str> = Vec::new();
     for experiment in experiments {
-        let matched =
-            experiment.matchers.iter().map(|matcher| -> Option<&'n str> { matcher.single_header() });
+        let mut matched: Vec<Option<&'n str>> = Vec::new();
+        experiment.matchers.iter().for_each(|matcher| matcher.single_headers(&mut |name| matched.push(name)));
         let keys = experiment.sources.iter().map(|source: &KeySource| Some(source.header()));
-        for name in matched.chain(keys).chain(experiment.visitor_cookie.map(|_| Some("cookie"))) {
+        for name in matched.into_iter().chain(keys).chain(experiment.visitor_cookie.map(|_| Some("cookie"))) {
             let name = name?;
             if !names.contains(&name) {
                 names.push(name);

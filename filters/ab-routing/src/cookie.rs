@@ -1,22 +1,20 @@
 //! The cookie that keeps a visitor without an id in one arm.
 
-use filter_kit::{ConfigError, View};
-use serde::Deserialize;
+use filter_kit::{ConfigError, View, choices, fields};
 
 /// The longest lifetime of a cookie that browsers keep to, in seconds: 400 days (RFC 6265bis, 5.5).
-const MAX_AGE_LIMIT: u64 = 400 * 24 * 60 * 60;
+const MAX_AGE_LIMIT: i64 = 400 * 24 * 60 * 60;
 
 /// A visitor's random id: 128 bits in lower-case hexadecimal digits.
 pub(crate) type VisitorId = [u8; 32];
 
 /// The cookie as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieConfig {
     /// The cookie's name, a token. `__Host-` and `__Secure-` ask for what browsers ask for.
     pub name: String,
     /// The lifetime in seconds, 1 to 34,560,000 (400 days).
-    pub max_age: u64,
+    pub max_age: i64,
     /// The path that the browser sends the cookie to.
     pub path: String,
     /// The domain, for a cookie that subdomains get too; without it the host alone gets it.
@@ -30,8 +28,7 @@ pub struct CookieConfig {
 }
 
 /// Whether the browser sends a cookie with requests that other sites cause (RFC 6265bis, 5.4.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
     /// Never.
     Strict,
@@ -40,6 +37,9 @@ pub enum SameSite {
     /// Always; the cookie must be secure.
     None,
 }
+
+fields!(CookieConfig { name, max_age, path, domain, secure, http_only, same_site });
+choices!(SameSite { "strict" => Strict, "lax" => Lax, "none" => None });
 
 impl Default for CookieConfig {
     /// A year, the whole host, and no more openness than is needed.

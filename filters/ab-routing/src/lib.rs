@@ -27,7 +27,7 @@ pub use cookie::{CookieConfig, SameSite};
 use cookie::{VisitorCookie, VisitorId};
 use experiment::Experiment;
 use filter_kit::{
-    Bounded, Callbacks, ConfigError, Effects, Filter, HeaderName, View,
+    Bounded, Callbacks, ConfigError, Effects, Environment, Filter, HeaderName, View,
     metrics::{Metrics, SeriesId},
 };
 
@@ -72,7 +72,7 @@ impl Filter for AbRouting {
     type Config = Config;
     type Stream = NewVisitor;
 
-    fn compile(config: Config) -> Result<Self, ConfigError> {
+    fn compile(config: Config, _: &Environment<'_>) -> Result<Self, ConfigError> {
         config::compile(&config)
     }
 
