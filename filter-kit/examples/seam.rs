@@ -4,18 +4,9 @@ use filter_kit::{
     Bounded, Callbacks, Callout, ConfigError, Effects, Environment, Filter, HeaderName, Level, MetricChange,
     Reply, View,
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
+    settings::Field,
 };
 use std::{borrow::Cow, time::Duration};
-
-/// The budget of series.
-#[derive(Default)]
-pub struct Config {
-    metrics: MetricsConfig,
-    /// Whether the timer runs, and counts.
-    ticks: bool,
-}
-
-filter_kit::fields!(Config { metrics, ticks });
 
 /// The filter.
 pub struct Seam {
@@ -61,16 +52,19 @@ fn late() -> Reply<'static> {
 impl Filter for Seam {
     const NAME: &'static str = "seam";
     const CALLBACKS: Callbacks = CALLBACKS;
-    type Config = Config;
     type Stream = Task;
 
-    fn compile(config: Config, _: &Environment<'_>) -> Result<Self, ConfigError> {
-        let mut metrics = Metrics::new(&config.metrics).map_err(|error| error.inside("metrics"))?;
+    fn compile(config: &Field<'_, '_>, _: &Environment<'_>) -> Result<Self, ConfigError> {
+        config.only(&["metrics", "ticks"]);
+        let mut metrics = Metrics::new(&MetricsConfig::read(&config.get("metrics")));
         let name = |text| HeaderName::parse(text).map_err(|error| ConfigError::new("", error.to_string()));
         Ok(Self {
             logged: metrics.family(Kind::Counter, "seam_logged_total", &["status", "path"]),
             sizes: metrics.family(Kind::Histogram, "seam_request_bytes", &[]),
-            ticks: config.ticks.then(|| metrics.family(Kind::Counter, "seam_ticks_total", &[])),
+            ticks: config
+                .get("ticks")
+                .flag(false)
+                .then(|| metrics.family(Kind::Counter, "seam_ticks_total", &[])),
             content_length: name("content-length")?,
             note: name("x-note")?,
             metrics,

@@ -1,6 +1,6 @@
 //! What a filter is.
 
-use crate::{Callbacks, ConfigError, Effects, Environment, View, metrics::Metrics, settings::Setting};
+use crate::{Callbacks, ConfigError, Effects, Environment, View, metrics::Metrics, settings::Field};
 use std::time::Duration;
 
 /// A filter's logic, without the ABI.
@@ -14,8 +14,6 @@ pub trait Filter: Sized + 'static {
     const CALLBACKS: Callbacks;
     /// Callbacks that have nothing to do for a stream of which nothing is remembered: they are not called for one.
     const ONLY_REMEMBERED: Callbacks = Callbacks::NONE;
-    /// The configuration as it is written.
-    type Config: Setting + Default;
     /// What is remembered of one stream between callbacks.
     type Stream;
 
@@ -23,7 +21,7 @@ pub trait Filter: Sized + 'static {
     ///
     /// # Errors
     /// The first thing wrong with the configuration, with the field's path.
-    fn compile(config: Self::Config, environment: &Environment<'_>) -> Result<Self, ConfigError>;
+    fn compile(config: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Self, ConfigError>;
 
     /// The metrics that the filter was compiled with.
     fn metrics(&self) -> &Metrics;

@@ -39,6 +39,6 @@ pub use header_name::{HeaderName, InvalidHeaderName};
 pub use host_bytes::HostBytes;
 pub use load::load;
 pub use pairs::Pairs;
-pub use reader::{cookie, cookies, query_parameter};
+pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
 pub use template::{InvalidTemplate, Template};
 pub use view::{Buffer, Phase, SINGLE_LIMIT, Source, View};

@@ -2,8 +2,9 @@
 
 use crate::{
     ConfigError, Environment, Filter,
-    settings::{Node, Setting as _},
+    settings::{Field, Node},
 };
+use std::cell::RefCell;
 
 /// Reads a plugin configuration and compiles the filter.
 ///
@@ -13,39 +14,33 @@ use crate::{
 /// The first thing wrong with the configuration, with the field's path.
 pub fn load<F: Filter>(configuration: &[u8], environment: &Environment<'_>) -> Result<F, ConfigError> {
     let bytes = if configuration.trim_ascii().is_empty() { b"{}" } else { configuration };
-    let mut config = F::Config::default();
-    config.set(&Node::parse(bytes)?)?;
-    F::compile(config, environment)
+    let document = Node::parse(bytes)?;
+    let refused = RefCell::default();
+    let config = Field::root(&document, &refused);
+    let filter = F::compile(&config, environment)?;
+    config.finish(filter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::load;
-    use crate::{Callbacks, ConfigError, Environment, Filter, metrics::Metrics};
-
-    #[derive(Debug, Default)]
-    struct Config {
-        items: Vec<u32>,
-        secret: Option<String>,
-    }
-
-    crate::fields!(Config { items, secret });
+    use crate::{Callbacks, ConfigError, Environment, Filter, metrics::Metrics, settings::Field};
 
     #[derive(Debug)]
-    struct Sizes(Vec<u32>, Metrics);
+    struct Sizes(Vec<Option<i64>>, Metrics);
 
     impl Filter for Sizes {
         const NAME: &'static str = "sizes";
         const CALLBACKS: Callbacks = Callbacks::NONE;
-        type Config = Config;
         type Stream = ();
-        fn compile(config: Config, environment: &Environment<'_>) -> Result<Self, ConfigError> {
-            match config.secret {
-                Some(name) if environment.get(&name).is_none() => {
-                    Err(ConfigError::new("secret", "is not set"))
-                }
-                _ => Ok(Self(config.items, Metrics::default())),
+        fn compile(config: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Self, ConfigError> {
+            config.only(&["items", "secret"]);
+            let secret = config.get("secret");
+            if secret.text().is_some_and(|name| environment.get(name).is_none()) {
+                secret.refuse("is not set");
             }
+            let items = config.get("items").items().map(|item| item.whole(0, 9)).collect();
+            Ok(Self(items, Metrics::default()))
         }
         fn metrics(&self) -> &Metrics {
             &self.1
@@ -66,8 +61,8 @@ mod tests {
     fn a_configuration_is_read_and_compiled_or_refused_with_the_field() {
         check("", "[]");
         check(" \n", "[]");
-        check(r#"{"items":[3]}"#, "[3]");
-        check(r#"{"items":[3,"x"]}"#, "items[1]: invalid type: string \"x\", expected a whole number");
+        check(r#"{"items":[3]}"#, "[Some(3)]");
+        check(r#"{"items":[3,"x"]}"#, "items[1]: invalid type: string \"x\", expected a number");
         check(r#"{"itms":[]}"#, "itms: unknown field `itms`, expected `items` or `secret`");
         check("[", "[0]: EOF while parsing a value");
         check("[]", "invalid type: a list, expected an object");

@@ -8,7 +8,7 @@ mod config;
 #[cfg(test)]
 mod tests;
 
-pub use config::{MatcherConfig, Not, On, compile_all};
+pub use config::{compile, compile_all};
 
 use crate::{HeaderName, Template, View};
 use regex_lite::Regex;

@@ -1,20 +1,22 @@
-use super::{MatcherConfig, compile_all};
+use super::{Matcher, compile_all};
 use crate::{
     Phase, View, fake,
-    settings::{Node, Setting as _},
+    settings::{Field, Node},
 };
+use std::cell::RefCell;
 
-fn read(text: &str) -> MatcherConfig {
-    let mut config = MatcherConfig::default();
-    config.set(&Node::parse(text.as_bytes()).unwrap()).unwrap();
-    config
+fn read(condition: &str) -> Result<Vec<Matcher>, String> {
+    let text = format!("[{condition}]");
+    let node = Node::parse(text.as_bytes()).unwrap();
+    let refused = RefCell::default();
+    let field = Field::root(&node, &refused);
+    field.finish(compile_all(&field)).map_err(|error| error.to_string())
 }
 
 #[track_caller]
 fn check(condition: &str, request: &fake::Stream, expected: bool) {
-    let config = read(condition);
     let view = View::new(request, Phase::RequestHeaders, 0, true);
-    assert_eq!(config.compile().unwrap().matches(&view), expected, "{condition}");
+    assert_eq!(read(condition).unwrap()[0].matches(&view), expected, "{condition}");
 }
 
 fn shop() -> fake::Stream {
@@ -97,8 +99,7 @@ fn a_regex_is_not_tried_on_a_value_that_is_too_long() {
 
 #[track_caller]
 fn check_refused(condition: &str, expected: &str) {
-    let config = read(condition);
-    let error = compile_all(&[MatcherConfig::clone(&config)]).unwrap_err().to_string();
+    let error = read(condition).unwrap_err();
     assert!(error.starts_with(expected), "{condition}: got {error:?}");
 }
 

@@ -59,7 +59,8 @@ fn problem(text: &[u8], at: usize, what: &str) -> ConfigError {
     let before = text.get(..at).unwrap_or(text);
     let line = before.split(|&byte| byte == b'\n').count();
     let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
-    ConfigError::new("", format!("{what} at line {line} column {column}"))
+    let (line, column) = (line.to_string(), column.to_string());
+    ConfigError::new("", [what, " at line ", &line, " column ", &column].concat())
 }
 
 impl<'t> Reader<'t> {
@@ -121,7 +122,7 @@ impl<'t> Reader<'t> {
         }
         loop {
             let item = self.value(depth + 1);
-            items.push(item.map_err(|error| error.inside(format_args!("[{}]", items.len())))?);
+            items.push(item.map_err(|error| error.inside(&["[", &items.len().to_string(), "]"].concat()))?);
             match self.space() {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
@@ -149,15 +150,15 @@ impl<'t> Reader<'t> {
             }
             let name = self.string()?;
             if fields.iter().any(|(other, _)| *other == name) {
-                return Err(self.fail(&format!("duplicate field `{name}`")).inside(name));
+                return Err(self.fail(&["duplicate field `", &name, "`"].concat()).inside(&name));
             }
             if self.space() != Some(b':') {
-                return Err(self.fail("expected `:`").inside(name));
+                return Err(self.fail("expected `:`").inside(&name));
             }
             self.at += 1;
             match self.value(depth + 1) {
                 Ok(value) => fields.push((name, value)),
-                Err(error) => return Err(error.inside(name)),
+                Err(error) => return Err(error.inside(&name)),
             }
             match self.space() {
                 Some(b',') => self.at += 1,

@@ -162,7 +162,7 @@ fn a_cookie_that_no_browser_would_keep_is_refused() {
         (json!({"name": "__Host-v", "path": "/a"}), ".name: must not begin with __Host-"),
         (
             json!({"name": "__Secure-v", "secure": false}),
-            ".secure: must be true for a name that begins with __Secure-",
+            ".secure: must be true with same_site none, and for a name that begins",
         ),
         (json!({"same_site": "Lax"}), ".same_site: unknown variant `Lax`"),
     ] {
