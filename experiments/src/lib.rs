@@ -12,6 +12,7 @@ pub mod experiment;
 pub mod exposure;
 pub mod key;
 pub mod overrides;
+pub mod paths;
 pub mod secret;
 pub mod sticky;
 mod time;
@@ -30,6 +31,7 @@ use filter_kit::{
 };
 use key::KeyList;
 use overrides::Overrides;
+use paths::Paths;
 use sticky::Sticky;
 
 /// The most experiments.
@@ -40,8 +42,14 @@ pub const EXPERIMENT_LIMIT: usize = 100;
 pub struct Experiments {
     /// In the order in which they are tried.
     pub all: Vec<Experiment>,
+    /// The bits of them all.
+    pub everyone: u128,
+    /// Which of them a path rules out.
+    pub paths: Paths,
     /// The arms' headers, each once. A client's own value of any of them never survives.
     pub headers: Vec<ArmHeader>,
+    /// Which lengths of names they have, modulo 64, as bits.
+    pub header_lengths: u64,
     /// Where keys are looked for, each list once.
     pub keys: Vec<KeyList>,
     /// The cookies for new visitors, each once.
@@ -105,6 +113,12 @@ impl Names {
             cache_control: name("cache-control")?,
         })
     }
+}
+
+/// Reads a hash as an experiment's fields give it: `algorithm`, and those of `seed`, `group`, `salt`, `total_shards` and `units` that the
+/// algorithm takes. `total` is the sum of weights of those that have one for their total.
+pub fn read_hash(field: &Field<'_, '_>, total: u64) -> bucket::Bucketer {
+    config::read_hash(field, total)
 }
 
 impl Experiments {

@@ -1,6 +1,10 @@
 //! Every algorithm spreads keys evenly, and hashes with another salt, seed or group know nothing of one another.
 #![allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed, as it should")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
 
 use experiments::bucket::{Algorithm, Bucketer, Parameters};
 
@@ -21,9 +25,11 @@ const ALL: [Algorithm; 10] = [
 
 /// A hash whose every text is the same.
 fn bucketer(algorithm: Algorithm, text: &str) -> Bucketer {
-    let parameters = Parameters { seed: text, group: text, salt: text, total: 10_000, ..Parameters::default() };
+    let parameters =
+        Parameters { seed: text, group: text, salt: text, total: 10_000, ..Parameters::default() };
     // LaunchDarkly takes a seed in the place of the other two.
-    let parameters = if algorithm == Algorithm::Launchdarkly { Parameters { seed: "", ..parameters } } else { parameters };
+    let parameters =
+        if algorithm == Algorithm::Launchdarkly { Parameters { seed: "", ..parameters } } else { parameters };
     Bucketer::new(algorithm, &parameters)
 }
 
@@ -81,7 +87,8 @@ fn two_hashes_with_texts_of_their_own_are_independent() {
         let mut table = [[0_u64; 10]; 10];
         each_key(|key| table[bin(one, key, 10)][bin(other, key, 10)] += 1);
         let rows = table.map(|row| row.iter().sum::<u64>() as f64);
-        let columns: [f64; 10] = std::array::from_fn(|column| table.iter().map(|row| row[column]).sum::<u64>() as f64);
+        let columns: [f64; 10] =
+            std::array::from_fn(|column| table.iter().map(|row| row[column]).sum::<u64>() as f64);
         let mut chi_square = 0.0;
         for (row, row_sum) in table.iter().zip(rows) {
             for (count, column_sum) in row.iter().zip(columns) {
@@ -104,6 +111,7 @@ fn the_slot_and_the_place_of_our_own_are_independent() {
         table[usize::try_from(bucket.value / 1000).unwrap()][usize::from(bucket.place / 1000)] += 1;
     });
     let expected = KEYS as f64 / 100.0;
-    let chi_square: f64 = table.as_flattened().iter().map(|count| (*count as f64 - expected).powi(2) / expected).sum();
+    let chi_square: f64 =
+        table.as_flattened().iter().map(|count| (*count as f64 - expected).powi(2) / expected).sum();
     assert!(chi_square < limit(99.0), "{chi_square}");
 }

@@ -81,6 +81,15 @@ impl Matcher {
         }
     }
 
+    /// What the path must be, and whether that is all of it or whole segments at its beginning; `None` where the condition says something else.
+    pub fn path(&self) -> Option<(&[u8], bool)> {
+        match &self.condition {
+            Condition::Test(Subject::Path, Test::Exact(text)) if self.expected => Some((text, true)),
+            Condition::Test(Subject::Path, Test::SegmentPrefix(text)) if self.expected => Some((text, false)),
+            _ => None,
+        }
+    }
+
     /// Whether the condition holds for the request.
     pub fn matches(&self, view: &View<'_>) -> bool {
         let found = match &self.condition {

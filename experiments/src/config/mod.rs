@@ -12,11 +12,13 @@ pub(crate) use arms::is_name;
 
 use crate::{
     ArmHeader, EXPERIMENT_LIMIT, Experiments, Names,
+    bucket::{Algorithm, Bucketer},
     change::{Change, Edit},
     cookie::SetCookie,
     experiment::Experiment,
     key::{KeyList, KeySource},
     overrides::Overrides,
+    paths::Paths,
     secret::Secret,
     sticky::Sticky,
     trust::Trust,
@@ -24,6 +26,7 @@ use crate::{
 use arms::check_name;
 use filter_kit::{
     Bounded, ConfigError, Environment, HeaderName, SINGLE_LIMIT,
+    matcher::Matcher,
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
     settings::Field,
 };
@@ -33,6 +36,12 @@ const LAYER_LIMIT: usize = 100;
 
 /// The most headers that a request is expected to have among those that are fetched one by one: a second one costs more than the whole map.
 const PRESENT_LIMIT: usize = 1;
+
+/// Reads a hash by itself.
+pub(crate) fn read_hash(field: &Field<'_, '_>, total: u64) -> Bucketer {
+    let algorithm = Algorithm::read(&field.get("algorithm")).unwrap_or_default();
+    hash::read(field, algorithm, "", total)
+}
 
 /// What experiments share while they are compiled.
 struct Shared<'c> {
@@ -111,11 +120,7 @@ pub(crate) fn compile(
         bots: !told.get("bots").flag(true),
         prefetch: !told.get("prefetch").flag(true),
     };
-    let mut asked = Vec::new();
-    if let Some(overrides) = &overrides {
-        asked.extend(overrides.header.as_ref().map(|name| name.as_str().to_owned()));
-        asked.extend(overrides.cookie.as_ref().map(|_| "cookie".to_owned()));
-    }
+    let asked = overrides.as_ref().map(asked).unwrap_or_default();
     let names = Names::new()?;
     let mut shared = Shared {
         root,
@@ -143,22 +148,22 @@ pub(crate) fn compile(
         check_changes(field, experiment.as_ref(), &shared.headers);
     }
     shared.metrics.check_budget(&metrics);
-    let mut sorted = Vec::new();
-    for place in &shared.order {
-        sorted.extend(compiled.get_mut(*place).and_then(Option::take));
-    }
+    let (all, everyone, paths) = in_order(&shared.order, compiled);
     let has_requirements = experiments.iter().any(|experiment| experiment.get("requires").is_given());
     let counts_some = has.bots || has.prefetch;
-    let few = if counts_some {
-        None
-    } else {
-        single_headers(&sorted, &shared, overrides.as_ref(), sticky.as_ref())
-    };
+    let few =
+        if counts_some { None } else { single_headers(&all, &shared, overrides.as_ref(), sticky.as_ref()) };
     let filter = Experiments {
         single_headers: few.unwrap_or_default(),
         is_special: counts_some || has_requirements,
         has_requirements,
-        all: sorted,
+        all,
+        everyone,
+        paths,
+        header_lengths: shared
+            .headers
+            .iter()
+            .fold(0, |lengths, name| lengths | 1 << (name.as_str().len() % 64)),
         headers: shared
             .headers
             .into_iter()
@@ -174,6 +179,25 @@ pub(crate) fn compile(
         metrics: shared.metrics,
     };
     root.finish(filter)
+}
+
+/// The experiments in the order in which they are tried, the bits of them all, and which of them a path rules out.
+fn in_order(order: &[usize], mut compiled: Vec<Option<Experiment>>) -> (Vec<Experiment>, u128, Paths) {
+    let mut sorted = Vec::new();
+    let (mut paths, mut everyone) = (Paths::default(), 0);
+    for (place, bit) in order.iter().zip((0..EXPERIMENT_LIMIT).map(|place| 1 << place)) {
+        let Some(experiment) = compiled.get_mut(*place).and_then(Option::take) else { continue };
+        everyone |= bit;
+        // One whose caches are told of it in any case is looked at in any case.
+        let is_told = experiment.response.as_ref().is_some_and(|marks| marks.is_always);
+        if let Some((text, is_whole)) =
+            experiment.matchers.iter().find_map(Matcher::path).filter(|_| !is_told)
+        {
+            paths.add(text, is_whole, bit);
+        }
+        sorted.push(experiment);
+    }
+    (sorted, everyone, paths)
 }
 
 /// Names are well-formed, and nobody has another's.
@@ -242,6 +266,12 @@ fn single_headers(
     let asked = overrides.and_then(|overrides| overrides.header.as_ref());
     single.extend(shared.headers.iter().chain(asked).map(|name| name.as_str().into()));
     (!is_whole && present <= PRESENT_LIMIT && single.len() <= SINGLE_LIMIT).then_some(single)
+}
+
+/// The headers that arms may be asked for in, as caches know them.
+fn asked(overrides: &Overrides) -> Vec<String> {
+    let header = overrides.header.as_ref().map(|name| name.as_str().to_owned());
+    header.into_iter().chain(overrides.cookie.as_ref().map(|_| "cookie".to_owned())).collect()
 }
 
 fn read_sticky(field: &Field<'_, '_>, environment: &Environment<'_>) -> Option<Sticky> {

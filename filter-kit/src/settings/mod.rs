@@ -50,10 +50,12 @@ impl Decimal<'_> {
 macro_rules! choices {
     ($type:ident { $($name:literal => $variant:ident),+ $(,)? }) => {
         impl $type {
+            /// The words, and what they stand for.
+            pub const WORDS: &'static [(&'static str, Self)] = &[$(($name, Self::$variant)),+];
+
             /// The variant whose word stands in the configuration; none where nothing does, or no such word.
             pub fn read(field: &$crate::settings::Field<'_, '_>) -> Option<Self> {
-                const CHOICES: &[$type] = &[$($type::$variant),+];
-                CHOICES.get(field.choice(&[$($name),+])?).copied()
+                Self::WORDS.get(field.choice(&[$($name),+])?).map(|(_, choice)| *choice)
             }
         }
     };

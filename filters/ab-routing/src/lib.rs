@@ -65,16 +65,26 @@ impl Filter for AbRouting {
             }
             _ => None,
         };
-        for (place, experiment) in self.0.all.iter().enumerate() {
-            pass.enter(place, experiment, asked, &mut effects);
+        let mut left = self.0.everyone;
+        if !self.0.paths.is_empty() {
+            left &= !self.0.paths.ruled_out(view.path());
+        }
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if let Some(experiment) = self.0.all.get(place) {
+                pass.enter(place, experiment, asked, &mut effects);
+            }
         }
         // A client's own value is gone where an arm was written. To look for one costs a host call, so there it is done only to be counted.
-        for header in &self.0.headers {
+        if let [header] = self.0.headers.as_slice() {
             let is_written = pass.written & header.bit != 0;
             if (!is_written || self.0.forged.is_some()) && view.request_header(header.name.as_str()).is_some()
             {
                 self.strip(header, is_written, &mut effects);
             }
+        } else if pass.written.count_ones() as usize != self.0.headers.len() || self.0.forged.is_some() {
+            self.strip_several(view, pass.written, &mut effects);
         }
         if pass.is_open() {
             *stream = pass.finish(&mut effects);
@@ -92,6 +102,26 @@ impl Filter for AbRouting {
 }
 
 impl AbRouting {
+    /// Looks for client's own values of several headers, in one walk over the request's.
+    #[inline(never)]
+    fn strip_several<'a>(&'a self, view: &View<'_>, written: u128, effects: &mut Effects<'a>) {
+        let mut seen = 0;
+        view.request_headers().each_name(self.0.header_lengths, &mut |name| {
+            for header in &self.0.headers {
+                let own = header.name.as_str().as_bytes();
+                // Most names of one length differ at their end.
+                if own.len() != name.len() || own.last() != name.last() || own != name {
+                    continue;
+                }
+                // Of several values one counts.
+                if seen & header.bit == 0 {
+                    seen |= header.bit;
+                    self.strip(header, written & header.bit != 0, effects);
+                }
+            }
+        });
+    }
+
     /// Counts a header that a client forged, if that is asked for, and removes it unless an arm has taken its place.
     #[cold]
     fn strip<'a>(&'a self, header: &'a ArmHeader, is_written: bool, effects: &mut Effects<'a>) {

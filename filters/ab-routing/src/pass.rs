@@ -25,6 +25,13 @@ pub(crate) struct Pass<'a> {
     /// The key that was looked for last, and by which list: most experiments have the same.
     key: Result<Cow<'a, [u8]>, Reason>,
     list: usize,
+    /// What most requests do not have.
+    more: Option<Box<More>>,
+}
+
+/// What most requests do not have.
+#[derive(Default)]
+struct More {
     /// The arms that requirements look at; empty where there are no requirements.
     arms: Vec<u8>,
     /// The request target, where it changes.
@@ -51,17 +58,7 @@ struct Decision {
 impl<'a> Pass<'a> {
     #[inline]
     pub(crate) fn new(filter: &'a Experiments, view: &'a View<'a>) -> Self {
-        Self {
-            filter,
-            view,
-            written: 0,
-            key: Err(Reason::NoKey),
-            list: usize::MAX,
-            arms: Vec::new(),
-            target: None,
-            kind: None,
-            pending: None,
-        }
+        Self { filter, view, written: 0, key: Err(Reason::NoKey), list: usize::MAX, more: None }
     }
 
     /// Takes the request through one experiment.
@@ -119,8 +116,10 @@ impl<'a> Pass<'a> {
                 if let Some(change) = &arm.change {
                     change.apply(&filter.names.authority, effects);
                     if change.is_of_target() {
-                        let target = self.target.take().unwrap_or_else(|| self.view.target().to_vec());
-                        self.target = Some(change.target(target));
+                        let view = self.view;
+                        let more = self.more();
+                        let target = more.target.take().unwrap_or_else(|| view.target().to_vec());
+                        more.target = Some(change.target(target));
                     }
                 }
             }
@@ -135,8 +134,9 @@ impl<'a> Pass<'a> {
     /// Notes an arm for requirements and for the response.
     #[cold]
     fn note(&mut self, place: usize, experiment: &Experiment, is_for: bool, arm: Option<u8>) {
-        self.arms.resize(place + 1, NONE);
-        if let (Some(noted), Some(arm)) = (self.arms.last_mut(), arm) {
+        let arms = &mut self.more().arms;
+        arms.resize(place + 1, NONE);
+        if let (Some(noted), Some(arm)) = (arms.last_mut(), arm) {
             *noted = arm;
         }
         if let (Some(marks), Ok(place)) = (&experiment.response, u8::try_from(place))
@@ -182,9 +182,9 @@ impl<'a> Pass<'a> {
         {
             return None;
         }
+        let arms = self.more.as_ref().map(|more| more.arms.as_slice()).unwrap_or_default();
         let has = |arm: Option<&u8>, arms: &[u8]| arm.is_some_and(|arm| arms.contains(arm));
-        let met =
-            special.requires.iter().all(|required| has(self.arms.get(required.experiment), &required.arms));
+        let met = special.requires.iter().all(|required| has(arms.get(required.experiment), &required.arms));
         if !met {
             return Some(Err(Reason::Prerequisite));
         }
@@ -248,7 +248,7 @@ impl<'a> Pass<'a> {
         }
         found.retain(|(_, key)| (1..=KEY_LIMIT).contains(&key.len()));
         let owners: Vec<Owner<'_>> = found.iter().map(|(name, key)| (*name, &**key)).collect();
-        let before = self.pending.as_ref().and_then(|pending| pending.sticky.clone());
+        let before = self.more.as_ref().and_then(|more| more.pending.as_ref()?.sticky.clone());
         let value = before.as_deref().map(str::as_bytes).or_else(|| self.view.cookie(&sticky.cookie.name));
         let value = value.unwrap_or_default();
         let (arm, is_kept) = match sticky.kept(value, &experiment.name, versions, &owners) {
@@ -306,7 +306,7 @@ impl<'a> Pass<'a> {
     /// The id of a new visitor, who gets this cookie.
     #[cold]
     fn welcome(&mut self, cookie: usize) -> Result<VisitorId, Reason> {
-        let known = self.pending.as_ref().and_then(|pending| pending.visitor);
+        let known = self.more.as_ref().and_then(|more| more.pending.as_ref()?.visitor);
         let id = known.or_else(|| cookie::new_visitor(self.view)).ok_or(Reason::NoRandom)?;
         let pending = self.pending();
         pending.visitor = Some(id);
@@ -321,10 +321,11 @@ impl<'a> Pass<'a> {
             return experiment.uncounted.forced;
         }
         let series = experiment.uncounted;
-        let kind = *self.kind.get_or_insert_with(|| {
-            if series.prefetch.is_some() && exposure::is_prefetch(self.view) {
+        let view = self.view;
+        let kind = *self.more().kind.get_or_insert_with(|| {
+            if series.prefetch.is_some() && exposure::is_prefetch(view) {
                 RequestKind::Prefetch
-            } else if series.bot.is_some() && exposure::is_bot(self.view) {
+            } else if series.bot.is_some() && exposure::is_bot(view) {
                 RequestKind::Bot
             } else {
                 RequestKind::User
@@ -347,25 +348,31 @@ impl<'a> Pass<'a> {
         effects: &mut Effects<'a>,
     ) {
         effects.count(if is_honoured { overrides.honoured } else { overrides.refused });
-        self.target = overrides.strip(places, self.view, &self.filter.names.cookie, effects);
+        let target = overrides.strip(places, self.view, &self.filter.names.cookie, effects);
+        self.more().target = target;
     }
 
     /// Whether the request target changes, or something is left to do when the response comes.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.target.is_some() || self.pending.is_some()
+        self.more.is_some()
     }
 
     /// Writes the request target where it changes, and gives what is left to do when the response comes.
     #[cold]
     pub(crate) fn finish(&mut self, effects: &mut Effects<'a>) -> Option<Box<Pending>> {
-        if let Some(target) = self.target.take() {
+        let more = self.more.take()?;
+        if let Some(target) = more.target {
             effects.set_request_header(&self.filter.names.path, target);
         }
-        self.pending.take()
+        more.pending
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     fn pending(&mut self) -> &mut Pending {
-        self.pending.get_or_insert_default()
+        self.more().pending.get_or_insert_default()
     }
 }

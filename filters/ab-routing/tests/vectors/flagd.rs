@@ -6,9 +6,18 @@ use serde_json::{Value, json};
 
 /// Scenarios that are not run, and why.
 const LEFT_OUT: [(&str, &str); 3] = [
-    ("Fractional operator with nested if expression as variant name", "variants that are JSON Logic: an arm is a name"),
-    ("Fractional operator with nested var expression as variant name", "variants that are JSON Logic: an arm is a name"),
-    ("Fractional operator with nested if expression as weight", "weights that are JSON Logic: a weight is a number"),
+    (
+        "Fractional operator with nested if expression as variant name",
+        "variants that are JSON Logic: an arm is a name",
+    ),
+    (
+        "Fractional operator with nested var expression as variant name",
+        "variants that are JSON Logic: an arm is a name",
+    ),
+    (
+        "Fractional operator with nested if expression as weight",
+        "weights that are JSON Logic: a weight is a number",
+    ),
 ];
 
 /// An example of a scenario: its tags, its name, and the steps with the values in them.
@@ -22,30 +31,41 @@ struct Example {
 fn examples(feature: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     let (mut scenario_tags, mut scenario, mut steps) = (Vec::new(), String::new(), Vec::<String>::new());
-    let (mut pending, mut tags, mut heads, mut is_outline) = (Vec::<String>::new(), Vec::new(), Vec::<String>::new(), true);
-    let finish = |examples: &mut Vec<Example>, tags: &[String], scenario: &str, steps: &[String], is_outline: bool| {
-        if !is_outline && !steps.is_empty() {
-            examples.push(Example { tags: tags.to_vec(), scenario: scenario.to_owned(), steps: steps.to_vec() });
-        }
-    };
+    let (mut pending, mut tags, mut heads, mut is_outline) =
+        (Vec::<String>::new(), Vec::new(), Vec::<String>::new(), true);
+    let finish =
+        |examples: &mut Vec<Example>, tags: &[String], scenario: &str, steps: &[String], is_outline: bool| {
+            if !is_outline && !steps.is_empty() {
+                examples.push(Example {
+                    tags: tags.to_vec(),
+                    scenario: scenario.to_owned(),
+                    steps: steps.to_vec(),
+                });
+            }
+        };
     for line in feature.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if line.starts_with('@') {
             pending.extend(line.split_whitespace().map(str::to_owned));
         } else if let Some(name) = line.strip_prefix("Scenario Outline:").or(line.strip_prefix("Scenario:")) {
             finish(&mut examples, &scenario_tags, &scenario, &steps, is_outline);
-            (scenario_tags, scenario, steps) = (std::mem::take(&mut pending), name.trim().to_owned(), Vec::new());
+            (scenario_tags, scenario, steps) =
+                (std::mem::take(&mut pending), name.trim().to_owned(), Vec::new());
             is_outline = line.starts_with("Scenario Outline:");
         } else if line.starts_with("Examples:") {
             tags = scenario_tags.iter().cloned().chain(std::mem::take(&mut pending)).collect();
             heads.clear();
         } else if line.starts_with('|') {
-            let cells: Vec<String> = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+            let cells: Vec<String> =
+                line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
             if heads.is_empty() {
                 heads = cells;
                 continue;
             }
             let fill = |step: &String| {
-                heads.iter().zip(&cells).fold(step.clone(), |step, (head, cell)| step.replace(&format!("<{head}>"), cell))
+                heads
+                    .iter()
+                    .zip(&cells)
+                    .fold(step.clone(), |step, (head, cell)| step.replace(&format!("<{head}>"), cell))
             };
             let steps = steps.iter().map(fill).collect();
             examples.push(Example { tags: tags.clone(), scenario: scenario.clone(), steps });
@@ -102,7 +122,8 @@ fn fractions_are_those_of_the_evaluator() {
             left_out.push(scenario.clone());
             continue;
         }
-        let name = steps.iter().find(|step| step.contains("-flag with key")).map(|step| quoted(step)[0]).unwrap();
+        let name =
+            steps.iter().find(|step| step.contains("-flag with key")).map(|step| quoted(step)[0]).unwrap();
         let flag = &flags["flags"][name];
         let mut request = Stream::get("/");
         for step in steps.iter().filter(|step| step.contains("a context containing")) {
@@ -113,7 +134,11 @@ fn fractions_are_those_of_the_evaluator() {
             };
             request = request.header(key, value);
         }
-        let expected = steps.iter().find(|step| step.contains("details value should be")).map(|step| quoted(step)[0]).unwrap();
+        let expected = steps
+            .iter()
+            .find(|step| step.contains("details value should be"))
+            .map(|step| quoted(step)[0])
+            .unwrap();
         let targeting = &flag["targeting"];
         let condition = targeting["if"].as_array();
         let operator = condition.map_or(&targeting["fractional"], |parts| &parts[0]["fractional"]);
@@ -127,7 +152,9 @@ fn fractions_are_those_of_the_evaluator() {
             let variant = match (arm(&outcome, "x-arm"), condition) {
                 (Some(arm), None) => arm,
                 // A fraction of `true` and `false` is a condition.
-                (Some(arm), Some(parts)) => parts[if arm == "true" { 1 } else { 2 }].as_str().unwrap().to_owned(),
+                (Some(arm), Some(parts)) => {
+                    parts[if arm == "true" { 1 } else { 2 }].as_str().unwrap().to_owned()
+                }
                 (None, _) => flag["defaultVariant"].as_str().unwrap().to_owned(),
             };
             assert_eq!(flag["variants"][&variant], *expected, "{algorithm} {scenario}: {steps:?}");

@@ -21,7 +21,9 @@ fn hashes() {
                 assert_eq!(row[3], Value::Null);
                 let algorithm = format!("growthbook-v{}", version.unwrap());
                 let config = json!({"experiments": [{"name": "e", "algorithm": algorithm, "key": [{"header": "x-id"}], "arms": [{"name": "a"}]}]});
-                assert!(try_filter(&config).unwrap_err().starts_with("experiments[0].algorithm: unknown variant"));
+                assert!(
+                    try_filter(&config).unwrap_err().starts_with("experiments[0].algorithm: unknown variant")
+                );
                 continue;
             }
         };
@@ -37,7 +39,12 @@ fn numbers(value: &Value) -> Option<Vec<f64>> {
 }
 
 fn pairs(value: &Value) -> Vec<(f64, f64)> {
-    value.as_array().unwrap().iter().map(|pair| (pair[0].as_f64().unwrap(), pair[1].as_f64().unwrap())).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| (pair[0].as_f64().unwrap(), pair[1].as_f64().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -53,7 +60,10 @@ fn ranges_of_coverage_and_weights() {
         let is_near = |(one, other): (&(f64, f64), &(f64, f64))| {
             (one.0 - other.0).abs() < 1e-6 && (one.1 - other.1).abs() < 1e-6
         };
-        assert!(ranges.len() == expected.len() && ranges.iter().zip(&expected).all(is_near), "{row}: {ranges:?}");
+        assert!(
+            ranges.len() == expected.len() && ranges.iter().zip(&expected).all(is_near),
+            "{row}: {ranges:?}"
+        );
         // In a configuration, what the SDK mends at run time is refused.
         let mut arms: Vec<Value> = (0..count).map(|arm| json!({"name": arm.to_string()})).collect();
         for (arm, weight) in weights.iter().flatten().enumerate() {
@@ -130,7 +140,8 @@ fn overrides_by_the_query() {
     for row in rows {
         let name = row[1].as_str().unwrap();
         let path = row[2].as_str().unwrap().trim_start_matches("http://example.com");
-        let arms: Vec<Value> = (0..row[3].as_u64().unwrap()).map(|arm| json!({"name": arm.to_string()})).collect();
+        let arms: Vec<Value> =
+            (0..row[3].as_u64().unwrap()).map(|arm| json!({"name": arm.to_string()})).collect();
         // Nobody is in by the hash.
         let config = json!({
             "overrides": {"query": name, "trusted_principals": ["spiffe://test/qa"]},

@@ -24,7 +24,9 @@ fn matches(condition: &Value, groups: &Value) -> Value {
     let one = |(attribute, test): (&String, &Value)| {
         let exact = |value: &Value| json!({"on": "header", "name": header(attribute), "exact": value});
         match test.get("$inGroup") {
-            Some(group) => json!({"any": groups[group.as_str().unwrap()].as_array().unwrap().iter().map(exact).collect::<Vec<_>>()}),
+            Some(group) => {
+                json!({"any": groups[group.as_str().unwrap()].as_array().unwrap().iter().map(exact).collect::<Vec<_>>()})
+            }
             None => exact(test),
         }
     };
@@ -93,7 +95,9 @@ fn experiments_are_run_as_the_sdk_runs_them() {
     let mut ran = 0;
     let mut left_out = Vec::new();
     for row in rows {
-        let [name, context, theirs, value, is_in, is_counted] = row.as_array().unwrap().as_slice() else { panic!("{row}") };
+        let [name, context, theirs, value, is_in, is_counted] = row.as_array().unwrap().as_slice() else {
+            panic!("{row}")
+        };
         let name = name.as_str().unwrap();
         if LEFT_OUT.iter().any(|(other, _)| *other == name) {
             left_out.push(name);
@@ -152,5 +156,8 @@ fn a_forced_arm_that_there_is_not_is_refused() {
         "name": "e", "algorithm": "growthbook-v1", "key": [{"header": "x-id"}], "arms": [{"name": "0"}, {"name": "1"}],
         "force": [{"arm": "25", "keys": ["1"]}],
     }]});
-    assert_eq!(try_filter(&config).unwrap_err(), "experiments[0].force[0].arm: must be the name of an arm, got \"25\"");
+    assert_eq!(
+        try_filter(&config).unwrap_err(),
+        "experiments[0].force[0].arm: must be the name of an arm, got \"25\""
+    );
 }

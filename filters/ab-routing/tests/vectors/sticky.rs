@@ -41,7 +41,9 @@ fn assignments_are_kept_as_the_sdk_keeps_them() {
     let rows = cases["stickyBucket"].as_array().unwrap();
     let sticky = sticky();
     for row in rows {
-        let [name, context, documents, feature, result, expected] = row.as_array().unwrap().as_slice() else { panic!("{row}") };
+        let [name, context, documents, feature, result, expected] = row.as_array().unwrap().as_slice() else {
+            panic!("{row}")
+        };
         let theirs = &context["features"][feature.as_str().unwrap()]["rules"][0];
         let key = theirs["key"].as_str().unwrap_or(feature.as_str().unwrap());
         let count = theirs["variations"].as_array().unwrap().len();
@@ -55,7 +57,9 @@ fn assignments_are_kept_as_the_sdk_keeps_them() {
         let config = json!({"sticky": {"secret_env": "SECRET"}, "experiments": [ours]});
 
         let mut cookie = String::new();
-        for (header, value, experiment, version, arm) in documents.as_array().unwrap().iter().flat_map(assignments) {
+        for (header, value, experiment, version, arm) in
+            documents.as_array().unwrap().iter().flat_map(assignments)
+        {
             let versions = Versions { current: version, least: 0 };
             let owners = [(header.as_str(), value.as_bytes())];
             let entry = sticky.keep(b"", &experiment, versions, &arm, &owners, |_| true);
@@ -75,10 +79,14 @@ fn assignments_are_kept_as_the_sdk_keeps_them() {
         if let Some(set) = set.first() {
             cookie = set.strip_prefix("ab-sticky=").unwrap().split(';').next().unwrap().to_owned();
         }
-        if result["stickyBucketUsed"] == true && documents.as_array().unwrap().len() == expected.as_object().unwrap().len() {
+        if result["stickyBucketUsed"] == true
+            && documents.as_array().unwrap().len() == expected.as_object().unwrap().len()
+        {
             assert!(set.is_empty(), "{name}: {set:?}");
         }
-        for (header, value, experiment, version, arm) in expected.as_object().unwrap().values().flat_map(assignments) {
+        for (header, value, experiment, version, arm) in
+            expected.as_object().unwrap().values().flat_map(assignments)
+        {
             let versions = Versions { current: version, least: 0 };
             let kept = sticky.kept(cookie.as_bytes(), &experiment, versions, &[(&header, value.as_bytes())]);
             assert_eq!(kept, Kept::Arm(arm, 0), "{name}: {experiment} of {header} in {cookie}");

@@ -6,9 +6,18 @@ use serde_json::{Map, Value, json};
 
 /// Rows that are not run, and why.
 const LEFT_OUT: [(&str, &str); 3] = [
-    ("Feature.Variants.MissingToggle should be disabled missing toggle", "a configuration has no experiment that is not there"),
-    ("Feature.Variants.F should be disabled when variants are empty", "an experiment without arms is refused"),
-    ("Feature.strategy.empty.variants should return disabled variant", "an experiment without arms is refused"),
+    (
+        "Feature.Variants.MissingToggle should be disabled missing toggle",
+        "a configuration has no experiment that is not there",
+    ),
+    (
+        "Feature.Variants.F should be disabled when variants are empty",
+        "an experiment without arms is refused",
+    ),
+    (
+        "Feature.strategy.empty.variants should return disabled variant",
+        "an experiment without arms is refused",
+    ),
 ];
 
 /// The header of a context's field.
@@ -66,7 +75,8 @@ fn base(feature: &Value, place: usize, strategy: &Value) -> Map<String, Value> {
         let exact = |value: &Value| json!({"on": "header", "name": name, "exact": value});
         json!({"any": constraint["values"].as_array().unwrap().iter().map(exact).collect::<Vec<_>>()})
     };
-    let constraints: Vec<Value> = strategy["constraints"].as_array().into_iter().flatten().map(constraint).collect();
+    let constraints: Vec<Value> =
+        strategy["constraints"].as_array().into_iter().flatten().map(constraint).collect();
     ours.insert("match".to_owned(), json!(constraints));
     ours
 }
