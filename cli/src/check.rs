@@ -7,6 +7,7 @@ use crate::{
 };
 use harness::{ConfigureError, Options, Vm};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -24,6 +25,9 @@ pub struct Args {
     /// The filter of plain plugin configurations: a name, or the path of a .wasm.
     #[arg(long)]
     filter: Option<String>,
+    /// A variable of the VM's environment, for a plain configuration that names one; what a bootstrap or a manifest sets is set in any case.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
     /// The folder of modules [default: $OUTRIGGER_DIST, or else dist].
     #[arg(long)]
     dist: Option<PathBuf>,
@@ -47,6 +51,16 @@ struct Plugin<'n> {
     bytes: Option<Vec<u8>>,
     /// How the host gets at it.
     form: Form,
+    /// The VM's environment.
+    environment: BTreeMap<String, String>,
+}
+
+/// What stands for a variable that comes from the environment of Envoy itself, which is not here.
+const FROM_HOST: &str = "a value of the environment of the proxy";
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
 /// How a configuration stands in a document.
@@ -70,8 +84,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     for path in &args.files {
         let file = path.display().to_string();
         let text = fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
-        check_text(&file, &text, args.filter.as_deref(), &dist, &mut findings)
-            .map_err(|error| error.to_string())?;
+        check_text(&file, &text, args, &dist, &mut findings).map_err(|error| error.to_string())?;
     }
     if args.json {
         let report = serde_json::json!({ "findings": findings });
@@ -91,7 +104,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
 fn check_text(
     file: &str,
     text: &str,
-    filter: Option<&str>,
+    args: &Args,
     dist: &Dist,
     findings: &mut Vec<Finding>,
 ) -> Result<(), ModuleError> {
@@ -112,7 +125,8 @@ fn check_text(
         }
     };
     for document in &documents {
-        for plugin in plugins(document, file, filter, dist) {
+        for mut plugin in plugins(document, file, args.filter.as_deref(), dist) {
+            plugin.environment.extend(args.env.iter().cloned());
             check_plugin(file, document, &plugin, dist, findings)?;
         }
     }
@@ -137,7 +151,9 @@ fn plugins<'n>(document: &'n Node, file: &str, filter: Option<&str>, dist: &Dist
             }
             let filter = filter.map_or_else(|| filter_of(file, dist), str::to_owned);
             let bytes = Some(document.to_json().to_string().into_bytes());
-            vec![Plugin { filter, path: String::new(), node: Some(document), bytes, form: Form::Fields }]
+            let environment = BTreeMap::new();
+            let path = String::new();
+            vec![Plugin { filter, path, node: Some(document), bytes, form: Form::Fields, environment }]
         }
     }
 }
@@ -163,7 +179,30 @@ fn manifest<'n>(document: &'n Node, spec: &str) -> Option<Plugin<'n>> {
         node,
         bytes,
         form: Form::Fields,
+        environment: environment_of_manifest(part),
     })
+}
+
+/// What Istio puts into the VM's environment: `vmConfig.env`, with values of its own or of the host's.
+fn environment_of_manifest(spec: &Node) -> BTreeMap<String, String> {
+    let list = spec.at(&["vmConfig", "env"]).map(Node::items).unwrap_or_default();
+    let one = |node: &Node| {
+        let text = |field| node.get(field).and_then(Node::as_str).map(str::to_owned);
+        let is_host = text("valueFrom").is_some_and(|from| from == "HOST");
+        Some((text("name")?, if is_host { FROM_HOST.to_owned() } else { text("value")? }))
+    };
+    list.iter().filter_map(one).collect()
+}
+
+/// What Envoy puts into the VM's environment: `environment_variables`, with values of its own or of the host's.
+fn environment_of_envoy(config: &Node) -> BTreeMap<String, String> {
+    let Some(node) = config.at(&["vm_config", "environment_variables"]) else { return BTreeMap::new() };
+    let from_host = node.get("host_env_keys").map(Node::items).unwrap_or_default();
+    let from_host =
+        from_host.iter().filter_map(|name| Some((name.as_str()?.to_owned(), FROM_HOST.to_owned())));
+    let own = node.get("key_values").map(Node::fields).unwrap_or_default();
+    let own = own.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    from_host.chain(own).collect()
 }
 
 /// The plugin of an Envoy filter: the module by its file's name, the configuration as Envoy unwraps it.
@@ -173,8 +212,10 @@ fn envoy<'n>(path: &str, filter: &'n Node) -> Option<Plugin<'n>> {
     let file = Path::new(code);
     let name = if file.exists() { code } else { file.file_stem()?.to_str()? };
     let path = format!("{path}.config.configuration");
-    let plugin =
-        |node, path: String, bytes, form| Some(Plugin { filter: name.to_owned(), path, node, bytes, form });
+    let environment = environment_of_envoy(config);
+    let plugin = |node, path: String, bytes, form| {
+        Some(Plugin { filter: name.to_owned(), path, node, bytes, form, environment: environment.clone() })
+    };
     let Some(wrapped) = config.get("configuration") else { return plugin(None, path, None, Form::Fields) };
     match wrapped.get("value").map(|value| (value, value.as_str())) {
         Some((value, Some(text))) => {
@@ -212,7 +253,8 @@ fn check_plugin(
         findings.push(finding("config-refused", line, &plugin.path, message.to_owned()));
         return Ok(());
     }
-    let mut vm = match Vm::new(&module, &Options::default()) {
+    let options = Options { environment: plugin.environment.clone(), ..Options::default() };
+    let mut vm = match Vm::new(&module, &options) {
         Ok(vm) => vm,
         Err(error) => {
             findings.push(finding("module-fails", line, &plugin.path, error.to_string()));

@@ -110,6 +110,22 @@ impl Node {
         }
     }
 
+    /// The items of a sequence; none where this is no sequence.
+    pub fn items(&self) -> &[Self] {
+        match &self.data {
+            Data::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The fields of a mapping; none where this is no mapping.
+    pub fn fields(&self) -> &[(String, Self)] {
+        match &self.data {
+            Data::Map(fields) => fields,
+            _ => &[],
+        }
+    }
+
     /// The same as JSON.
     pub fn to_json(&self) -> Value {
         match &self.data {

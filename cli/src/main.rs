@@ -6,6 +6,7 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what the tool prints is its product")]
 
+mod bucket;
 mod check;
 mod document;
 mod finding;
@@ -25,12 +26,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bucket(bucket::Args),
     Check(check::Args),
     Test(scenarios::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Bucket(args) => bucket::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => scenarios::run(&args),
     };

@@ -1,12 +1,6 @@
 //! A filter that does nothing: what the kit's own dispatch costs, for the bench.
 
-use filter_kit::{Callbacks, ConfigError, Filter, metrics::Metrics};
-use serde::Deserialize;
-
-/// No configuration.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
+use filter_kit::{Callbacks, ConfigError, Environment, Filter, metrics::Metrics, settings::Field};
 
 /// No logic.
 pub struct Noop(Metrics);
@@ -14,10 +8,10 @@ pub struct Noop(Metrics);
 impl Filter for Noop {
     const NAME: &'static str = "kit_noop";
     const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS;
-    type Config = Config;
     type Stream = ();
 
-    fn compile(_: Config) -> Result<Self, ConfigError> {
+    fn compile(config: &Field<'_, '_>, _: &Environment<'_>) -> Result<Self, ConfigError> {
+        config.only(&[]);
         Ok(Self(Metrics::default()))
     }
 

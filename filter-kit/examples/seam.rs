@@ -1,20 +1,12 @@
 //! A filter that uses every part of the seam, chosen by the request's path. The kit's own scenarios run it on the harness and on Envoy.
 
 use filter_kit::{
-    Bounded, Callbacks, Callout, ConfigError, Effects, Filter, HeaderName, Level, MetricChange, Reply, View,
+    Bounded, Callbacks, Callout, ConfigError, Effects, Environment, Filter, HeaderName, Level, MetricChange,
+    Reply, View,
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
+    settings::Field,
 };
-use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
-
-/// The budget of series.
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    metrics: MetricsConfig,
-    /// Whether the timer runs, and counts.
-    ticks: bool,
-}
 
 /// The filter.
 pub struct Seam {
@@ -60,16 +52,19 @@ fn late() -> Reply<'static> {
 impl Filter for Seam {
     const NAME: &'static str = "seam";
     const CALLBACKS: Callbacks = CALLBACKS;
-    type Config = Config;
     type Stream = Task;
 
-    fn compile(config: Config) -> Result<Self, ConfigError> {
-        let mut metrics = Metrics::new(&config.metrics).map_err(|error| error.inside("metrics"))?;
+    fn compile(config: &Field<'_, '_>, _: &Environment<'_>) -> Result<Self, ConfigError> {
+        config.only(&["metrics", "ticks"]);
+        let mut metrics = Metrics::new(&MetricsConfig::read(&config.get("metrics")));
         let name = |text| HeaderName::parse(text).map_err(|error| ConfigError::new("", error.to_string()));
         Ok(Self {
             logged: metrics.family(Kind::Counter, "seam_logged_total", &["status", "path"]),
             sizes: metrics.family(Kind::Histogram, "seam_request_bytes", &[]),
-            ticks: config.ticks.then(|| metrics.family(Kind::Counter, "seam_ticks_total", &[])),
+            ticks: config
+                .get("ticks")
+                .flag(false)
+                .then(|| metrics.family(Kind::Counter, "seam_ticks_total", &[])),
             content_length: name("content-length")?,
             note: name("x-note")?,
             metrics,

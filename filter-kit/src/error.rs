@@ -6,7 +6,11 @@ use std::fmt::{self, Display};
 ///
 /// Displayed as `experiments[0].arms[1].weight: must be 0..=10000, got -1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct ConfigError(Box<Refusal>);
+
+/// Behind a pointer, so that what can fail returns a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Refusal {
     path: String,
     message: String,
 }
@@ -15,38 +19,36 @@ impl ConfigError {
     /// Makes an error about the field at `path`; the message is in lower case, without a full stop, and ends with the value where there is one.
     #[cold]
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self(Box::new(Refusal { path: path.into(), message: message.into() }))
     }
 
     /// The same error, seen from the part of the configuration that holds the field.
     #[must_use]
     #[cold]
-    pub fn inside(self, outer: impl Display) -> Self {
-        let path = match self.path.as_str() {
-            "" => outer.to_string(),
-            inner if inner.starts_with('[') => format!("{outer}{inner}"),
-            inner => format!("{outer}.{inner}"),
-        };
-        Self { path, message: self.message }
+    #[inline(never)]
+    pub fn inside(mut self, outer: &str) -> Self {
+        let joint = if self.0.path.is_empty() || self.0.path.starts_with('[') { "" } else { "." };
+        self.0.path = [outer, joint, &self.0.path].concat();
+        self
     }
 
     /// The field's path, such as `experiments[0].name`; empty for the document as a whole.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.0.path
     }
 
     /// The rule and the value.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
 impl Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            return f.write_str(&self.message);
+        if self.0.path.is_empty() {
+            return f.write_str(&self.0.message);
         }
-        write!(f, "{}: {}", self.path, self.message)
+        write!(f, "{}: {}", self.0.path, self.0.message)
     }
 }
 

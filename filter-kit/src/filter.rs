@@ -1,7 +1,6 @@
 //! What a filter is.
 
-use crate::{Callbacks, ConfigError, Effects, View, metrics::Metrics};
-use serde::de::DeserializeOwned;
+use crate::{Callbacks, ConfigError, Effects, Environment, View, metrics::Metrics, settings::Field};
 use std::time::Duration;
 
 /// A filter's logic, without the ABI.
@@ -15,16 +14,14 @@ pub trait Filter: Sized + 'static {
     const CALLBACKS: Callbacks;
     /// Callbacks that have nothing to do for a stream of which nothing is remembered: they are not called for one.
     const ONLY_REMEMBERED: Callbacks = Callbacks::NONE;
-    /// The configuration as it is written.
-    type Config: DeserializeOwned;
     /// What is remembered of one stream between callbacks.
     type Stream;
 
-    /// Turns a configuration into a filter.
+    /// Turns a configuration into a filter. What must not stand in a configuration, such as a secret, it takes from the VM's environment.
     ///
     /// # Errors
     /// The first thing wrong with the configuration, with the field's path.
-    fn compile(config: Self::Config) -> Result<Self, ConfigError>;
+    fn compile(config: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Self, ConfigError>;
 
     /// The metrics that the filter was compiled with.
     fn metrics(&self) -> &Metrics;

@@ -33,6 +33,22 @@ impl fmt::Display for InvalidHeaderName {
 
 impl std::error::Error for InvalidHeaderName {}
 
+/// Headers that a filter leaves to the proxy.
+const RESERVED: [&str; 12] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "cookie",
+    "set-cookie",
+    "authorization",
+];
+
 impl HeaderName {
     /// Reads the name of a header that is only looked at; the pseudo headers `:authority`, `:path`, `:method` and `:scheme` are names too.
     ///
@@ -40,7 +56,7 @@ impl HeaderName {
     /// The text is no header name.
     #[inline(never)]
     pub fn parse(text: &str) -> Result<Self, InvalidHeaderName> {
-        if matches!(text, ":authority" | ":path" | ":method" | ":scheme" | ":status") {
+        if is_among(text, &[":authority", ":path", ":method", ":scheme", ":status"]) {
             return Ok(Self(text.into()));
         }
         if text.is_empty() {
@@ -61,22 +77,7 @@ impl HeaderName {
     /// The text is no header name, or one that a filter must leave to the proxy: a pseudo header, or one that frames the message.
     pub fn writable(text: &str) -> Result<Self, InvalidHeaderName> {
         let name = Self::parse(text)?;
-        let reserved = name.0.starts_with(':')
-            || matches!(
-                name.as_str(),
-                "host"
-                    | "content-length"
-                    | "transfer-encoding"
-                    | "connection"
-                    | "keep-alive"
-                    | "proxy-connection"
-                    | "te"
-                    | "trailer"
-                    | "upgrade"
-                    | "cookie"
-                    | "set-cookie"
-                    | "authorization"
-            );
+        let reserved = name.0.starts_with(':') || is_among(&name.0, &RESERVED);
         if reserved { Err(InvalidHeaderName::Reserved) } else { Ok(name) }
     }
 
@@ -84,6 +85,12 @@ impl HeaderName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// One loop for all lists: unrolled, each name would be code of its own.
+#[inline(never)]
+fn is_among(name: &str, names: &[&str]) -> bool {
+    names.contains(&name)
 }
 
 /// RFC 9110, 5.6.2.

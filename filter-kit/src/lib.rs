@@ -9,6 +9,7 @@ mod bounded;
 mod by_id;
 mod callbacks;
 mod effects;
+mod environment;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
@@ -21,6 +22,7 @@ pub mod matcher;
 pub mod metrics;
 mod pairs;
 mod reader;
+pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod shell;
@@ -30,12 +32,13 @@ mod view;
 pub use bounded::Bounded;
 pub use callbacks::Callbacks;
 pub use effects::{Callout, Effects, Flow, HeaderChange, HeaderMap, Level, MetricChange, Reply};
+pub use environment::Environment;
 pub use error::ConfigError;
 pub use filter::Filter;
 pub use header_name::{HeaderName, InvalidHeaderName};
 pub use host_bytes::HostBytes;
 pub use load::load;
 pub use pairs::Pairs;
-pub use reader::{cookie, cookies, query_parameter};
+pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
 pub use template::{InvalidTemplate, Template};
 pub use view::{Buffer, Phase, SINGLE_LIMIT, Source, View};

@@ -39,6 +39,11 @@ impl Pairs {
         buffer
     }
 
+    /// The buffer as the host filled it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The pairs in the map's order; names are in lower case, values are any bytes.
     pub fn iter(&self) -> Iter<'_> {
         let (lengths, bytes) = self.parts();
@@ -54,6 +59,22 @@ impl Pairs {
     /// The first value of a header. The name is in lower case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
+    }
+
+    /// Calls `each` with every name whose length, modulo 64, is a bit of `lengths`: for a caller that looks for many names at once.
+    pub fn each_name(&self, lengths: u64, each: &mut dyn FnMut(&[u8])) {
+        let (pairs, bytes) = self.parts();
+        let mut at = 0_usize;
+        for pair in pairs {
+            let (name_length, value_length) = split(*pair);
+            let end = at.wrapping_add(name_length);
+            if lengths >> (name_length % 64) & 1 != 0
+                && let Some(name) = bytes.get(at..end)
+            {
+                each(name);
+            }
+            at = end.wrapping_add(value_length).wrapping_add(2);
+        }
     }
 
     /// The lengths of the pairs, eight bytes each, and the bytes behind them.
@@ -153,7 +174,10 @@ mod tests {
         fn any_bytes_are_some_map(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let pairs = Pairs::new(bytes);
             prop_assert!(pairs.iter().count() <= 25);
-            // A lookup agrees with the walk, as long as the walk gets.
+            let mut names = Vec::new();
+            pairs.each_name(u64::MAX, &mut |name| names.push(name.to_vec()));
+            // A walk over names agrees with the walk, and so does a lookup, as long as the walk gets.
+            prop_assert!(pairs.iter().zip(&names).all(|((name, _), other)| name == other));
             for (name, _) in &pairs {
                 if let Ok(text) = std::str::from_utf8(name) {
                     let walked = pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| value);

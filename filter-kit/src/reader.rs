@@ -56,6 +56,38 @@ pub fn query_parameter<'a>(target: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>
     None
 }
 
+/// A request target without a query parameter, all of its values; `None` where it has none. What else stands there stays byte for byte.
+pub fn without_query_parameter(target: &[u8], name: &str) -> Option<Vec<u8>> {
+    let (whole, fragment) = split_at(target, b'#');
+    let (path, query) = split_at(whole, b'?');
+    let query = query?;
+    let is_other = |part: &&[u8]| *form_decode(split_at(part, b'=').0) != *name.as_bytes();
+    let kept: Vec<&[u8]> = query.split(|&byte| byte == b'&').filter(is_other).collect();
+    if kept.len() == query.split(|&byte| byte == b'&').count() {
+        return None;
+    }
+    let mut rest = path.to_vec();
+    if !kept.is_empty() {
+        rest.push(b'?');
+        rest.extend(kept.join(&b'&'));
+    }
+    if let Some(fragment) = fragment {
+        rest.push(b'#');
+        rest.extend(fragment);
+    }
+    Some(rest)
+}
+
+/// The value of a `cookie` header without a cookie, all of its values. What else stands there stays.
+pub fn without_cookie(header: &[u8], name: &[u8]) -> Vec<u8> {
+    let is_other = |part: &&[u8]| {
+        let (other, value) = split_at(part, b'=');
+        value.is_none() || other.trim_ascii() != name
+    };
+    let kept: Vec<&[u8]> = header.split(|&byte| byte == b';').filter(is_other).collect();
+    kept.join(&b';').trim_ascii().to_vec()
+}
+
 /// A request target without its query and fragment.
 pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     match memchr2(b'?', b'#', target) {
@@ -81,7 +113,7 @@ fn split_at(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{cookie, cookies, path_of, query_parameter};
+    use super::{cookie, cookies, path_of, query_parameter, without_cookie, without_query_parameter};
     use proptest::prelude::*;
 
     #[track_caller]
@@ -126,6 +158,33 @@ mod tests {
         check_query("/a?u=%ff", "u", Some(b"\xff"));
         check_query("/a?u=1#u=2", "u", Some(b"1"));
         check_query("/a?uu=1&&&=&u=3", "u", Some(b"3"));
+    }
+
+    #[test]
+    fn a_parameter_and_a_cookie_are_taken_out() {
+        for (target, rest) in [
+            ("/a", None),
+            ("/a?b", None),
+            ("/a?q", Some("/a")),
+            ("/a?q=1&b&q=2&c=%20", Some("/a?b&c=%20")),
+            ("/a?b&%71=1#q=2", Some("/a?b#q=2")),
+            ("/a?&&q", Some("/a?&")),
+        ] {
+            assert_eq!(
+                without_query_parameter(target.as_bytes(), "q").as_deref(),
+                rest.map(str::as_bytes),
+                "{target}"
+            );
+        }
+        for (header, rest) in [
+            ("q=1", ""),
+            ("a=1; q=2; b=3", "a=1; b=3"),
+            ("q=1; a=1;q=\"x\"", "a=1"),
+            ("a=q=1; q", "a=q=1; q"),
+            ("", ""),
+        ] {
+            assert_eq!(without_cookie(header.as_bytes(), b"q"), rest.as_bytes(), "{header}");
+        }
     }
 
     #[test]

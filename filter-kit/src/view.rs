@@ -1,7 +1,10 @@
 //! What a filter sees of the world.
 
 use crate::{Callbacks, HeaderMap, HostBytes, Pairs, reader};
-use std::{borrow::Cow, cell::OnceCell};
+use std::{
+    borrow::Cow,
+    cell::{Cell, OnceCell},
+};
 
 /// Where a stream is: which callback asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +137,10 @@ pub struct View<'h> {
     response: OnceCell<Pairs>,
     trailers: OnceCell<Pairs>,
     body: OnceCell<HostBytes>,
+    principal: OnceCell<Option<HostBytes>>,
+    now: OnceCell<u64>,
+    /// Where the path stands in the request's map: conditions ask for it over and over.
+    path: Cell<Option<(usize, usize)>>,
 }
 
 impl<'h> View<'h> {
@@ -150,6 +157,9 @@ impl<'h> View<'h> {
             response: OnceCell::new(),
             trailers: OnceCell::new(),
             body: OnceCell::new(),
+            principal: OnceCell::new(),
+            now: OnceCell::new(),
+            path: Cell::new(None),
         }
     }
 
@@ -231,8 +241,20 @@ impl<'h> View<'h> {
     }
 
     /// The path, without query and fragment, as it was sent.
+    #[inline]
     pub fn path(&self) -> &[u8] {
-        reader::path_of(self.target())
+        let known = self.path.get().and_then(|(start, end)| self.request.get()?.bytes().get(start..end));
+        known.unwrap_or_else(|| self.find_path())
+    }
+
+    #[inline(never)]
+    fn find_path(&self) -> &[u8] {
+        let path = reader::path_of(self.target());
+        if let Some(pairs) = self.request.get() {
+            let start = path.as_ptr().addr().wrapping_sub(pairs.bytes().as_ptr().addr());
+            self.path.set(Some((start, start.wrapping_add(path.len()))));
+        }
+        path
     }
 
     /// The first cookie of this name, over all `cookie` headers. Names of cookies respect case (RFC 6265, 5.3).
@@ -264,9 +286,16 @@ impl<'h> View<'h> {
         self.source.property(path)
     }
 
+    /// Who the client is by its certificate: the first URI of its subject alternative names, such as `spiffe://cluster.local/ns/a/sa/b`;
+    /// `None` without mTLS.
+    pub fn principal(&self) -> Option<&[u8]> {
+        let read = || self.source.property(&["connection", "uri_san_peer_certificate"]);
+        self.principal.get_or_init(read).as_deref()
+    }
+
     /// Nanoseconds since 1970 (UTC).
     pub fn now(&self) -> u64 {
-        self.source.now()
+        *self.now.get_or_init(|| self.source.now())
     }
 
     /// Random bytes fit for a secret; `None` when the host has none.

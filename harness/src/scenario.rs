@@ -30,6 +30,8 @@ pub struct Scenario {
     pub clock: u64,
     /// The plugin's configuration, as it is handed to the module; none is no bytes.
     pub config: Option<Vec<u8>>,
+    /// The VM's environment.
+    pub env: BTreeMap<String, String>,
     /// The routes, the first that matches; without one a request goes to the upstream `v1`.
     pub routes: Vec<Route>,
     /// Clusters for callouts, by name.

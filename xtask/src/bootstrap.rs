@@ -4,7 +4,7 @@ use crate::project;
 use anyhow::{Context as _, Result};
 use harness::scenario::Route;
 use serde_json::{Value, json};
-use std::{fs, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 /// A bootstrap of envoy-configs/. What a run does not change stays as users read it.
 #[derive(Debug, Clone)]
@@ -69,6 +69,15 @@ impl Bootstrap {
             Some(value) => plugin["configuration"] = value.clone(),
             None => _ = plugin.as_object_mut().and_then(|plugin| plugin.remove("configuration")),
         });
+    }
+
+    /// Gives the plugins' VMs an environment.
+    pub fn set_environment(&mut self, variables: &BTreeMap<String, String>) {
+        if !variables.is_empty() {
+            plugins(&mut self.0, &mut |plugin| {
+                plugin["vm_config"]["environment_variables"] = json!({"key_values": variables});
+            });
+        }
     }
 
     /// Sends a cluster's requests to this address; a cluster that is not there is added.

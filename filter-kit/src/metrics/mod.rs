@@ -7,8 +7,7 @@ mod table;
 
 pub use table::Table;
 
-use crate::{Bounded, ConfigError};
-use serde::Deserialize;
+use crate::{Bounded, choices, settings::Field};
 
 /// The longest label value, in bytes; the rest of a longer one is cut off.
 pub const LABEL_LIMIT: usize = 64;
@@ -16,14 +15,29 @@ pub const LABEL_LIMIT: usize = 64;
 /// The label of the series that counts what the budget refused (OpenTelemetry, metrics SDK, overflow attribute).
 const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
 
+/// The most series that a budget may have.
+const BUDGET_LIMIT: i64 = 100_000;
+
 /// The part of a filter's configuration that is about its metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
     /// How labels are written into a stat's name.
     pub labels: Encoding,
     /// The most series that one VM defines for the filter, 1 to 100,000; those beyond count as overflow of their metric.
     pub budget: u32,
+}
+
+impl MetricsConfig {
+    /// Reads it from a filter's configuration.
+    pub fn read(field: &Field<'_, '_>) -> Self {
+        field.only(&["labels", "budget"]);
+        let Self { labels, budget } = Self::default();
+        let given = field.get("budget").whole(1, BUDGET_LIMIT).and_then(|budget| u32::try_from(budget).ok());
+        Self {
+            labels: Encoding::read(&field.get("labels")).unwrap_or(labels),
+            budget: given.unwrap_or(budget),
+        }
+    }
 }
 
 impl Default for MetricsConfig {
@@ -34,14 +48,15 @@ impl Default for MetricsConfig {
 }
 
 /// How labels are written into a stat's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// `ab_exposures_total;experiment=checkout;arm=b`, Graphite's form of tags. A tag's regex is `(;arm=([^;]*))`.
     Envoy,
     /// `experiment=.=checkout;.;arm=.=b;.;ab_exposures_total`, which Istio's `extraStatTags` take apart.
     Istio,
 }
+
+choices!(Encoding { "envoy" => Envoy, "istio" => Istio });
 
 /// What a metric measures, with its number in the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +83,7 @@ struct Family {
 pub struct FamilyId(usize);
 
 /// A series of a [`Metrics`] that was known when the filter was compiled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeriesId(usize);
 
 /// The metrics of a filter.
@@ -89,14 +104,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// No metrics yet.
-    ///
-    /// # Errors
-    /// A budget outside 1..=100000.
-    pub fn new(config: &MetricsConfig) -> Result<Self, ConfigError> {
-        if !(1..=100_000).contains(&config.budget) {
-            return Err(ConfigError::new("budget", format!("must be 1..=100000, got {}", config.budget)));
-        }
-        Ok(Self { encoding: config.labels, budget: config.budget as usize, ..Self::default() })
+    pub fn new(config: &MetricsConfig) -> Self {
+        Self { encoding: config.labels, budget: config.budget as usize, ..Self::default() }
     }
 
     /// Defines a metric. The name and the labels are the filter's own, in Prometheus' alphabet.
@@ -121,18 +130,12 @@ impl Metrics {
     }
 
     /// Refuses a budget that the configuration's own series do not fit in.
-    ///
-    /// # Errors
-    /// The budget is smaller than the count of known series.
-    pub fn check_budget(&self) -> Result<(), ConfigError> {
-        if self.series.len() <= self.budget {
-            return Ok(());
-        }
+    pub fn check_budget(&self, field: &Field<'_, '_>) {
         let (known, budget) = (self.series.len(), self.budget);
-        Err(ConfigError::new(
-            "metrics.budget",
-            format!("must hold the {known} series of this configuration, got {budget}"),
-        ))
+        if known > budget {
+            let rule = ["must hold the ", &known.to_string(), " series of this configuration"].concat();
+            field.get("budget").refuse_got(&rule, &budget.to_string());
+        }
     }
 
     /// The series that were known when the filter was compiled, in the order of their ids.
@@ -218,7 +221,7 @@ mod tests {
 
     #[track_caller]
     fn check(labels: Encoding, values: &[&str], expected: &str) {
-        let mut metrics = Metrics::new(&MetricsConfig { labels, budget: 10 }).unwrap();
+        let mut metrics = Metrics::new(&MetricsConfig { labels, budget: 10 });
         let family = metrics.family(Kind::Counter, "hits_total", &["route", "arm"]);
         let values: Vec<_> = values.iter().map(|&value| Bounded::own(value)).collect();
         assert_eq!(metrics.name(family, &values).1, expected);
@@ -236,16 +239,5 @@ mod tests {
         check(Encoding::Istio, &["a;.;arm=.=x", ""], "route=.=a_._arm=.=x;.;arm=.=-;.;hits_total");
         let long = "x".repeat(100);
         check(Encoding::Envoy, &[&long], &format!("hits_total;route={};arm=-", "x".repeat(64)));
-    }
-
-    #[test]
-    fn a_budget_has_bounds() {
-        for (budget, fine) in [(0, false), (1, true), (100_000, true), (100_001, false)] {
-            assert_eq!(
-                Metrics::new(&MetricsConfig { budget, ..MetricsConfig::default() }).is_ok(),
-                fine,
-                "{budget}"
-            );
-        }
     }
 }

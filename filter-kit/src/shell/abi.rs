@@ -207,6 +207,12 @@ impl Source for Host {
     }
 }
 
+/// A variable of the VM's environment.
+#[expect(clippy::disallowed_methods, reason = "this is what stands behind Environment::get")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Writes a line to the host's log.
 pub fn log(level: Level, text: &str) {
     // SAFETY: `text` outlives the call.

@@ -6,8 +6,8 @@ mod export;
 pub use export::{Cell, cell};
 
 use crate::{
-    Buffer, Callbacks, Callout, Effects, Filter, Flow, HeaderChange, Level, MetricChange, Pairs, Phase,
-    Source, View,
+    Buffer, Callbacks, Callout, Effects, Environment, Filter, Flow, HeaderChange, Level, MetricChange, Pairs,
+    Phase, Source, View,
     by_id::ById,
     effects::Rare,
     load,
@@ -83,7 +83,8 @@ impl<F: Filter> Shell<F> {
 
     /// `proxy_on_configure`: reads the plugin's configuration. A refused one is logged and leaves the old one in place.
     pub fn configure(&mut self, context: u32) -> bool {
-        let filter = match load::<F>(&abi::Host.buffer(Buffer::PluginConfiguration)) {
+        let environment = Environment::new(&abi::variable);
+        let filter = match load::<F>(&abi::Host.buffer(Buffer::PluginConfiguration), &environment) {
             Ok(filter) => filter,
             Err(error) => {
                 abi::log(Level::Error, &format!("{}: configuration refused: {error}", F::NAME));

@@ -1,4 +1,4 @@
-//! Sticky A/B routing: the same user always gets the same arm.
+//! Sticky A/B routing: the same user always gets the same arm, in the mesh and in the application.
 //!
 //! ```json
 //! {
@@ -13,130 +13,123 @@
 //! }
 //! ```
 
-mod allocation;
-mod bucket;
-mod config;
-mod cookie;
-mod experiment;
+mod pass;
+mod response;
 
-pub use allocation::{Allocation, SLOTS};
-pub use bucket::Bucket;
-pub use config::{ArmConfig, Config, ExperimentConfig, KeyConfig};
-pub use cookie::{CookieConfig, SameSite};
+pub use response::Pending;
 
-use cookie::{VisitorCookie, VisitorId};
-use experiment::Experiment;
+use experiments::{ArmHeader, Experiments};
 use filter_kit::{
-    Bounded, Callbacks, ConfigError, Effects, Filter, HeaderName, View,
-    metrics::{Metrics, SeriesId},
+    Callbacks, ConfigError, Effects, Environment, Filter, View, metrics::Metrics, settings::Field,
 };
+use pass::Pass;
 
 #[cfg(feature = "module")]
 filter_kit::export!(AbRouting: request_headers, response_headers);
 
-/// The filter: experiments in the order in which they are tried, and what they share.
+/// The filter.
 #[derive(Debug)]
-pub struct AbRouting {
-    experiments: Box<[Experiment]>,
-    /// The arms' headers, each once. A client's own value of any of them never survives.
-    headers: Box<[ArmHeader]>,
-    /// The cookies for new visitors, each once.
-    cookies: Box<[VisitorCookie]>,
-    set_cookie: HeaderName,
-    /// What is read of a request, where that is little.
-    single_headers: Box<[Box<str>]>,
-    /// Counts client's own values of the arms' headers, if asked for.
-    forged: Option<SeriesId>,
-    metrics: Metrics,
-}
-
-/// A header that arms are written to.
-#[derive(Debug)]
-struct ArmHeader {
-    name: HeaderName,
-    /// Its bit in a set of them.
-    bit: u128,
-}
-
-/// What is remembered of a stream whose client gets a cookie: the new visitor's id, and which cookies carry it.
-#[derive(Debug)]
-pub struct NewVisitor {
-    id: VisitorId,
-    cookies: u128,
-}
+pub struct AbRouting(Experiments);
 
 impl Filter for AbRouting {
     const NAME: &'static str = "ab-routing";
     const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS);
     const ONLY_REMEMBERED: Callbacks = Callbacks::RESPONSE_HEADERS;
-    type Config = Config;
-    type Stream = NewVisitor;
+    type Stream = Box<Pending>;
 
-    fn compile(config: Config) -> Result<Self, ConfigError> {
-        config::compile(&config)
+    fn compile(config: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Self, ConfigError> {
+        Experiments::compile(config, environment).map(Self)
     }
 
     fn metrics(&self) -> &Metrics {
-        &self.metrics
+        &self.0.metrics
     }
 
     fn single_headers(&self) -> &[Box<str>] {
-        &self.single_headers
+        &self.0.single_headers
     }
 
-    fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<NewVisitor>) -> Effects<'a> {
+    fn on_request_headers<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Box<Pending>>,
+    ) -> Effects<'a> {
         let mut effects = Effects::default();
-        let mut written = 0_u128;
-        for experiment in &self.experiments {
-            let Some(header) = self.headers.get(experiment.header) else { continue };
-            if written & header.bit != 0 || !experiment.is_for(view) {
-                continue;
+        let mut pass = Pass::new(&self.0, view);
+        let found = self.0.overrides.as_ref().map(|overrides| (overrides, overrides.find(view)));
+        let asked = match &found {
+            Some((overrides, (Some(list), places))) => {
+                let asked = overrides.honour(list, view);
+                pass.settle(overrides, *places, asked.is_some(), &mut effects);
+                asked
             }
-            match experiment.arm(view, &self.cookies, stream) {
-                Ok(arm) => {
-                    written |= header.bit;
-                    effects.set_request_header(&header.name, arm.name.as_bytes());
-                    effects.count(arm.exposures);
-                }
-                Err(reason) => effects.count(experiment.skipped[reason]),
+            _ => None,
+        };
+        let mut left = self.0.everyone;
+        if !self.0.paths.is_empty() {
+            left &= !self.0.paths.ruled_out(view.path());
+        }
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if let Some(experiment) = self.0.all.get(place) {
+                pass.enter(place, experiment, asked, &mut effects);
             }
         }
         // A client's own value is gone where an arm was written. To look for one costs a host call, so there it is done only to be counted.
-        for header in &self.headers {
-            let is_written = written & header.bit != 0;
-            if (!is_written || self.forged.is_some()) && view.request_header(header.name.as_str()).is_some() {
+        if let [header] = self.0.headers.as_slice() {
+            let is_written = pass.written & header.bit != 0;
+            if (!is_written || self.0.forged.is_some()) && view.request_header(header.name.as_str()).is_some()
+            {
                 self.strip(header, is_written, &mut effects);
             }
+        } else if pass.written.count_ones() as usize != self.0.headers.len() || self.0.forged.is_some() {
+            self.strip_several(view, pass.written, &mut effects);
+        }
+        if pass.is_open() {
+            *stream = pass.finish(&mut effects);
         }
         effects
     }
 
-    fn on_response_headers<'a>(&'a self, _: &'a View<'_>, stream: &mut Option<NewVisitor>) -> Effects<'a> {
-        stream.take().map(|visitor| self.welcome(&visitor)).unwrap_or_default()
+    fn on_response_headers<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        stream: &mut Option<Box<Pending>>,
+    ) -> Effects<'a> {
+        stream.take().map(|pending| response::answer(&self.0, &pending, view)).unwrap_or_default()
     }
 }
 
 impl AbRouting {
+    /// Looks for client's own values of several headers, in one walk over the request's.
+    #[inline(never)]
+    fn strip_several<'a>(&'a self, view: &View<'_>, written: u128, effects: &mut Effects<'a>) {
+        let mut seen = 0;
+        view.request_headers().each_name(self.0.header_lengths, &mut |name| {
+            for header in &self.0.headers {
+                let own = header.name.as_str().as_bytes();
+                // Most names of one length differ at their end.
+                if own.len() != name.len() || own.last() != name.last() || own != name {
+                    continue;
+                }
+                // Of several values one counts.
+                if seen & header.bit == 0 {
+                    seen |= header.bit;
+                    self.strip(header, written & header.bit != 0, effects);
+                }
+            }
+        });
+    }
+
     /// Counts a header that a client forged, if that is asked for, and removes it unless an arm has taken its place.
     #[cold]
     fn strip<'a>(&'a self, header: &'a ArmHeader, is_written: bool, effects: &mut Effects<'a>) {
-        if let Some(forged) = self.forged {
+        if let Some(forged) = self.0.forged {
             effects.count(forged);
         }
         if !is_written {
             effects.remove_request_header(&header.name);
         }
-    }
-
-    /// Gives a new visitor the cookies.
-    #[cold]
-    fn welcome(&self, visitor: &NewVisitor) -> Effects<'_> {
-        let mut effects = Effects::default();
-        for (index, cookie) in self.cookies.iter().enumerate() {
-            if visitor.cookies & (1 << index) != 0 {
-                effects.add_response_header(&self.set_cookie, Bounded::own(cookie.set(&visitor.id)));
-            }
-        }
-        effects
     }
 }

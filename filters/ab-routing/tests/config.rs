@@ -10,7 +10,7 @@
 )]
 
 use ab_routing::AbRouting;
-use filter_kit::load;
+use filter_kit::{Environment, load};
 use serde_json::{Value, json};
 
 /// A configuration that is fine.
@@ -31,7 +31,7 @@ fn check(pointer: &str, value: Value, expected: &str) {
         Value::Array(items) => items[key.parse::<usize>().unwrap()] = value,
         _ => panic!("{pointer}"),
     }
-    let got = match load::<AbRouting>(config.to_string().as_bytes()) {
+    let got = match load::<AbRouting>(config.to_string().as_bytes(), &Environment::EMPTY) {
         Ok(_) => "fine".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -162,7 +162,7 @@ fn a_cookie_that_no_browser_would_keep_is_refused() {
         (json!({"name": "__Host-v", "path": "/a"}), ".name: must not begin with __Host-"),
         (
             json!({"name": "__Secure-v", "secure": false}),
-            ".secure: must be true for a name that begins with __Secure-",
+            ".secure: must be true with same_site none, and for a name that begins",
         ),
         (json!({"same_site": "Lax"}), ".same_site: unknown variant `Lax`"),
     ] {
@@ -175,7 +175,8 @@ fn experiments_that_share_a_cookie_agree_on_it() {
     let mut config = fine();
     config["experiments"][0]["visitor_cookie"] = json!({"name": "v"});
     config["experiments"][1]["visitor_cookie"] = json!({"name": "v", "max_age": 60});
-    let error = load::<AbRouting>(config.to_string().as_bytes()).unwrap_err().to_string();
+    let error =
+        load::<AbRouting>(config.to_string().as_bytes(), &Environment::EMPTY).unwrap_err().to_string();
     assert_eq!(
         error,
         "experiments[1].visitor_cookie.name: must have the same attributes in each experiment, got others for \"v\""

@@ -7,7 +7,7 @@
 )]
 
 use ab_routing::AbRouting;
-use filter_kit::load;
+use filter_kit::{Environment, load};
 
 const README: &str = include_str!("../README.md");
 const PROJECT_README: &str = include_str!("../../../README.md");
@@ -28,7 +28,7 @@ fn every_configuration_in_the_docs_is_one_that_the_filter_takes() {
     let blocks = json_blocks(PROJECT_README);
     assert!(!blocks.is_empty());
     for text in blocks.into_iter().chain([EXAMPLE]) {
-        if let Err(error) = load::<AbRouting>(text.as_bytes()) {
+        if let Err(error) = load::<AbRouting>(text.as_bytes(), &Environment::EMPTY) {
             panic!("{error}\n{text}");
         }
     }

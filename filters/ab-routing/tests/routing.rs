@@ -10,11 +10,11 @@
 )]
 
 use ab_routing::AbRouting;
-use filter_kit::{fake::Stream, load};
+use filter_kit::{Environment, fake::Stream, load};
 use std::collections::BTreeMap;
 
 fn filter(config: &str) -> AbRouting {
-    load(config.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{config}"))
+    load(config.as_bytes(), &Environment::EMPTY).unwrap_or_else(|error| panic!("{error}\n{config}"))
 }
 
 /// An experiment on the header `u`, with more fields of its own.

@@ -42,7 +42,7 @@ pub fn run(scenario: &Scenario, module: &Module) -> Result<Outcome, RunError> {
         routes: scenario.routes.clone(),
         ..Settings::default()
     });
-    let options = Options { seed: scenario.seed, ..Options::default() };
+    let options = Options { seed: scenario.seed, environment: scenario.env.clone(), ..Options::default() };
     let mut outcome = Outcome::default();
     match proxy.add(module, &options, scenario.config.as_deref()) {
         Ok(()) => {}

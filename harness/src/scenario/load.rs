@@ -20,7 +20,7 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 6] = ["config", "routes", "upstreams", "seed", "clock", "cookies"];
+const SHARED: [&str; 7] = ["config", "env", "routes", "upstreams", "seed", "clock", "cookies"];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -189,6 +189,7 @@ impl RawScenario {
             seed: self.seed,
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,
+            env: self.env,
             routes,
             upstreams,
             cookies: self.cookies,

@@ -14,6 +14,7 @@ pub(super) struct RawScenario {
     pub(super) seed: u64,
     pub(super) clock: Option<String>,
     pub(super) config: Option<Value>,
+    pub(super) env: BTreeMap<String, String>,
     pub(super) routes: Vec<RawRoute>,
     pub(super) upstreams: BTreeMap<String, RawResponse>,
     pub(super) cookies: bool,

@@ -30,13 +30,14 @@ fn a_file_is_a_scenario_with_one_exchange() {
 #[test]
 fn scenarios_share_what_stands_above_them_and_may_override_it() {
     let scenarios = read(
-        "seed = 7\nconfig = { a = 1 }\nroutes = [{ header = 'X-Arm', value = 'b', upstream = 'v2' }]\n\
+        "seed = 7\nenv = { SECRET = 's' }\nconfig = { a = 1 }\nroutes = [{ header = 'X-Arm', value = 'b', upstream = 'v2' }]\n\
          [[scenario]]\nname = 'one'\nrequest = {}\n\
          [[scenario]]\nname = 'two'\nconfig = '{\"a\":'\nclock = '2026-11-23T00:00:01.5Z'\nrequest = {}\n\
          [[scenario]]\nname = 'three'\nseed = 8\nexpect = { config_error = 'no' }\n",
     );
     let [one, two, three] = scenarios.try_into().unwrap();
     assert_eq!(one.config.as_deref(), Some(&b"{\"a\":1}"[..]));
+    assert_eq!(two.env, [("SECRET".to_owned(), "s".to_owned())].into());
     assert_eq!(two.config.as_deref(), Some(&b"{\"a\":"[..]));
     assert_eq!((one.seed, two.clock, three.seed), (7, 1_795_392_001_500_000_000, 8));
     assert_eq!((three.config_error.as_deref(), three.exchanges.len()), (Some("no"), 0));

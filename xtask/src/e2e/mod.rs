@@ -211,6 +211,7 @@ fn judge(
     let mut bootstrap = Bootstrap::load("ab-routing")?;
     bootstrap.set_routes(&scenario.routes);
     bootstrap.set_plugin_configuration(scenario.config.as_deref());
+    bootstrap.set_environment(&scenario.env);
     for (name, address) in mocks.addresses() {
         bootstrap.set_cluster(name, address);
     }

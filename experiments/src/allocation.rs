@@ -5,16 +5,13 @@
 //! keeps its slot from the first to the second and arm 2 from the first to the third, which leaves arm 3 both slots. So an allocation
 //! is replayed: from the weights that the experiment began with, through those it had since, to those it has.
 
+use crate::bucket::{Ranges, SLOTS};
 use std::cmp::Ordering;
 
-/// The count of slots, which is what weights add up to.
-pub const SLOTS: u16 = 10_000;
-
-/// The owner of each slot, as runs of neighbours.
+/// The owner of each slot: an arm, by its place in the current list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
-    /// The end of each run (exclusive) and the arm that owns it, by the arm's place in the current list.
-    runs: Box<[(u16, u16)]>,
+    owners: Ranges,
 }
 
 /// A list of arms: names and weights that add up to [`SLOTS`].
@@ -53,20 +50,18 @@ impl Allocation {
             let place = current.iter().position(|(other, _)| Some(other) == name);
             place.and_then(|place| u16::try_from(place).ok()).unwrap_or(0)
         };
-        let mut runs: Vec<(u16, u16)> = Vec::new();
-        for (owner, end) in owners.iter().map(|owner| place(*owner)).zip(1..) {
-            match runs.last_mut() {
-                Some(run) if run.1 == owner => run.0 = end,
-                _ => runs.push((end, owner)),
-            }
-        }
-        Self { runs: runs.into() }
+        Self { owners: Ranges::of_owners(owners.iter().map(|owner| place(*owner))) }
     }
 
     /// The arm that owns a slot, by its place in the current list.
     pub fn arm(&self, slot: u16) -> usize {
-        let run = self.runs.partition_point(|(end, _)| *end <= slot);
-        self.runs.get(run).or(self.runs.last()).map_or(0, |(_, arm)| usize::from(*arm))
+        self.owners.owner(u64::from(slot)).map_or(0, usize::from)
+    }
+}
+
+impl From<Allocation> for Ranges {
+    fn from(allocation: Allocation) -> Self {
+        allocation.owners
     }
 }
 

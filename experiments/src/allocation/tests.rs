@@ -1,4 +1,5 @@
-use super::{Allocation, SLOTS, Weights};
+use super::{Allocation, Weights};
+use crate::SLOTS;
 use proptest::prelude::*;
 
 /// Random weights of `count` arms that add up to the slots.

@@ -1,0 +1,380 @@
+//! From the configuration to the filter.
+
+mod arms;
+mod change;
+mod experiment;
+mod gates;
+mod hash;
+mod order;
+mod response;
+
+pub(crate) use arms::is_name;
+
+use crate::{
+    ArmHeader, EXPERIMENT_LIMIT, Experiments, Names,
+    bucket::{Algorithm, Bucketer},
+    change::{Change, Edit},
+    cookie::SetCookie,
+    experiment::Experiment,
+    key::{KeyList, KeySource},
+    overrides::Overrides,
+    paths::Paths,
+    secret::Secret,
+    sticky::Sticky,
+    trust::Trust,
+};
+use arms::check_name;
+use filter_kit::{
+    Bounded, ConfigError, Environment, HeaderName, SINGLE_LIMIT,
+    matcher::Matcher,
+    metrics::{FamilyId, Kind, Metrics, MetricsConfig},
+    settings::Field,
+};
+
+/// The most layers, and the most holdouts.
+const LAYER_LIMIT: usize = 100;
+
+/// The most headers that a request is expected to have among those that are fetched one by one: a second one costs more than the whole map.
+const PRESENT_LIMIT: usize = 1;
+
+/// Reads a hash by itself.
+pub(crate) fn read_hash(field: &Field<'_, '_>, total: u64) -> Bucketer {
+    let algorithm = Algorithm::read(&field.get("algorithm")).unwrap_or_default();
+    hash::read(field, algorithm, "", total)
+}
+
+/// What experiments share while they are compiled.
+struct Shared<'c> {
+    root: &'c Field<'c, 'c>,
+    experiments: &'c [Field<'c, 'c>],
+    /// The experiments' places in the order in which they are tried.
+    order: Vec<usize>,
+    headers: Vec<HeaderName>,
+    /// The header of an experiment that names none.
+    names_arm: HeaderName,
+    cookies: Vec<SetCookie>,
+    keys: Vec<KeyList>,
+    metrics: Metrics,
+    exposures: FamilyId,
+    not_bucketed: FamilyId,
+    uncounted: FamilyId,
+    /// Where arms may be asked for, as caches know it.
+    asked: Vec<String>,
+    has: Has,
+    /// The ranges of layers and namespaces that are taken: of which, from where to where, and by which experiment.
+    taken: Vec<((bool, &'c str), u64, u64, &'c str)>,
+    /// The names of cookies that already have a meaning.
+    cookie_names: Vec<String>,
+}
+
+/// What the configuration has outside of its experiments.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "they are four questions, and not a state")]
+struct Has {
+    overrides: bool,
+    sticky: bool,
+    /// Whether bots are no exposures.
+    bots: bool,
+    /// Whether prefetches are no exposures.
+    prefetch: bool,
+}
+
+/// Compiles the whole configuration.
+pub(crate) fn compile(
+    root: &Field<'_, '_>,
+    environment: &Environment<'_>,
+) -> Result<Experiments, ConfigError> {
+    root.only(&[
+        "experiments",
+        "layers",
+        "holdouts",
+        "overrides",
+        "sticky",
+        "exposures",
+        "count_forged",
+        "metrics",
+    ]);
+    let metrics = root.get("metrics");
+    let mut shared_metrics = Metrics::new(&MetricsConfig::read(&metrics));
+    let mut counter = |name, labels: &[&str]| shared_metrics.family(Kind::Counter, name, labels);
+    let exposures = counter("ab_exposures_total", &["experiment", "arm"]);
+    let not_bucketed = counter("ab_not_bucketed_total", &["experiment", "reason"]);
+    let uncounted = counter("ab_uncounted_total", &["experiment", "reason"]);
+    let forged = root.get("count_forged").flag(false).then(|| {
+        let family = shared_metrics.family(Kind::Counter, "ab_client_headers_stripped_total", &[]);
+        shared_metrics.series(family, &[])
+    });
+    let (list, layers, holdouts) = (root.get("experiments"), root.get("layers"), root.get("holdouts"));
+    let experiments: Vec<Field<'_, '_>> = list.items_up_to(EXPERIMENT_LIMIT).collect();
+    check_names(&layers, LAYER_LIMIT, "layer");
+    check_names(&holdouts, LAYER_LIMIT, "holdout");
+    check_names(&list, EXPERIMENT_LIMIT, "experiment");
+    gates::check(&layers, &holdouts);
+    let overrides = read_overrides(&root.get("overrides"), environment, &mut shared_metrics);
+    let sticky = read_sticky(&root.get("sticky"), environment);
+    let told = root.get("exposures");
+    told.only(&["bots", "prefetch"]);
+    let has = Has {
+        overrides: overrides.is_some(),
+        sticky: sticky.is_some(),
+        bots: !told.get("bots").flag(true),
+        prefetch: !told.get("prefetch").flag(true),
+    };
+    let asked = overrides.as_ref().map(asked).unwrap_or_default();
+    let names = Names::new()?;
+    let mut shared = Shared {
+        root,
+        experiments: &experiments,
+        order: order::order(&experiments),
+        headers: Vec::new(),
+        names_arm: names.arm.clone(),
+        cookies: Vec::new(),
+        keys: Vec::new(),
+        metrics: shared_metrics,
+        exposures,
+        not_bucketed,
+        uncounted,
+        asked,
+        has,
+        taken: Vec::new(),
+        cookie_names: Vec::new(),
+    };
+    shared.cookie_names.extend(sticky.as_ref().map(|sticky| sticky.cookie.name.to_string()));
+    let mut compiled: Vec<Option<Experiment>> = Vec::new();
+    for field in &experiments {
+        compiled.push(experiment::read(field, &mut shared));
+    }
+    for (field, experiment) in experiments.iter().zip(&compiled) {
+        check_changes(field, experiment.as_ref(), &shared.headers);
+    }
+    shared.metrics.check_budget(&metrics);
+    let (all, everyone, paths) = in_order(&shared.order, compiled);
+    let has_requirements = experiments.iter().any(|experiment| experiment.get("requires").is_given());
+    let counts_some = has.bots || has.prefetch;
+    let few =
+        if counts_some { None } else { single_headers(&all, &shared, overrides.as_ref(), sticky.as_ref()) };
+    let filter = Experiments {
+        single_headers: few.unwrap_or_default(),
+        is_special: counts_some || has_requirements,
+        has_requirements,
+        all,
+        everyone,
+        paths,
+        header_lengths: shared
+            .headers
+            .iter()
+            .fold(0, |lengths, name| lengths | 1 << (name.as_str().len() % 64)),
+        headers: shared
+            .headers
+            .into_iter()
+            .zip(0..)
+            .map(|(name, bit)| ArmHeader { name, bit: 1 << bit })
+            .collect(),
+        keys: shared.keys,
+        cookies: shared.cookies,
+        overrides,
+        sticky,
+        names,
+        forged,
+        metrics: shared.metrics,
+    };
+    root.finish(filter)
+}
+
+/// The experiments in the order in which they are tried, the bits of them all, and which of them a path rules out.
+fn in_order(order: &[usize], mut compiled: Vec<Option<Experiment>>) -> (Vec<Experiment>, u128, Paths) {
+    let mut sorted = Vec::new();
+    let (mut paths, mut everyone) = (Paths::default(), 0);
+    for (place, bit) in order.iter().zip((0..EXPERIMENT_LIMIT).map(|place| 1 << place)) {
+        let Some(experiment) = compiled.get_mut(*place).and_then(Option::take) else { continue };
+        everyone |= bit;
+        // One whose caches are told of it in any case is looked at in any case.
+        let is_told = experiment.response.as_ref().is_some_and(|marks| marks.is_always);
+        if let Some((text, is_whole)) =
+            experiment.matchers.iter().find_map(Matcher::path).filter(|_| !is_told)
+        {
+            paths.add(text, is_whole, bit);
+        }
+        sorted.push(experiment);
+    }
+    (sorted, everyone, paths)
+}
+
+/// Names are well-formed, and nobody has another's.
+fn check_names(list: &Field<'_, '_>, limit: usize, what: &str) {
+    let mut names: Vec<&str> = Vec::new();
+    for item in list.items_up_to(limit) {
+        let field = item.get("name");
+        let name = check_name(&field);
+        if names.contains(&name) {
+            field.refuse(&["must be the ", what, "'s own, got \"", name, "\" again"].concat());
+        }
+        names.push(name);
+    }
+}
+
+/// No arm changes a header that names an arm: one of the two would be lost.
+fn check_changes(field: &Field<'_, '_>, experiment: Option<&Experiment>, headers: &[HeaderName]) {
+    let arms = experiment.map(|experiment| experiment.arms.as_slice()).unwrap_or_default();
+    for (item, arm) in field.get("arms").items().zip(arms) {
+        for edit in arm.change.as_ref().map(|change| change.headers.as_slice()).unwrap_or_default() {
+            let (Edit::Set(name, _) | Edit::Add(name, _) | Edit::Remove(name)) = edit;
+            if headers.contains(name) {
+                item.get("request").refuse_text("must not change a header that names arms", name.as_str());
+            }
+        }
+    }
+}
+
+/// All request headers that the experiments read, where they are so few that they cost less one by one.
+#[inline(never)]
+fn single_headers(
+    experiments: &[Experiment],
+    shared: &Shared<'_>,
+    overrides: Option<&Overrides>,
+    sticky: Option<&Sticky>,
+) -> Option<Vec<Box<str>>> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut is_whole = false;
+    let (mut cookies, mut target) = (sticky.is_some(), false);
+    for experiment in experiments {
+        for matcher in &experiment.matchers {
+            matcher.single_headers(&mut |name| match name {
+                Some(name) => names.push(name),
+                None => is_whole = true,
+            });
+        }
+        cookies |= experiment.response.as_ref().is_some_and(|marks| marks.cookie.is_some());
+        target |= experiment.arms.iter().any(|arm| arm.change.as_deref().is_some_and(Change::is_of_target));
+    }
+    for list in &shared.keys {
+        cookies |= list.visitor_cookie.is_some();
+        names.extend(list.sources.iter().map(KeySource::header));
+    }
+    cookies |= overrides.is_some_and(|overrides| overrides.cookie.is_some());
+    target |= overrides.is_some_and(|overrides| overrides.query.is_some());
+    names.extend(cookies.then_some("cookie"));
+    names.extend(target.then_some(":path"));
+    let mut single: Vec<Box<str>> = Vec::new();
+    for name in names {
+        if !single.iter().any(|other| **other == *name) {
+            single.push(name.into());
+        }
+    }
+    let present = single.len();
+    // A request has these, and the arms' headers only if its client forges them.
+    let asked = overrides.and_then(|overrides| overrides.header.as_ref());
+    single.extend(shared.headers.iter().chain(asked).map(|name| name.as_str().into()));
+    (!is_whole && present <= PRESENT_LIMIT && single.len() <= SINGLE_LIMIT).then_some(single)
+}
+
+/// The headers that arms may be asked for in, as caches know them.
+fn asked(overrides: &Overrides) -> Vec<String> {
+    let header = overrides.header.as_ref().map(|name| name.as_str().to_owned());
+    header.into_iter().chain(overrides.cookie.as_ref().map(|_| "cookie".to_owned())).collect()
+}
+
+fn read_sticky(field: &Field<'_, '_>, environment: &Environment<'_>) -> Option<Sticky> {
+    if !field.is_given() {
+        return None;
+    }
+    field.only(&["cookie", "secret_env", "secret"]);
+    Some(Sticky {
+        cookie: SetCookie::read(&field.get("cookie"), "ab-sticky"),
+        secret: Secret::read(field, environment),
+    })
+}
+
+fn read_overrides(
+    field: &Field<'_, '_>,
+    environment: &Environment<'_>,
+    metrics: &mut Metrics,
+) -> Option<Overrides> {
+    if !field.is_given() {
+        return None;
+    }
+    field.only(&["header", "query", "cookie", "secret_env", "secret", "trusted_principals", "forward"]);
+    let text = |name| -> Option<Box<str>> {
+        let field = field.get(name);
+        let text = field.text()?;
+        if text.is_empty() {
+            field.refuse("must not be empty");
+        }
+        Some(text.into())
+    };
+    let (header, query, cookie) = (field.get("header").header(true), text("query"), text("cookie"));
+    if header.is_none() && query.is_none() && cookie.is_none() {
+        field.refuse("must name a header, query or cookie, got none");
+    }
+    let trust = Trust::read(&field.get("trusted_principals"));
+    let secret = Secret::read(field, environment);
+    if secret.is_none() && trust.is_nobody() {
+        field.refuse("must have secret_env or trusted_principals: nobody else may ask for an arm");
+    }
+    let family = metrics.family(Kind::Counter, "ab_overrides_total", &["result"]);
+    let [honoured, refused] =
+        ["honoured", "refused"].map(|result| metrics.series(family, &[Bounded::own(result)]));
+    let forward = field.get("forward").flag(false);
+    Some(Overrides { header, query, cookie, secret, trust, forward, honoured, refused })
+}
+
+impl<'c> Shared<'c> {
+    /// The place of a cookie among the filter's; experiments may share one, with the same attributes.
+    fn cookie(&mut self, field: &Field<'_, '_>) -> usize {
+        let cookie = SetCookie::read(field, "visitor");
+        if let Some(place) = self.cookies.iter().position(|other| other.name == cookie.name) {
+            if self.cookies.get(place) != Some(&cookie) {
+                let name = field.get("name");
+                let rule = "must have the same attributes in each experiment, got others for \"";
+                name.refuse(&[rule, &cookie.name, "\""].concat());
+            }
+            return place;
+        }
+        self.own_cookie(field, &cookie);
+        self.cookies.push(cookie);
+        self.cookies.len() - 1
+    }
+
+    /// Each cookie has one meaning.
+    fn own_cookie(&mut self, field: &Field<'_, '_>, cookie: &SetCookie) {
+        if self.cookie_names.iter().any(|other| **other == *cookie.name) {
+            field.get("name").refuse_text("must be a cookie of its own", &cookie.name);
+        }
+        self.cookie_names.push(cookie.name.to_string());
+    }
+
+    /// The place of a list of keys among the filter's.
+    fn key_list(&mut self, list: KeyList) -> usize {
+        if let Some(place) = self.keys.iter().position(|other| *other == list) {
+            return place;
+        }
+        self.keys.push(list);
+        self.keys.len() - 1
+    }
+
+    /// The place of an arm's header among the filter's.
+    fn header(&mut self, name: HeaderName) -> usize {
+        if let Some(place) = self.headers.iter().position(|other| *other == name) {
+            return place;
+        }
+        self.headers.push(name);
+        self.headers.len() - 1
+    }
+
+    /// Takes a range of a layer for an experiment.
+    fn take(
+        &mut self,
+        field: &Field<'_, '_>,
+        layer: (bool, &'c str),
+        (start, end): (u64, u64),
+        experiment: &'c str,
+    ) {
+        for (other, from, to, by) in &self.taken {
+            if *other == layer && start < *to && *from < end {
+                let (from, to) = (from.to_string(), to.to_string());
+                field.refuse(&["must not overlap what \"", by, "\" has of it, ", &from, "..", &to].concat());
+            }
+        }
+        self.taken.push((layer, start, end, experiment));
+    }
+}
