@@ -119,6 +119,48 @@ fn everything() -> Value {
     })
 }
 
+/// The places of a document.
+fn places(value: &Value, here: String, all: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                places(item, format!("{here}/{index}"), all);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                places(value, format!("{here}/{name}"), all);
+            }
+        }
+        _ => {}
+    }
+    all.push(here);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_configuration_with_anything_anywhere_is_refused_or_runs(
+        at in any::<prop::sample::Index>(),
+        value in prop::sample::select(vec![
+            json!(null), json!(true), json!(0), json!(-1), json!(1.5), json!(10_000), json!(u64::MAX), json!(1e300), json!(""), json!("a"), json!("outrigger"),
+            json!("unleash-variant"), json!("flagd"), json!("flagd-v1"), json!("optimizely"), json!("launchdarkly"), json!("eppo"), json!([]), json!([0]),
+            json!([[0, 0]]), json!([{}]), json!({}), json!({"name": "x"}), json!({"header": "x-id"}), json!("\u{0}\n\u{e9}"),
+        ]),
+    ) {
+        let mut config = everything();
+        let mut all = Vec::new();
+        places(&config, String::new(), &mut all);
+        *config.pointer_mut(&all[at.index(all.len())]).unwrap() = value;
+        let variable = |_: &str| Some("a secret of the virtual machine".to_owned());
+        if let Ok(filter) = load::<AbRouting>(config.to_string().as_bytes(), &Environment::new(&variable)) {
+            let request = Stream::get("/shop?u=1&force=b").header("x-id", "user").header("x-force", "b").header("cookie", "ab-sticky=e:0:a");
+            request.property("connection.uri_san_peer_certificate", "spiffe://test/qa").drive(&filter);
+        }
+    }
+}
+
 /// All texts that leave the filter, but for what the client itself sent.
 fn written(before: &Outcome, after: &Outcome) -> String {
     let of = |headers: &filter_kit::fake::Headers| {
