@@ -1,6 +1,7 @@
 //! One experiment, compiled.
 
 use crate::{
+    SLOTS,
     bucket::{Bucketer, Ranges},
     change::Change,
     cookie::SetCookie,
@@ -40,6 +41,13 @@ pub struct Experiment {
     pub skipped: Skipped,
     /// Counts who gets an arm and is no exposure.
     pub uncounted: Uncounted,
+}
+
+impl Experiment {
+    /// Whether it writes its header on every request that has a key, as far as that can be told without one.
+    pub fn is_for_all(&self) -> bool {
+        self.enabled && self.is_plain && self.matchers.is_empty() && self.coverage == SLOTS
+    }
 }
 
 /// What most experiments do not have.

@@ -151,8 +151,11 @@ pub(crate) fn compile(
     let (all, everyone, paths) = in_order(&shared.order, compiled);
     let has_requirements = experiments.iter().any(|experiment| experiment.get("requires").is_given());
     let counts_some = has.bots || has.prefetch;
-    let few =
-        if counts_some { None } else { single_headers(&all, &shared, overrides.as_ref(), sticky.as_ref()) };
+    let few = if counts_some {
+        None
+    } else {
+        single_headers(&all, &shared, overrides.as_ref(), sticky.as_ref(), forged.is_some())
+    };
     let filter = Experiments {
         single_headers: few.unwrap_or_default(),
         is_special: counts_some || has_requirements,
@@ -233,6 +236,7 @@ fn single_headers(
     shared: &Shared<'_>,
     overrides: Option<&Overrides>,
     sticky: Option<&Sticky>,
+    is_counted: bool,
 ) -> Option<Vec<Box<str>>> {
     let mut names: Vec<&str> = Vec::new();
     let mut is_whole = false;
@@ -262,9 +266,14 @@ fn single_headers(
         }
     }
     let present = single.len();
-    // A request has these, and the arms' headers only if its client forges them.
+    // A request has these, and the arms' headers only if its client forges them: which is looked up where no arm is written, or to be counted.
+    let is_asked = |place: usize| {
+        is_counted
+            || !experiments.iter().any(|experiment| experiment.header == place && experiment.is_for_all())
+    };
+    let headers = shared.headers.iter().enumerate().filter(|(place, _)| is_asked(*place));
     let asked = overrides.and_then(|overrides| overrides.header.as_ref());
-    single.extend(shared.headers.iter().chain(asked).map(|name| name.as_str().into()));
+    single.extend(headers.map(|(_, name)| name).chain(asked).map(|name| name.as_str().into()));
     (!is_whole && present <= PRESENT_LIMIT && single.len() <= SINGLE_LIMIT).then_some(single)
 }
 
