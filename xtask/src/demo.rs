@@ -1,19 +1,25 @@
 //! `cargo xtask demo`: the main job. A real Envoy with sticky A/B routing before two versions of a shop.
 
+mod seen;
+
 use crate::{
     bootstrap::Bootstrap, build, envoy::Envoy, progress, setup, upstream::Upstream, visitor::Visitor,
 };
-use anyhow::{Context as _, Result, ensure};
-use comfy_table::Table;
-use harness::series;
-use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, thread};
+use anyhow::{Context as _, Result};
+use hmac::{Hmac, Mac as _};
+use seen::{Answer, Seen};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, process::ExitCode, thread};
 
 const USERS: usize = 200;
 const REQUESTS: usize = 1000;
-/// How far a share may be from its weight, in standard deviations of the binomial distribution: one demo in 15,000 would be off by chance.
-const TOLERANCE: f64 = 4.0;
 /// The ports of keep-running mode, those of envoy-configs/ab-routing.yaml; others are taken if these are not free.
 const PORTS: [u16; 2] = [8081, 8082];
+/// The environment variable with the testers' secret, and the demo's own.
+const SECRET: (&str, &str) = ("AB_QA_SECRET", "only for this demonstration");
+/// The header that testers ask for arms in.
+const ASKING: &str = "x-force-arm";
 
 /// Runs Envoy with sticky A/B routing before two versions of a shop, sends it a thousand requests of two hundred users, and says what happened.
 #[derive(Debug, clap::Args)]
@@ -23,24 +29,24 @@ pub struct Args {
     once: bool,
 }
 
+/// An arm of the bootstrap's experiments.
+#[derive(Debug, Clone)]
+struct Arm {
+    experiment: String,
+    /// The header that says it.
+    header: String,
+    name: String,
+    /// Its weight in the experiment, and the part of the layer that the experiment takes, of 10,000 each.
+    weight: f64,
+    part: f64,
+}
+
 /// The demo's processes.
 struct Stage {
     envoy: Envoy,
     listener: SocketAddr,
     shops: [Upstream; 2],
-    /// The arms and their weights, of 10,000.
-    arms: Vec<(String, f64)>,
-}
-
-/// What two hundred users saw.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The arms that each user got.
-    arms: Vec<Vec<String>>,
-    /// The requests that each shop counted.
-    requests: [u64; 2],
-    /// The exposures that Envoy counted, by arm.
-    exposures: BTreeMap<String, i64>,
+    arms: Vec<Arm>,
 }
 
 /// Runs the command.
@@ -51,7 +57,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let stage = Stage::start(args.once)?;
     let seen = stage.traffic()?;
     stage.print(&seen);
-    stage.check(&seen)?;
+    seen.check(&stage.arms)?;
     if !args.once {
         println!("\nEnvoy keeps running; Ctrl-C ends it.");
         loop {
@@ -79,7 +85,12 @@ impl Stage {
         bootstrap.set_module(&build::module("ab-routing"));
         bootstrap.set_cluster("v1", Some(shops[0].address()));
         bootstrap.set_cluster("v2", Some(shops[1].address()));
-        let arms = arms(&bootstrap)?;
+        // Testers may ask for an arm, with a signature by a secret that the VM's environment holds.
+        let mut config = configuration(&bootstrap)?;
+        config["overrides"] = json!({"header": ASKING, "secret_env": SECRET.0});
+        bootstrap.set_plugin_configuration(Some(config.to_string().as_bytes()));
+        let (name, secret) = SECRET;
+        bootstrap.set_environment(&BTreeMap::from([(name.to_owned(), secret.to_owned())]));
         // The file's own ports, so that its comments hold; free ones if these are taken, and for a check that must not meet another.
         let mut free = bootstrap.clone();
         free.with_free_ports();
@@ -91,65 +102,61 @@ impl Stage {
             Envoy::start(&program, &bootstrap.0, &arguments).or_else(|_| start_free())?
         };
         let listener = envoy.listener("main")?;
-        Ok(Self { envoy, listener, shops, arms })
+        Ok(Self { envoy, listener, shops, arms: arms(&config).context("the bootstrap's experiments")? })
     }
 
-    /// Every user comes five times with the cookies of a browser, all users in turn.
+    /// Every user comes five times with the cookies of a browser, all users in turn; then a tester comes.
     fn traffic(&self) -> Result<Seen> {
         let work = progress::begin_counted("sending requests", REQUESTS as u64);
-        let mut seen = Seen { arms: vec![Vec::new(); USERS], ..Seen::default() };
+        let mut users = vec![Vec::new(); USERS];
         let mut visitors = vec![Visitor::default(); USERS];
         for _ in 0..REQUESTS / USERS {
-            for (visitor, arms) in visitors.iter_mut().zip(&mut seen.arms) {
-                arms.push(self.request(visitor)?);
+            for (visitor, answers) in visitors.iter_mut().zip(&mut users) {
+                answers.push(self.request(visitor, &[])?);
                 work.step();
             }
         }
-        seen.requests = [self.shops[0].count(), self.shops[1].count()];
-        for (stat, value) in self.envoy.plugin_stats()? {
-            let series = series::parse(&stat);
-            if let ("ab_exposures_total", Some(arm)) = (series.name.as_str(), series.labels.get("arm")) {
-                seen.exposures.insert(arm.clone(), value);
-            }
-        }
-        Ok(seen)
+        let requests = [self.shops[0].count(), self.shops[1].count()];
+        let exposures = seen::counters(&self.envoy, "ab_exposures_total", ["experiment", "arm"])?;
+        // Somebody who is in neither shop v2 nor its experiment.
+        let other =
+            users.iter().position(|answers| answers.iter().all(|answer| answer.experiment == "banner"));
+        let mut tester = other.and_then(|place| visitors.get(place)).cloned().unwrap_or_default();
+        let signed = signed("checkout:b");
+        let tester = [
+            ("asks for nothing", self.request(&mut tester, &[])?),
+            ("asks without the signature", self.request(&mut tester, &[(ASKING, "checkout:b")])?),
+            ("asks with the signature", self.request(&mut tester, &[(ASKING, &signed)])?),
+        ];
+        let overrides = seen::counters(&self.envoy, "ab_overrides_total", ["result", "result"])?;
+        Ok(Seen { users, requests, exposures, tester: tester.into(), overrides })
     }
 
-    /// One request of a user; the arm that the shop was told.
-    fn request(&self, visitor: &mut Visitor) -> Result<String> {
-        visitor.get(self.listener, "/", &[])?;
-        let received =
-            self.shops.iter().flat_map(Upstream::take_received).next().context("no shop got the request")?;
-        let arm = received
-            .headers
+    /// One request of a user: the shop that answered, and the arm that it was told.
+    fn request(&self, visitor: &mut Visitor, headers: &[(&str, &str)]) -> Result<Answer> {
+        visitor.get(self.listener, "/", headers)?;
+        let (shop, received) = ["v1", "v2"]
             .iter()
-            .find(|(name, _)| name.0 == b"x-arm")
-            .context("the shop was told no arm")?;
-        Ok(arm.1.lossy())
+            .zip(&self.shops)
+            .find_map(|(name, shop)| Some((*name, shop.take_received().into_iter().next()?)))
+            .context("no shop got the request")?;
+        let value = |name: &str| {
+            let found = received.headers.iter().find(|(other, _)| other.0 == name.as_bytes());
+            found.map(|(_, value)| value.lossy())
+        };
+        let arm = self.arms.iter().find_map(|arm| Some((&arm.experiment, value(&arm.header)?)));
+        let (experiment, arm) = arm.context("the shop was told no arm")?;
+        let is_asking = value(ASKING).is_some();
+        Ok(Answer { shop, experiment: experiment.clone(), arm, is_asking })
     }
 
     fn print(&self, seen: &Seen) {
-        let mut table = Table::new();
-        table.set_header(["arm", "weight", "users", "share", "requests", "exposures in Envoy"]);
-        for (arm, weight) in &self.arms {
-            let users = seen.users(arm);
-            #[expect(clippy::cast_precision_loss, reason = "a few hundred users")]
-            let share = users as f64 * 100.0 / USERS as f64;
-            table.add_row([
-                arm.clone(),
-                format!("{:.1} %", weight / 100.0),
-                users.to_string(),
-                format!("{share:.1} %"),
-                seen.arms.iter().flatten().filter(|seen| *seen == arm).count().to_string(),
-                seen.exposures.get(arm).copied().unwrap_or(0).to_string(),
-            ]);
-        }
-        println!(
-            "{REQUESTS} requests of {USERS} users with cookies, through Envoy with ab-routing:\n{table}"
-        );
+        println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with ab-routing:");
+        println!("{}", seen.table(&self.arms));
         println!("users who kept one arm over all their requests: {} of {USERS}", seen.constant());
         let [v1, v2] = seen.requests;
         println!("requests that the shops counted: v1 {v1}, v2 {v2}");
+        println!("\nA tester of the banner, who wants to see checkout's arm b:\n{}", seen.tester_table());
         let (listener, admin) = (self.listener, self.envoy.admin());
         println!("\nTry it:");
         println!(
@@ -157,63 +164,45 @@ impl Stage {
         );
         println!("  curl -i -b visitor=you http://{listener}/              # the same visitor each time");
         println!("  curl -i -b visitor=you -H 'x-arm: b' http://{listener}/ # a forged arm changes nothing");
+        println!("  curl -i -H '{ASKING}: {}' http://{listener}/", signed("checkout:b"));
         println!("  curl -s http://{admin}/stats/prometheus | grep ab_");
     }
+}
 
-    fn check(&self, seen: &Seen) -> Result<()> {
-        ensure!(seen.constant() == USERS, "only {} of {USERS} users kept their arm", seen.constant());
-        let sent = |arm: &str| seen.arms.iter().flatten().filter(|seen| *seen == arm).count() as u64;
-        for (arm, weight) in &self.arms {
-            let share = weight / 10_000.0;
-            #[expect(clippy::cast_precision_loss, reason = "a few hundred users")]
-            let (users, all) = (seen.users(arm) as f64, USERS as f64);
-            let deviation = (all * share * (1.0 - share)).sqrt();
-            ensure!(
-                (users - all * share).abs() <= TOLERANCE * deviation,
-                "arm {arm} has {users} of {all} users at a weight of {weight}"
-            );
-            let exposures = seen.exposures.get(arm).copied().unwrap_or(0);
-            ensure!(
-                exposures.cast_unsigned() == sent(arm),
-                "arm {arm} had {} requests and {exposures} exposures",
-                sent(arm)
-            );
+/// A list of arms with its signature by the demo's secret.
+fn signed(list: &str) -> String {
+    let mut text = format!("{list}~");
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET.1.as_bytes()) {
+        mac.update(list.as_bytes());
+        for byte in mac.finalize().into_bytes() {
+            let _ = write!(text, "{byte:02x}");
         }
-        let expected = [REQUESTS as u64 - sent("b"), sent("b")];
-        ensure!(
-            seen.requests == expected,
-            "the shops counted {:?}, and the arms say {expected:?}",
-            seen.requests
-        );
-        Ok(())
     }
+    text
 }
 
-impl Seen {
-    /// How many users began in an arm.
-    fn users(&self, arm: &str) -> usize {
-        self.arms.iter().filter(|arms| arms.first().is_some_and(|first| first == arm)).count()
-    }
-
-    /// How many users had one arm over all their requests.
-    fn constant(&self) -> usize {
-        self.arms.iter().filter(|arms| arms.windows(2).all(|pair| pair[0] == pair[1])).count()
-    }
-}
-
-/// The arms of the bootstrap's experiment.
-fn arms(bootstrap: &Bootstrap) -> Result<Vec<(String, f64)>> {
+/// The configuration of the bootstrap's filter.
+fn configuration(bootstrap: &Bootstrap) -> Result<Value> {
     let listener = &bootstrap.0["static_resources"]["listeners"][0];
     let filters = &listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
-    let text = filters[0]["typed_config"]["config"]["configuration"]["value"]
-        .as_str()
-        .context("the bootstrap's first filter has no configuration")?;
-    let config: serde_json::Value = serde_json::from_str(text)?;
-    let arms = config["experiments"][0]["arms"].as_array();
-    let arm = |arm: &serde_json::Value| Some((arm["name"].as_str()?.to_owned(), arm["weight"].as_f64()?));
-    arms.context("the bootstrap has no experiment")?
-        .iter()
-        .map(arm)
-        .collect::<Option<_>>()
-        .context("an arm has no weight")
+    let text = filters[0]["typed_config"]["config"]["configuration"]["value"].as_str();
+    Ok(serde_json::from_str(text.context("the bootstrap's first filter has no configuration")?)?)
+}
+
+/// The arms of a configuration's experiments, which share a layer.
+fn arms(config: &Value) -> Option<Vec<Arm>> {
+    let mut arms = Vec::new();
+    for experiment in config["experiments"].as_array()? {
+        let range = &experiment["layer"]["ranges"][0];
+        for arm in experiment["arms"].as_array()? {
+            arms.push(Arm {
+                experiment: experiment["name"].as_str()?.to_owned(),
+                header: experiment["header"].as_str().unwrap_or("x-arm").to_owned(),
+                name: arm["name"].as_str()?.to_owned(),
+                weight: arm["weight"].as_f64()?,
+                part: range[1].as_f64()? - range[0].as_f64()?,
+            });
+        }
+    }
+    Some(arms)
 }
