@@ -2,10 +2,13 @@
 
 use crate::{
     Bounded, HeaderName,
-    few::Few,
     metrics::{FamilyId, SeriesId},
 };
+use smallvec::SmallVec;
 use std::{borrow::Cow, time::Duration};
+
+/// How many changes of headers, and of metrics, take no memory of their own.
+const INLINE: usize = 3;
 
 /// A header map of the host, with its number in the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,8 +112,8 @@ pub struct Callout<'a> {
 /// refuse in the callback's phase is left out.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Effects<'a> {
-    pub(crate) headers: Few<(HeaderMap, HeaderChange<'a>)>,
-    pub(crate) metrics: Few<MetricChange<'a>>,
+    pub(crate) headers: SmallVec<[(HeaderMap, HeaderChange<'a>); INLINE]>,
+    pub(crate) metrics: SmallVec<[MetricChange<'a>; INLINE]>,
     pub(crate) flow: Flow,
     rare: Option<Box<Rare<'a>>>,
 }

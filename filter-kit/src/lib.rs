@@ -13,7 +13,6 @@ mod environment;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
-mod few;
 mod filter;
 mod header_name;
 mod host_bytes;
