@@ -10,6 +10,7 @@ mod check;
 mod document;
 mod finding;
 mod modules;
+mod redact;
 mod scenarios;
 
 use clap::{Parser, Subcommand};
@@ -27,12 +28,14 @@ struct Cli {
 enum Command {
     Check(check::Args),
     Test(scenarios::Args),
+    Redact(redact::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => scenarios::run(&args),
+        Command::Redact(args) => redact::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);
