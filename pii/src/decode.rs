@@ -280,8 +280,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
-        let decoded =
-            escapes(text.as_bytes(), None).map(|decoded| String::from_utf8_lossy(&decoded.bytes).into_owned());
+        let decoded = escapes(text.as_bytes(), None)
+            .map(|decoded| String::from_utf8_lossy(&decoded.bytes).into_owned());
         assert_eq!(decoded.as_deref(), expected, "{text}");
     }
 

@@ -32,9 +32,9 @@ mod regex;
 mod span;
 mod stream;
 
+pub use config::{Config, ConfigError, LiteralConfig, OperatorConfig, RegexConfig, TokenConfig};
 #[doc(hidden)]
 pub use decode::Encoding;
-pub use config::{Config, ConfigError, LiteralConfig, OperatorConfig, RegexConfig, TokenConfig};
 pub use engine::{Engine, Finding, Findings, Place};
 pub use entity::{Entity, Group, Set};
 pub use operator::{Operator, Redacted, ShortKey, TokenKey};

@@ -2,9 +2,9 @@
 //!
 //! The encoders and the search of the output are the test's own (`common/cases.rs`); `cli/tests/redact.rs` sends the same cases through the tool.
 
-mod common;
 #[path = "common/cases.rs"]
 mod cases;
+mod common;
 
 use pii::{Encoding, Engine, Place};
 use std::collections::BTreeMap;

@@ -6,6 +6,9 @@ use crate::{dispatch::Pass, entity::Entity};
 /// The most letters and digits of a number: an IBAN has 34.
 const LONGEST: usize = 34;
 
+/// The most groups of a number: an IBAN of 34 in fours.
+const MOST_GROUPS: usize = 9;
+
 /// Letters and digits from a place on, without the separators between them.
 pub struct Compact {
     /// In upper case.
@@ -39,6 +42,7 @@ fn is_separator(byte: u8) -> bool {
 fn compact(pass: &Pass<'_>, start: usize) -> Compact {
     let mut compact = Compact { characters: [0; LONGEST], ends: [0; LONGEST], count: 0, digits: 0 };
     let mut letters = 0;
+    let mut groups = 1;
     let mut all_digits = true;
     for (place, byte) in pass.from(start).iter().enumerate() {
         if byte.is_ascii_alphanumeric() {
@@ -53,12 +57,17 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
             compact.count += 1;
             all_digits &= byte.is_ascii_digit();
             compact.digits += usize::from(all_digits);
-            letters = if byte.is_ascii_digit() { 0 } else { letters + 1 };
+            letters = if byte.is_ascii_digit() { 0 } else { letters + usize::from(groups > 1) };
             if letters > 6 {
                 break;
             }
         } else if !is_separator(*byte) || !pass.at(start + place + 1).is_ascii_alphanumeric() {
             break;
+        } else {
+            groups += 1;
+            if groups > MOST_GROUPS {
+                break;
+            }
         }
     }
     compact

@@ -136,7 +136,7 @@ fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
     if matches!(pass.before(start), b'.' | b'/' | b':') || found.groups > 7 {
         return;
     }
-    let mut ends = found.ends.iter().take(found.groups).rev();
+    let ends = found.ends.iter().take(found.groups).rev();
     let Some((_, end)) =
         ends.copied().find(|(count, end)| (7..=LONGEST).contains(count) && is_end(pass, *end))
     else {

@@ -9,7 +9,7 @@ use crate::{
 
 /// The value of a name that ends before a colon.
 pub fn field(pass: &mut Pass<'_>, start: usize, end: usize) {
-    let Some(found) = pass.engine.keys().entity(pass.part(start, end)) else { return };
+    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
     let mut from = end + 1;
     while matches!(pass.at(from), b' ' | b'\t') {
         from += 1;
@@ -25,6 +25,8 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
             let length = json::string_length(pass.from(from + 1), quote);
             note(pass, from + 1, from + 1 + length, found, false);
         }
+        // What must have a shape is found by it, in a container too.
+        b'[' | b'{' if found.1 == Role::IfShaped => {}
         b'[' | b'{' => json::container(pass, from, found),
         _ if is_json => {
             let text = pass.from(from);

@@ -21,7 +21,7 @@ pub fn member(pass: &mut Pass<'_>, quote_at: usize, quote: u8) {
     let head = pass.part(quote_at.saturating_sub(LONGEST_NAME), quote_at);
     let Some(begin) = head.iter().rposition(|byte| *byte == quote) else { return };
     let name = head.get(begin + 1..).unwrap_or_default();
-    let Some(found) = pass.engine.keys().entity(name) else { return };
+    let Some(found) = super::look_up(pass, name) else { return };
     while matches!(pass.at(from), b' ' | b'\t' | b'\r' | b'\n') {
         from += 1;
     }
@@ -70,7 +70,7 @@ pub fn container(pass: &mut Pass<'_>, from: usize, found: (Entity, Role)) {
                     behind += 1;
                 }
                 if pass.at(behind) == b':' {
-                    own = pass.engine.keys().entity(pass.part(place + 1, end));
+                    own = super::look_up(pass, pass.part(place + 1, end));
                     place = behind + 1;
                 } else {
                     note(pass, place + 1, end, own.take().unwrap_or(found), false);

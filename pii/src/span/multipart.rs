@@ -16,7 +16,7 @@ pub fn field(pass: &mut Pass<'_>, start: usize, end: usize) -> bool {
     let from = end + 1 + quoted;
     let length =
         pass.from(from).iter().take_while(|byte| !matches!(byte, b'"' | b';' | b'\r' | b'\n')).count();
-    let Some(found) = pass.engine.keys().entity(pass.part(from, from + length)) else { return true };
+    let Some(found) = super::look_up(pass, pass.part(from, from + length)) else { return true };
     // The headers of a part are few.
     let rest = pass.from(from);
     let rest = rest.get(..LONGEST_HEADERS).unwrap_or(rest);

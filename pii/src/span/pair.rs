@@ -1,13 +1,11 @@
 //! `key=value`, of queries, forms, cookies and logs.
 
 use super::note;
-use crate::{dispatch::Pass, entity::Entity, key::Role};
+use crate::dispatch::Pass;
 
 /// The value of a key that ends before `=`.
 pub fn assigned(pass: &mut Pass<'_>, start: usize, end: usize, mut from: usize) {
-    let Some(found) = pass.engine.keys().entity(pass.part(start, end)) else {
-        return signature(pass, start, end, from);
-    };
+    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
     // Logs write `key = value` and `key: =value`; a query has no space there.
     while pass.at(from) == b' ' {
         from += 1;
@@ -19,23 +17,6 @@ pub fn assigned(pass: &mut Pass<'_>, start: usize, end: usize, mut from: usize) 
     }
     let end = from + value_length(pass.from(from));
     note(pass, from, end, found, false);
-}
-
-/// Signatures of signed URLs, by the list of OpenTelemetry's semantic conventions for `url.query`, which is case-sensitive.
-fn signature(pass: &mut Pass<'_>, start: usize, end: usize, from: usize) {
-    const KEYS: [&[u8]; 7] = [
-        b"X-Amz-Signature",
-        b"X-Amz-Credential",
-        b"X-Amz-Security-Token",
-        b"AWSAccessKeyId",
-        b"Signature",
-        b"sig",
-        b"X-Goog-Signature",
-    ];
-    if KEYS.contains(&pass.part(start, end)) {
-        let end = from + value_length(pass.from(from));
-        note(pass, from, end, (Entity::UrlSignature, Role::Decides), false);
-    }
 }
 
 /// The length of a value without quotes: to the next pair, or the end of the word.

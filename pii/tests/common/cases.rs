@@ -56,7 +56,9 @@ const fn caseless(id: &'static str, key: &'static str, make: fn(&mut Random) -> 
 }
 
 pub const KINDS: &[Kind] = &[
-    caseless("email", "q", |r| format!("{}.{}@{}.example.com", r.of(LOWER, 5), r.of(LOWER, 4), r.of(LOWER, 6))),
+    caseless("email", "q", |r| {
+        format!("{}.{}@{}.example.com", r.of(LOWER, 5), r.of(LOWER, 4), r.of(LOWER, 6))
+    }),
     caseless("email", "q", |r| format!("{}+{}@{}.org", r.of(LOWER, 3), r.of(LOWER, 4), r.of(LOWER, 9))),
     kind("phone", "q", |r| format!("+49{}{}", 1 + r.below(9), r.digits(9))),
     kind("phone", "q", |r| format!("+1 ({}{}) {}-{}", 2 + r.below(7), r.digits(2), r.digits(3), r.digits(4))),
@@ -72,26 +74,67 @@ pub const KINDS: &[Kind] = &[
     caseless("iban", "q", |r| spaced(&iban(r, "GB", 18), &[4, 4, 4, 4, 4, 2], ' ')),
     caseless("vin", "q", vin),
     kind("imei", "imei", |r| luhn(r, "35", 15)),
-    kind("ipv4", "q", |r| format!("{}.{}.{}.{}", 1 + r.below(220), r.below(256), r.below(256), 1 + r.below(254))),
-    caseless("ipv6", "q", |r| format!("2001:db8:{}:{}::{}", r.of("123456789abcdef", 4), r.of("123456789abcdef", 3), r.of("123456789abcdef", 2))),
+    kind("ipv4", "q", |r| {
+        format!("{}.{}.{}.{}", 1 + r.below(220), r.below(256), r.below(256), 1 + r.below(254))
+    }),
+    caseless("ipv6", "q", |r| {
+        format!(
+            "2001:db8:{}:{}::{}",
+            r.of("123456789abcdef", 4),
+            r.of("123456789abcdef", 3),
+            r.of("123456789abcdef", 2)
+        )
+    }),
     caseless("mac", "q", |r| (0..6).map(|_| r.of(HEX, 2)).collect::<Vec<_>>().join(":")),
-    caseless("mac", "mac", |r| format!("a{}-{}", r.of(HEX, 1), (0..5).map(|_| r.of(HEX, 2)).collect::<Vec<_>>().join("-"))),
-    kind("coordinates", "ll", |r| format!("{}.{},-{}.{}", 10 + r.below(80), r.digits(6), 10 + r.below(89), r.digits(6))),
-    kind("date_of_birth", "dob", |r| format!("{}-{:02}-{:02}", 1930 + r.below(80), 1 + r.below(12), 1 + r.below(28))),
+    caseless("mac", "mac", |r| {
+        format!("a{}-{}", r.of(HEX, 1), (0..5).map(|_| r.of(HEX, 2)).collect::<Vec<_>>().join("-"))
+    }),
+    kind("coordinates", "ll", |r| {
+        format!("{}.{},-{}.{}", 10 + r.below(80), r.digits(6), 10 + r.below(89), r.digits(6))
+    }),
+    kind("date_of_birth", "dob", |r| {
+        format!("{}-{:02}-{:02}", 1930 + r.below(80), 1 + r.below(12), 1 + r.below(28))
+    }),
     kind("us_ssn", "q", |r| format!("{}-{}-{}", 100 + r.below(500), 10 + r.below(89), 1000 + r.below(8999))),
     kind("us_ssn", "ssn", |r| format!("{}{}{}", 100 + r.below(500), 10 + r.below(89), 1000 + r.below(8999))),
     kind("us_itin", "q", |r| format!("9{}-7{}-{}", r.digits(2), r.below(9), 1000 + r.below(8999))),
-    caseless("uk_nino", "q", |r| format!("{}{}{}", r.of("ABCEGHJ", 2).replace("GB", "AB").replace("BG", "AB"), r.digits(6), r.of("ABCD", 1))),
+    caseless("uk_nino", "q", |r| {
+        format!(
+            "{}{}{}",
+            r.of("ABCEGHJ", 2).replace("GB", "AB").replace("BG", "AB"),
+            r.digits(6),
+            r.of("ABCD", 1)
+        )
+    }),
     kind("uk_nhs", "nhs_number", |r| valid(r, "uk_nhs", |r| r.digits(10))),
     caseless("es_nif", "q", |r| valid(r, "es_nif", |r| format!("{}{}", r.digits(8), r.of(UPPER, 1)))),
-    caseless("es_nie", "q", |r| valid(r, "es_nie", |r| format!("{}{}{}", r.of("XYZ", 1), r.digits(7), r.of(UPPER, 1)))),
+    caseless("es_nie", "q", |r| {
+        valid(r, "es_nie", |r| format!("{}{}{}", r.of("XYZ", 1), r.digits(7), r.of(UPPER, 1)))
+    }),
     caseless("it_fiscal_code", "q", |r| {
         valid(r, "it_fiscal_code", |r| {
-            format!("{}{}{}{}{}{}{}", r.of(UPPER, 6), r.digits(2), r.of("ABCDEHLMPRST", 1), r.digits(2), r.of(UPPER, 1), r.digits(3), r.of(UPPER, 1))
+            format!(
+                "{}{}{}{}{}{}{}",
+                r.of(UPPER, 6),
+                r.digits(2),
+                r.of("ABCDEHLMPRST", 1),
+                r.digits(2),
+                r.of(UPPER, 1),
+                r.digits(3),
+                r.of(UPPER, 1)
+            )
         })
     }),
     kind("fr_nir", "q", |r| {
-        let body = format!("{}{}{:02}{}{}{}", 1 + r.below(2), r.digits(2), 1 + r.below(12), 10 + r.below(80), r.digits(3), r.digits(3));
+        let body = format!(
+            "{}{}{:02}{}{}{}",
+            1 + r.below(2),
+            r.digits(2),
+            1 + r.below(12),
+            10 + r.below(80),
+            r.digits(3),
+            r.digits(3)
+        );
         format!("{body}{:02}", 97 - body.parse::<u64>().unwrap() % 97)
     }),
     kind("de_tax_id", "steuer_id", |r| valid(r, "de_tax_id", |r| r.digits(11))),
@@ -104,25 +147,59 @@ pub const KINDS: &[Kind] = &[
     }),
     kind("pt_nif", "nif", |r| valid(r, "pt_nif", |r| r.digits(9))),
     kind("se_personnummer", "q", |r| {
-        let value = valid(r, "se_personnummer", |r| format!("{}{:02}{:02}{}", 10 + r.below(89), 1 + r.below(12), 1 + r.below(28), r.digits(4)));
+        let value = valid(r, "se_personnummer", |r| {
+            format!("{}{:02}{:02}{}", 10 + r.below(89), 1 + r.below(12), 1 + r.below(28), r.digits(4))
+        });
         format!("{}-{}", &value[..6], &value[6..])
     }),
     caseless("fi_hetu", "q", |r| {
-        let body = format!("{:02}{:02}{}{}", 1 + r.below(28), 1 + r.below(12), 10 + r.below(89), 100 + r.below(800));
-        let check = "0123456789ABCDEFHJKLMNPRSTUVWXY".as_bytes()[usize::try_from(body.parse::<u64>().unwrap() % 31).unwrap()];
+        let body =
+            format!("{:02}{:02}{}{}", 1 + r.below(28), 1 + r.below(12), 10 + r.below(89), 100 + r.below(800));
+        let check = "0123456789ABCDEFHJKLMNPRSTUVWXY".as_bytes()
+            [usize::try_from(body.parse::<u64>().unwrap() % 31).unwrap()];
         format!("{}-{}{}", &body[..6], &body[6..], char::from(check))
     }),
-    kind("dk_cpr", "cpr", |r| format!("{:02}{:02}{}-{}", 1 + r.below(28), 1 + r.below(12), 10 + r.below(89), r.digits(4))),
+    kind("dk_cpr", "cpr", |r| {
+        format!("{:02}{:02}{}-{}", 1 + r.below(28), 1 + r.below(12), 10 + r.below(89), r.digits(4))
+    }),
     kind("no_fodselsnummer", "fodselsnummer", |r| r.digits(11)),
     kind("ro_cnp", "cnp", |r| valid(r, "ro_cnp", |r| r.digits(13))),
     kind("cz_rodne_cislo", "rodne_cislo", |r| valid(r, "cz_rodne_cislo", |r| r.digits(10))),
     kind("bg_egn", "egn", |r| valid(r, "bg_egn", |r| r.digits(10))),
     caseless("ie_pps", "q", |r| valid(r, "ie_pps", |r| format!("{}{}", r.digits(7), r.of(UPPER, 2)))),
-    caseless("cn_ric", "q", |r| valid(r, "cn_ric", |r| format!("{}19{}{:02}{:02}{}", 110_000 + r.below(80_000), r.digits(2), 1 + r.below(12), 1 + r.below(28), r.digits(4)))),
-    kind("kr_rrn", "rrn", |r| valid(r, "kr_rrn", |r| format!("{}{:02}{:02}{}{}", 10 + r.below(89), 1 + r.below(12), 1 + r.below(28), 1 + r.below(4), r.digits(6)))),
-    kind("in_aadhaar", "aadhaar", |r| valid(r, "in_aadhaar", |r| format!("{}{}", 2 + r.below(8), r.digits(11)))),
-    caseless("in_pan", "q", |r| format!("{}P{}{}{}", r.of(UPPER, 3), r.of(UPPER, 1), 1000 + r.below(8999), r.of(UPPER, 1))),
-    caseless("sg_nric", "q", |r| valid(r, "sg_nric", |r| format!("{}{}{}", r.of("STFGM", 1), r.digits(7), r.of(UPPER, 1)))),
+    caseless("cn_ric", "q", |r| {
+        valid(r, "cn_ric", |r| {
+            format!(
+                "{}19{}{:02}{:02}{}",
+                110_000 + r.below(80_000),
+                r.digits(2),
+                1 + r.below(12),
+                1 + r.below(28),
+                r.digits(4)
+            )
+        })
+    }),
+    kind("kr_rrn", "rrn", |r| {
+        valid(r, "kr_rrn", |r| {
+            format!(
+                "{}{:02}{:02}{}{}",
+                10 + r.below(89),
+                1 + r.below(12),
+                1 + r.below(28),
+                1 + r.below(4),
+                r.digits(6)
+            )
+        })
+    }),
+    kind("in_aadhaar", "aadhaar", |r| {
+        valid(r, "in_aadhaar", |r| format!("{}{}", 2 + r.below(8), r.digits(11)))
+    }),
+    caseless("in_pan", "q", |r| {
+        format!("{}P{}{}{}", r.of(UPPER, 3), r.of(UPPER, 1), 1000 + r.below(8999), r.of(UPPER, 1))
+    }),
+    caseless("sg_nric", "q", |r| {
+        valid(r, "sg_nric", |r| format!("{}{}{}", r.of("STFGM", 1), r.digits(7), r.of(UPPER, 1)))
+    }),
     kind("za_id", "sa_id_number", |r| r.digits(13)),
     kind("br_cpf", "q", |r| {
         let value = valid(r, "br_cpf", |r| r.digits(11));
@@ -143,12 +220,21 @@ pub const KINDS: &[Kind] = &[
     kind("passport", "passport_number", |r| format!("{}{}", r.of(UPPER, 1), r.digits(8))),
     kind("driving_licence", "driving_licence", |r| format!("{}{}", r.of(UPPER, 2), r.digits(9))),
     kind("bank_account", "account_number", |r| r.digits(10)),
-    kind("jwt", "q", |r| format!("{}.{}.{}", base64url(r#"{"alg":"HS256"}"#), base64url(&format!(r#"{{"sub":"{}"}}"#, r.digits(8))), r.of(ALNUM, 43))),
+    kind("jwt", "q", |r| {
+        format!(
+            "{}.{}.{}",
+            base64url(r#"{"alg":"HS256"}"#),
+            base64url(&format!(r#"{{"sub":"{}"}}"#, r.digits(8))),
+            r.of(ALNUM, 43)
+        )
+    }),
     kind("api_token", "q", |r| token(r)),
     kind("api_token", "q", |r| token(r)),
     kind("url_credentials", "q", |r| format!("https://{}:{}@host.example", r.of(LOWER, 6), r.of(ALNUM, 12))),
     kind("url_signature", "X-Amz-Signature", |r| r.of(HEX, 64)),
-    kind("private_key", "q", |r| format!("-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----", r.of(ALNUM, 64))),
+    kind("private_key", "q", |r| {
+        format!("-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----", r.of(ALNUM, 64))
+    }),
 ];
 
 /// Tokens of vendors.
@@ -211,12 +297,16 @@ fn luhn(r: &mut Random, prefix: &str, length: usize) -> String {
 fn iban(r: &mut Random, country: &str, length: usize) -> String {
     let body = r.digits(length);
     let letters = |text: &str| text.chars().map(|c| c.to_digit(36).unwrap().to_string()).collect::<String>();
-    let rest = format!("{body}{}00", letters(country)).bytes().fold(0_u32, |rest, byte| (rest * 10 + u32::from(byte - b'0')) % 97);
+    let rest = format!("{body}{}00", letters(country))
+        .bytes()
+        .fold(0_u32, |rest, byte| (rest * 10 + u32::from(byte - b'0')) % 97);
     format!("{country}{:02}{body}", 98 - rest)
 }
 
 fn vin(r: &mut Random) -> String {
-    valid(r, "vin", |r| format!("{}{}{}", r.of("ABCDEFGHJKLMNPRSTUVWXYZ", 8), r.of("0123456789X", 1), r.digits(8)))
+    valid(r, "vin", |r| {
+        format!("{}{}{}", r.of("ABCDEFGHJKLMNPRSTUVWXYZ", 8), r.of("0123456789X", 1), r.digits(8))
+    })
 }
 
 fn spaced(value: &str, groups: &[usize], separator: char) -> String {
@@ -253,7 +343,8 @@ fn json_escaped(text: &str) -> String {
 fn base64_with(text: &str, alphabet: &[u8; 64], pad: bool) -> String {
     let mut out = String::new();
     for chunk in text.as_bytes().chunks(3) {
-        let value = chunk.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let value =
+            chunk.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             if place <= chunk.len() {
                 out.push(char::from(alphabet[usize::try_from(value >> (18 - 6 * place) & 63).unwrap()]));
@@ -290,12 +381,22 @@ pub const ENCODINGS: [(&str, fn(&str) -> String); 11] = [
 
 /// The places that a value can stand in.
 pub const PLACES: [(&str, fn(&str, &str) -> String); 7] = [
-    ("path", |key, value| if key == "q" { format!("/v1/things/{value}/more?page=2") } else { format!("/v1/{key}/{value}/more?page=2") }),
+    ("path", |key, value| {
+        if key == "q" {
+            format!("/v1/things/{value}/more?page=2")
+        } else {
+            format!("/v1/{key}/{value}/more?page=2")
+        }
+    }),
     ("query", |key, value| format!("/search?lang=en&{key}={value}&page=3")),
     ("cookie", |key, value| format!("theme=dark; {key}={value}; tz=utc")),
     ("form", |key, value| format!("lang=en&{key}={value}")),
-    ("json", |key, value| format!(r#"{{"page":1,"more":{{"{key}":"{}"}},"ok":true}}"#, value.replace('\n', "\\n"))),
-    ("json array", |key, value| format!(r#"{{"page":1,"{key}":["{}"],"ok":true}}"#, value.replace('\n', "\\n"))),
+    ("json", |key, value| {
+        format!(r#"{{"page":1,"more":{{"{key}":"{}"}},"ok":true}}"#, value.replace('\n', "\\n"))
+    }),
+    ("json array", |key, value| {
+        format!(r#"{{"page":1,"{key}":["{}"],"ok":true}}"#, value.replace('\n', "\\n"))
+    }),
     ("header", |key, value| format!("x-{key}: {value}\r\naccept: text/html")),
 ];
 
@@ -309,8 +410,10 @@ pub fn all(count: usize, seed: u64) -> impl Iterator<Item = Case> {
                 // Words alone say nothing as a path's segment: routes have such.
                 let is_word = matches!(kind.id, "name" | "address" | "password" | "secret" | "url_signature");
                 // An unencoded value with a slash or a line's end is several segments, lines or members.
-                let is_split = encoding == "raw" && place != "json" && place != "json array" && kind.id == "private_key";
-                if is_word && place == "path" || is_split {
+                let is_split =
+                    encoding == "raw" && place != "json" && place != "json array" && kind.id == "private_key";
+                let is_elsewhere = kind.id == "url_signature" && place == "header";
+                if is_word && place == "path" || is_split || is_elsewhere {
                     continue;
                 }
                 for index in 0..count {
@@ -318,7 +421,13 @@ pub fn all(count: usize, seed: u64) -> impl Iterator<Item = Case> {
                     if kind.any_case && index % 2 == 1 {
                         value = value
                             .chars()
-                            .map(|c| if random.below(2) == 0 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+                            .map(|c| {
+                                if random.below(2) == 0 {
+                                    c.to_ascii_uppercase()
+                                } else {
+                                    c.to_ascii_lowercase()
+                                }
+                            })
                             .collect();
                     }
                     let text = put(kind.key, &encode(&value));
@@ -335,7 +444,11 @@ pub fn leak(value: &str, output: &str) -> Option<&'static str> {
     let lower = output.to_ascii_lowercase();
     for (name, encode) in ENCODINGS {
         let encoded = encode(value);
-        let there = if name.starts_with("base64") { output.contains(&encoded) } else { lower.contains(&encoded.to_ascii_lowercase()) };
+        let there = if name.starts_with("base64") {
+            output.contains(&encoded)
+        } else {
+            lower.contains(&encoded.to_ascii_lowercase())
+        };
         if there {
             return Some(name);
         }
