@@ -32,7 +32,7 @@ pub fn luhn(value: &[u8]) -> bool {
         .enumerate()
         .map(|(place, byte)| if place % 2 == 1 { doubled(digit(*byte)) } else { digit(*byte) })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// The remainder by 97 of letters (A is 10) and digits, as in ISO 13616 and ISO 7064.

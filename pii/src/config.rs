@@ -291,7 +291,6 @@ fn operator(config: &OperatorConfig, entity: Entity) -> Result<Operator, String>
             let (front, end) = match entity {
                 // PCI DSS 4.0, requirement 3.4.1.
                 Entity::Card => (6, 4),
-                Entity::Iban => (4, 4),
                 Entity::Password
                 | Entity::Secret
                 | Entity::ApiToken

@@ -14,6 +14,9 @@ const BEHIND: usize = 24;
 pub fn around(pass: &Pass<'_>, start: usize, end: usize) -> Set {
     let keys = pass.engine.keys();
     let before = pass.part(start.saturating_sub(BEFORE), start);
+    // A quote and a space end a column of a log: what stood there speaks of nothing here.
+    let column = memchr::memmem::rfind(before, b"\" ").map_or(0, |place| place + 2);
+    let before = before.get(column..).unwrap_or_default();
     let behind = pass.from(end);
     let behind = behind.get(..BEHIND).unwrap_or(behind);
     pass.given.or(keys.words(before)).or(keys.words(behind))

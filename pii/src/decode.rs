@@ -210,7 +210,7 @@ fn entity(stack: &mut Decoded) -> bool {
 pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
     const NO_ACCIDENT: usize = 12;
     // Most words that are no base64 are known by their first three bytes.
-    let first = group(run.first_chunk()?)?;
+    let first = group(*run.first_chunk()?)?;
     if !first.iter().all(|byte| is_text(*byte)) {
         return None;
     }
@@ -222,7 +222,7 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
         for (into, byte) in padded.iter_mut().zip(chunk) {
             *into = *byte;
         }
-        let Some(bytes) = group(&padded) else {
+        let Some(bytes) = group(padded) else {
             is_whole = false;
             break;
         };
@@ -256,7 +256,7 @@ fn is_text(byte: u8) -> bool {
 }
 
 /// The three bytes of four characters of either alphabet of RFC 4648.
-fn group(characters: &[u8; 4]) -> Option<[u8; 3]> {
+fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
     let value = characters.iter().try_fold(0_u32, |value, byte| Some(value << 6 | sextet(*byte)?))?;
     let [_, first, second, third] = value.to_be_bytes();
     Some([first, second, third])

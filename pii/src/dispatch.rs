@@ -142,7 +142,7 @@ impl<'a> Pass<'a> {
         while let Some(byte) = self.text.get(place) {
             if class(*byte) & TOKEN == 0 {
                 match byte {
-                    b'@' => contact::email(&mut self, place),
+                    b'@' if place >= self.until => contact::email(&mut self, place),
                     b':' if self.at(place + 1) == b':' && class(self.before(place)) == 0 => {
                         network::ipv6(&mut self, place);
                     }

@@ -3,7 +3,11 @@
 use crate::entity::Entity;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
-use std::{borrow::Cow, fmt, net::Ipv6Addr};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    net::Ipv6Addr,
+};
 
 /// What is done with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,7 +264,7 @@ fn address(entity: Entity, value: &[u8], out: &mut String) {
     let text = String::from_utf8_lossy(value);
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         for segment in address.segments().iter().take(3) {
-            out.push_str(&format!("{segment:x}:"));
+            _ = write!(out, "{segment:x}:");
         }
         out.push(':');
         return;
@@ -268,7 +272,7 @@ fn address(entity: Entity, value: &[u8], out: &mut String) {
     let octets: Vec<&str> = text.split('.').collect();
     match octets.as_slice() {
         [a, b, c, d] if [a, b, c, d].iter().all(|octet| octet.parse::<u8>().is_ok()) => {
-            out.push_str(&format!("{a}.{b}.{c}.0"));
+            _ = write!(out, "{a}.{b}.{c}.0");
         }
         _ => bracketed(entity, out),
     }

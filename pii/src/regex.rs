@@ -22,17 +22,19 @@ impl Regexes {
     /// # Errors
     /// The index of the first that does not compile or can be empty, and why.
     pub fn new(configs: &[RegexConfig]) -> Result<Self, (usize, String)> {
-        let build = |patterns: &[&str]| {
+        let build = |patterns: &[&str]| -> Result<Regex, Box<meta::BuildError>> {
             meta::Builder::new()
                 .configure(
                     meta::Config::new().nfa_size_limit(Some(SIZE_LIMIT)).hybrid_cache_capacity(SIZE_LIMIT),
                 )
                 .syntax(syntax::Config::new().unicode(false).utf8(false))
                 .build_many(patterns)
+                .map_err(Box::new)
         };
         for (index, config) in configs.iter().enumerate() {
             let said = |rule: String| (index, format!("must be a regex: {rule}, got {:?}", config.pattern));
-            let regex = build(&[config.pattern.as_str()]).map_err(|error| said(error.to_string()))?;
+            let regex = build(&[config.pattern.as_str()]);
+            let regex = regex.map_err(|error| said(error.to_string()))?;
             if regex.is_match("") {
                 return Err((index, format!("must not match the empty text, got {:?}", config.pattern)));
             }

@@ -1,4 +1,10 @@
 //! What holds for any input.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on has failed"
+)]
 
 #[path = "common/cases.rs"]
 mod cases;
@@ -158,8 +164,8 @@ proptest! {
 #[test]
 fn a_value_at_any_place_around_a_windows_edges_is_found_as_if_it_were_whole() {
     let mut leaked = Vec::new();
-    for case in cases::all(1, 11).step_by(29) {
-        for shift in (Stream::CAPACITY - 1800..Stream::CAPACITY + 60).step_by(61) {
+    for case in cases::all(1, 11).step_by(61) {
+        for shift in (Stream::CAPACITY - 1800..Stream::CAPACITY + 60).step_by(131) {
             let padding = "lorem ipsum, ".repeat(shift / 13 + 1);
             let text = format!("{}\n{}\n{}", &padding[..shift], case.text, "dolor sit. ".repeat(400));
             let (out, _) = streamed(text.as_bytes(), &[shift + 3, shift + 9]);

@@ -48,9 +48,11 @@ fn is_version(pass: &Pass<'_>, start: usize, end: usize) -> bool {
         _ => (trimmed, b' '),
     };
     let joined = joined.strip_suffix(b"=").or_else(|| joined.strip_suffix(b":")).unwrap_or(joined);
-    let word = joined.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || by == b'/' && *byte == b'.';
+    let word = joined.iter().rev().take_while(|byte| is_word(byte)).count();
     let (rest, word) = joined.split_at(joined.len() - word);
-    let says_so = ["v", "ver", "version", "release", "build", "rev", "firmware", "sdk", "appversion", "av"];
+    let says_so =
+        ["v", "rv", "ver", "version", "release", "build", "rev", "firmware", "sdk", "appversion", "av"];
     if says_so.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())) {
         return true;
     }
@@ -99,7 +101,7 @@ pub fn ipv6(pass: &mut Pass<'_>, start: usize) {
         length -= 1;
     }
     let Some(address) = text.get(..length) else { return };
-    let colons = address.iter().filter(|byte| **byte == b':').count();
+    let colons = memchr::memchr_iter(b':', address).count();
     let is_short = colons < 2 || length < 6 || !address.iter().any(u8::is_ascii_digit);
     if is_short || pass.at(start + length).is_ascii_alphanumeric() {
         return;

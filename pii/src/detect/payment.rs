@@ -37,7 +37,7 @@ fn is_issued(digits: &[u8]) -> bool {
         // Visa.
         Some(b'4') => matches!(length, 13 | 16 | 19),
         // Mastercard, and Maestro beside it.
-        Some(b'5') if two <= 55 && two >= 51 => length == 16,
+        Some(b'5') if (51..=55).contains(&two) => length == 16,
         Some(b'5') => length >= 13 && matches!(two, 50 | 56..=59),
         // Mastercard's later range, and Mir.
         Some(b'2') => {
@@ -46,7 +46,7 @@ fn is_issued(digits: &[u8]) -> bool {
         // American Express, Diners Club, JCB.
         Some(b'3') => match two {
             34 | 37 => length == 15,
-            30 => (300..=305).contains(&three) && length >= 14 || four == 3095 && length >= 14,
+            30 => ((300..=305).contains(&three) || four == 3095) && length >= 14,
             36 | 38 | 39 => length >= 14,
             35 => (3528..=3589).contains(&four) && length >= 16,
             _ => false,

@@ -71,12 +71,15 @@ const OTHERS: [&[u8]; 14] =
 const MORE: [&[u8]; 6] = [b"68", b"69", b"80", b"85", b"87", b"88"];
 const LAST: [&[u8]; 4] = [b"96", b"97", b"99", b"28"];
 
+/// Codes among those that nobody has.
+const UNASSIGNED: [&[u8]; 8] = [b"210", b"214", b"215", b"384", b"990", b"991", b"997", b"999"];
+
 /// The most digits of a number: E.164, section 6.
 const LONGEST: usize = 15;
 
 /// The digits from a place on, and where each group of them ends.
 struct Digits {
-    digits: [u8; LONGEST + 2],
+    bytes: [u8; LONGEST + 2],
     count: usize,
     /// Ends of groups: how many digits there were, and where.
     ends: [(usize, usize); LONGEST + 2],
@@ -84,11 +87,11 @@ struct Digits {
 }
 
 fn digits(pass: &Pass<'_>, start: usize) -> Digits {
-    let mut found = Digits { digits: [0; LONGEST + 2], count: 0, ends: [(0, 0); LONGEST + 2], groups: 0 };
+    let mut found = Digits { bytes: [0; LONGEST + 2], count: 0, ends: [(0, 0); LONGEST + 2], groups: 0 };
     let mut gap = 0;
     for (place, byte) in pass.from(start).iter().enumerate() {
         if byte.is_ascii_digit() {
-            let Some(digit) = found.digits.get_mut(found.count) else { break };
+            let Some(digit) = found.bytes.get_mut(found.count) else { break };
             *digit = *byte;
             found.count += 1;
             gap = 0;
@@ -116,7 +119,7 @@ pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
     }
     let before = pass.before(start);
     if before == b'+' && !pass.before(start - 1).is_ascii_digit() {
-        let value = |count| found.digits.get(..count).unwrap_or_default();
+        let value = |count| found.bytes.get(..count).unwrap_or_default();
         let ends = found.ends.iter().take(found.groups).rev();
         let fitting =
             ends.copied().find(|(count, end)| is_international(value(*count)) && is_end(pass, *end));
@@ -157,7 +160,8 @@ fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
 fn is_end(pass: &Pass<'_>, end: usize) -> bool {
     let next = pass.at(end);
     let is_extension = matches!(next, b'x' | b'X') && pass.at(end + 1).is_ascii_digit();
-    is_extension || !next.is_ascii_alphanumeric() && !(next == b':' && pass.at(end + 1).is_ascii_digit())
+    let is_time = next == b':' && pass.at(end + 1).is_ascii_digit();
+    is_extension || !next.is_ascii_alphanumeric() && !is_time
 }
 
 /// The end of an extension behind a number: `x123`, ` ext. 123`.
@@ -185,6 +189,9 @@ fn is_international(digits: &[u8]) -> bool {
     let listed = COUNTRIES.iter().find(|(code, ..)| digits.starts_with(code));
     if let Some((code, least, most)) = listed {
         return (*least..=*most).contains(&(digits.len() - code.len()));
+    }
+    if UNASSIGNED.iter().any(|code| digits.starts_with(code)) {
+        return false;
     }
     let mut others = OTHERS.iter().chain(&MORE).chain(&LAST);
     others.any(|code| digits.starts_with(code)) && (9..=LONGEST).contains(&digits.len())

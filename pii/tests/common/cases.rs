@@ -1,4 +1,12 @@
 //! Generated leak cases: entity x encoding x place, with encoders that share no code with the engine.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on has failed, and each test uses its part"
+)]
 
 use std::fmt::Write as _;
 
@@ -228,8 +236,8 @@ pub const KINDS: &[Kind] = &[
             r.of(ALNUM, 43)
         )
     }),
-    kind("api_token", "q", |r| token(r)),
-    kind("api_token", "q", |r| token(r)),
+    kind("api_token", "q", token),
+    kind("api_token", "q", token),
     kind("url_credentials", "q", |r| format!("https://{}:{}@host.example", r.of(LOWER, 6), r.of(ALNUM, 12))),
     kind("url_signature", "X-Amz-Signature", |r| r.of(HEX, 64)),
     kind("private_key", "q", |r| {
@@ -340,6 +348,13 @@ fn json_escaped(text: &str) -> String {
     })
 }
 
+fn html(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        write!(out, "&#{};", u32::from(c)).unwrap();
+        out
+    })
+}
+
 fn base64_with(text: &str, alphabet: &[u8; 64], pad: bool) -> String {
     let mut out = String::new();
     for chunk in text.as_bytes().chunks(3) {
@@ -364,15 +379,20 @@ pub fn base64url(text: &str) -> String {
     base64_with(text, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", false)
 }
 
+/// Encodes a value.
+type Encode = fn(&str) -> String;
+/// Puts an encoded value under a key.
+type Put = fn(&str, &str) -> String;
+
 /// The encodings that a value can have in a text.
-pub const ENCODINGS: [(&str, fn(&str) -> String); 11] = [
+pub const ENCODINGS: [(&str, Encode); 11] = [
     ("raw", |text| text.to_owned()),
     ("percent, upper case", |text| percent(text, true, false)),
     ("percent, lower case", |text| percent(text, false, true)),
     ("double percent", |text| percent(&percent(text, true, true), true, false)),
     ("plus", |text| percent(text, true, false).replace("%20", "+")),
     ("JSON escape", json_escaped),
-    ("HTML entity", |text| text.chars().map(|c| format!("&#{};", u32::from(c))).collect()),
+    ("HTML entity", html),
     ("base64", base64),
     ("base64url", base64url),
     ("base64 twice", |text| base64(&base64(text))),
@@ -380,7 +400,7 @@ pub const ENCODINGS: [(&str, fn(&str) -> String); 11] = [
 ];
 
 /// The places that a value can stand in.
-pub const PLACES: [(&str, fn(&str, &str) -> String); 7] = [
+pub const PLACES: [(&str, Put); 7] = [
     ("path", |key, value| {
         if key == "q" {
             format!("/v1/things/{value}/more?page=2")

@@ -1,4 +1,12 @@
 //! What the tests share.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on has failed, and each test uses its part"
+)]
 
 use serde_json::Value;
 use std::{fs, path::Path};

@@ -179,7 +179,7 @@ fn de_tax_id(value: &[u8]) -> bool {
 /// Bundeszentralamt für Steuern: of the first ten digits exactly one comes twice or three times.
 fn de_repeats(value: &[u8]) -> bool {
     let body = value.get(..10).unwrap_or_default();
-    let count = |wanted: u8| body.iter().filter(|byte| **byte == wanted).count();
+    let count = |wanted: u8| memchr::memchr_iter(wanted, body).count();
     let counts = (b'0'..=b'9').map(count);
     counts.clone().filter(|count| *count > 1).count() == 1 && counts.max().is_some_and(|count| count <= 3)
 }

@@ -16,5 +16,6 @@ pub fn userinfo(pass: &mut Pass<'_>, start: usize) {
         && at > 0
     {
         pass.hit(start, start + at, Entity::UrlCredentials, 90);
+        pass.skip_to(start + at + 1);
     }
 }
