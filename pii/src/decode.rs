@@ -209,9 +209,7 @@ fn entity(stack: &mut Decoded) -> bool {
 /// if it is long enough to be no accident.
 pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
     const NO_ACCIDENT: usize = 12;
-    // Most words that are no base64 are known by their first three bytes.
-    let first = group(*run.first_chunk()?)?;
-    if !first.iter().all(|byte| is_text(*byte)) {
+    if !begins_as_text(*run.first_chunk()?) {
         return None;
     }
     let mut decoded = Decoded::with_capacity(run.len() / 4 * 3 + 3);
@@ -249,6 +247,11 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
         decoded.map.truncate(valid);
     }
     (decoded.bytes.len() >= if is_whole { 4 } else { NO_ACCIDENT }).then_some(decoded)
+}
+
+/// Whether four characters are the base64 of three bytes of text.
+pub fn begins_as_text(first: [u8; 4]) -> bool {
+    group(first).is_some_and(|bytes| bytes.iter().all(|byte| is_text(*byte)))
 }
 
 fn is_text(byte: u8) -> bool {

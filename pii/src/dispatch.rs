@@ -2,7 +2,7 @@
 //! are worth calling. Most tokens call none.
 
 use crate::{
-    Engine,
+    Engine, context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
     span,
@@ -76,6 +76,8 @@ pub struct Pass<'a> {
     number_until: usize,
     /// Runs of base64 that begin before this place were tried.
     base64_until: usize,
+    /// What the neighbourhood of the place that was asked for last speaks of.
+    near: Option<(usize, Set)>,
 }
 
 impl<'a> Pass<'a> {
@@ -86,7 +88,7 @@ impl<'a> Pass<'a> {
         layers: Option<u8>,
         hits: &'a mut Vec<Hit>,
     ) -> Self {
-        Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0 }
+        Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0, near: None }
     }
 
     /// The byte at a place; 0 beyond the ends.
@@ -107,6 +109,18 @@ impl<'a> Pass<'a> {
     /// A part of the text.
     pub fn part(&self, start: usize, end: usize) -> &'a [u8] {
         self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// What the words around a place speak of, and the field's name.
+    pub fn near(&mut self, start: usize, end: usize) -> Set {
+        if let Some((place, near)) = self.near
+            && place == start
+        {
+            return near;
+        }
+        let near = context::around(self, start, end);
+        self.near = Some((start, near));
+        near
     }
 
     /// Notes something found by its shape.
@@ -175,7 +189,7 @@ impl<'a> Pass<'a> {
         } else if length <= 2 && seen & (UPPER | LOWER) != 0 && self.at(end + 1).is_ascii_digit() {
             number::find(self, start);
         }
-        if length >= 16 || next == b'.' && length <= 20 || length >= 10 && self.at(start) == b'-' {
+        if length >= 16 || next == b'.' && length <= 20 || length >= 10 && seen & JOIN != 0 {
             secrets::find(self, start, end);
         }
         if self.layers.is_some() && length >= 4 && seen & (UPPER | LOWER | DIGIT) != 0 {
@@ -216,7 +230,9 @@ impl<'a> Pass<'a> {
 
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
     fn base64(&mut self, start: usize, end: usize) {
-        if start < self.base64_until {
+        // Most words that are no base64 are known by their first three bytes.
+        let begins = self.from(start).first_chunk().is_some_and(|first| decode::begins_as_text(*first));
+        if start < self.base64_until || !begins {
             return;
         }
         let run_end = if matches!(self.at(end), b'+' | b'/') {

@@ -36,6 +36,8 @@ const SLOTS: usize = 2048;
 pub struct Keys {
     entries: Vec<Entry>,
     slots: Vec<u16>,
+    /// The lengths of the names that begin with a letter, a bit for each.
+    lengths: [u64; 256],
 }
 
 impl Keys {
@@ -43,7 +45,8 @@ impl Keys {
     ///
     /// `SLOTS / 4` of the user's are taken at most, which the configuration checks.
     pub fn new(on: Set, own: impl IntoIterator<Item = (String, Entity)>) -> Self {
-        let mut keys = Self { entries: Vec::with_capacity(640), slots: vec![u16::MAX; SLOTS] };
+        let mut keys =
+            Self { entries: Vec::with_capacity(640), slots: vec![u16::MAX; SLOTS], lengths: [0; 256] };
         for (name, entity) in own {
             let name: String = normal(name.as_bytes()).map(char::from).collect();
             keys.entry(Cow::Owned(name)).key = Some((entity, Role::Decides));
@@ -73,6 +76,10 @@ impl Keys {
         let found = self.find(name.as_bytes());
         let index = found.unwrap_or_else(|slot| {
             let index = self.entries.len();
+            let first = name.bytes().next().unwrap_or(0);
+            if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
+                *lengths |= 1 << name.len().min(63);
+            }
             self.entries.push(Entry { name, key: None, words: Set::EMPTY });
             if let (Some(slot), Ok(index)) = (self.slots.get_mut(slot), u16::try_from(index)) {
                 *slot = index;
@@ -102,6 +109,10 @@ impl Keys {
     }
 
     fn get(&self, name: &[u8]) -> Option<&Entry> {
+        let lengths = self.lengths.get(usize::from(*name.first()?)).copied().unwrap_or(0);
+        if lengths >> name.len().min(63) & 1 == 0 {
+            return None;
+        }
         self.entries.get(self.find(name).ok()?)
     }
 

@@ -14,7 +14,9 @@ pub struct Compact {
     /// In upper case.
     characters: [u8; LONGEST],
     /// Where each of them ends in the text.
-    ends: [usize; LONGEST],
+    /// In bytes from the beginning: each has at most one separator before it.
+    ends: [u8; LONGEST],
+    start: usize,
     /// How many there are.
     count: usize,
     /// How many of the first are digits.
@@ -29,7 +31,8 @@ impl Compact {
 
     /// Where the first characters end in the text.
     pub fn end(&self, count: usize) -> usize {
-        count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0)
+        let length = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
+        self.start + usize::from(length)
     }
 }
 
@@ -40,7 +43,7 @@ fn is_separator(byte: u8) -> bool {
 
 /// Reads the groups from a place on. A group of many letters without a digit is a word, and ends the number.
 fn compact(pass: &Pass<'_>, start: usize) -> Compact {
-    let mut compact = Compact { characters: [0; LONGEST], ends: [0; LONGEST], count: 0, digits: 0 };
+    let mut compact = Compact { characters: [0; LONGEST], ends: [0; LONGEST], start, count: 0, digits: 0 };
     let mut letters = 0;
     let mut groups = 1;
     let mut all_digits = true;
@@ -53,7 +56,7 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
                 break;
             };
             *character = byte.to_ascii_uppercase();
-            *end = start + place + 1;
+            *end = u8::try_from(place + 1).unwrap_or(u8::MAX);
             compact.count += 1;
             all_digits &= byte.is_ascii_digit();
             compact.digits += usize::from(all_digits);
@@ -76,6 +79,16 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
 /// Looks for a number that begins at a place, which is the beginning of a word.
 pub fn find(pass: &mut Pass<'_>, start: usize) {
     let first = pass.at(start);
+    // A short word is the beginning of a number only if another group follows.
+    let word = pass.from(start).iter().take(6).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let next = pass.at(start + word);
+    let follows = pass.at(start + word + 1);
+    let goes_on = follows.is_ascii_digit()
+        || follows.is_ascii_alphabetic() && !matches!(next, b'/' | b'_')
+        || !follows.is_ascii_alphanumeric() && !matches!(follows, 0 | b'&' | b'=');
+    if word < 6 && !(is_separator(next) || matches!(next, b')' | b'(' | b',')) || word < 6 && !goes_on {
+        return;
+    }
     if first.is_ascii_digit() {
         if network::ipv4(pass, start) || place_time::coordinates(pass, start) || place_time::date(pass, start)
         {
@@ -134,7 +147,6 @@ fn is_decimal(pass: &Pass<'_>, start: usize) -> bool {
 /// Tries the rules of the length.
 fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8]) -> bool {
     let engine = pass.engine;
-    let mut context = None;
     let mut best: Option<(u8, Entity)> = None;
     let written = pass.part(start, end);
     for rule in engine.rules().of(value.len()) {
@@ -146,7 +158,7 @@ fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8]) -> bool
         if !is_alone {
             continue;
         }
-        let near = *context.get_or_insert_with(|| crate::context::around(pass, start, end));
+        let near = pass.near(start, end);
         let confidence = crate::context::raised(confidence, near.has(rule.entity));
         if confidence >= crate::context::THRESHOLD && best.is_none_or(|(least, _)| confidence > least) {
             best = Some((confidence, rule.entity));

@@ -1,6 +1,6 @@
 //! Telephone numbers: international ones by E.164, national ones where the context says so.
 
-use crate::{context, dispatch::Pass, entity::Entity};
+use crate::{dispatch::Pass, entity::Entity};
 
 /// Country codes of ITU-T E.164 with the fewest and the most digits of the national number. What is not listed, and assigned, has 6 to 12.
 const COUNTRIES: &[(&[u8], usize, usize)] = &[
@@ -145,7 +145,7 @@ fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
     else {
         return;
     };
-    if !context::around(pass, start, end).has(Entity::Phone) {
+    if !pass.near(start, end).has(Entity::Phone) {
         return;
     }
     let start = match pass.before(start) {

@@ -1,6 +1,6 @@
 //! Where somebody is, and when somebody was born.
 
-use crate::{context, dispatch::Pass, entity::Entity};
+use crate::{dispatch::Pass, entity::Entity};
 
 /// A pair of coordinates whose first begins at a place. Says whether it was one.
 pub fn coordinates(pass: &mut Pass<'_>, start: usize) -> bool {
@@ -16,9 +16,9 @@ pub fn coordinates(pass: &mut Pass<'_>, start: usize) -> bool {
     if separators == 0 && sign == 0 || first + second < 8 {
         return false;
     }
+    let place = start;
     let start = start - usize::from(matches!(pass.before(start), b'-' | b'+'));
-    let near = context::around(pass, start, end).has(Entity::Coordinates)
-        || matches!(pass.before(start), b'@' | b'=');
+    let near = pass.near(place, end).has(Entity::Coordinates) || matches!(pass.before(start), b'@' | b'=');
     if !near {
         return false;
     }
@@ -57,7 +57,10 @@ pub fn date(pass: &mut Pass<'_>, start: usize) -> bool {
         [b"9999-99-99", b"99-99-9999", b"9-99-9999", b"99-9-9999", b"9-9-9999", b"99-99-99", b"99999999"];
     let Some(format) = formats.iter().find(|format| fits(format)) else { return false };
     let end = start + format.len();
-    if !context::around(pass, start, end).has(Entity::DateOfBirth) {
+    if format.len() == 8 && !format.contains(&b'-') && !matches!(text.get(..2), Some(b"19" | b"20")) {
+        return false;
+    }
+    if !pass.near(start, end).has(Entity::DateOfBirth) {
         return false;
     }
     pass.hit(start, end, Entity::DateOfBirth, 70);

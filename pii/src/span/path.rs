@@ -5,6 +5,10 @@ use crate::{decode, dispatch::Pass, key::Role};
 /// The segment behind one whose name decides, if it can be a value: routes have words there.
 pub fn segment(pass: &mut Pass<'_>, start: usize, end: usize) {
     const SHORTEST: usize = 4;
+    let Some((entity, Role::Decides | Role::Exactly)) = pass.engine.keys().entity(pass.part(start, end))
+    else {
+        return;
+    };
     let rest = pass.from(end + 1);
     let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'&' | 0..=b' ');
     let length = rest.iter().position(ends).unwrap_or(rest.len());
@@ -19,9 +23,5 @@ pub fn segment(pass: &mut Pass<'_>, start: usize, end: usize) {
     if !has_digit(value) && !decode::base64(unpadded, 0).is_some_and(|decoded| has_digit(&decoded.bytes)) {
         return;
     }
-    let Some((entity, Role::Decides | Role::Exactly)) = pass.engine.keys().entity(pass.part(start, end))
-    else {
-        return;
-    };
     pass.key_hit(end + 1, end + 1 + length, entity, false);
 }

@@ -71,6 +71,29 @@ const fn checked(prefix: &'static str) -> Family {
     family
 }
 
+/// Where the families of a first character begin and end in [`FAMILIES`].
+pub fn of(first: u8) -> &'static [Family] {
+    let range = RANGES.get(usize::from(first)).map(|(from, to)| usize::from(*from)..usize::from(*to));
+    range.and_then(|range| FAMILIES.get(range)).unwrap_or_default()
+}
+
+const RANGES: [(u8, u8); 128] = ranges();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+const fn ranges() -> [(u8, u8); 128] {
+    let mut ranges = [(0, 0); 128];
+    let mut index = 0;
+    while index < FAMILIES.len() {
+        let first = FAMILIES[index].first as usize;
+        if ranges[first].1 == 0 {
+            ranges[first].0 = index as u8;
+        }
+        ranges[first].1 = index as u8 + 1;
+        index += 1;
+    }
+    ranges
+}
+
 /// All families, sorted by their first character.
 pub const FAMILIES: &[Family] = &[
     family("access-development-", Alphabet::Url, 36, 36),

@@ -1,6 +1,6 @@
 //! Tokens of vendors: a prefix, a length, an alphabet, and enough entropy to be no word.
 
-use super::families::{Alphabet, FAMILIES, Family};
+use super::families::{self, Alphabet, Family};
 use crate::{checksum, dispatch::Pass, entity::Entity};
 
 /// Bits of entropy a character below which a tail is a placeholder: `XXXX...`.
@@ -9,8 +9,7 @@ const LEAST_ENTROPY: f64 = 2.5;
 /// The token of a vendor that begins with a token of the text.
 pub fn find(pass: &mut Pass<'_>, start: usize, end: usize) {
     let first = pass.at(start).to_ascii_lowercase();
-    let families = FAMILIES.iter().filter(|family| family.first == first);
-    for family in families {
+    for family in families::of(first) {
         if let Some(length) = matches(family, pass.from(start)) {
             // A wrong check is no reason to let a token pass that is one in all else.
             let is_checked = family.crc32 && has_crc32(pass.part(start, start + length));
