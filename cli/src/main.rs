@@ -11,6 +11,7 @@ mod check;
 mod document;
 mod finding;
 mod modules;
+mod redact;
 mod scenarios;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,7 @@ enum Command {
     Bucket(bucket::Args),
     Check(check::Args),
     Test(scenarios::Args),
+    Redact(redact::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Bucket(args) => bucket::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => scenarios::run(&args),
+        Command::Redact(args) => redact::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);

@@ -1,0 +1,8 @@
+//! The same module without the engine, for the difference: `cargo xtask bench pii`.
+
+/// Makes a text of the length. Says how long it is.
+#[unsafe(no_mangle)]
+pub extern "C" fn run(length: usize) -> usize {
+    let text = vec![b'a'; length];
+    String::from_utf8_lossy(&text).into_owned().len()
+}

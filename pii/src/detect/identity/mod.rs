@@ -1,0 +1,134 @@
+//! Numbers that a state, a bank or an insurance gives: one rule for each shape, one file for each part of the world.
+
+mod americas;
+mod asia_pacific;
+mod europe_east;
+mod europe_north;
+mod europe_west;
+mod things;
+
+use crate::entity::{Entity, Set};
+
+/// A shape of a number, and what must hold for it.
+#[derive(Debug)]
+pub struct Rule {
+    /// What it is.
+    pub entity: Entity,
+    /// The compact form, without separators: `A` a letter, `9` a digit, `*` either.
+    pub shape: &'static str,
+    /// The checksum; the value has the shape, its letters in upper case.
+    pub check: fn(&[u8]) -> bool,
+    /// What a real number has besides: a date, a region.
+    pub plausible: fn(&[u8]) -> bool,
+    /// Confidence of the compact form alone, of 100.
+    pub bare: u8,
+    /// How the number is written, `x` for each letter or digit, and the confidence when it is.
+    pub formats: &'static [(&'static str, u8)],
+}
+
+const fn rule(entity: Entity, shape: &'static str, check: fn(&[u8]) -> bool) -> Rule {
+    Rule { entity, shape, check, plausible: any, bare: 30, formats: &[] }
+}
+
+impl Rule {
+    const fn plausible(mut self, plausible: fn(&[u8]) -> bool) -> Self {
+        self.plausible = plausible;
+        self
+    }
+
+    const fn bare(mut self, bare: u8) -> Self {
+        self.bare = bare;
+        self
+    }
+
+    const fn formats(mut self, formats: &'static [(&'static str, u8)]) -> Self {
+        self.formats = formats;
+        self
+    }
+
+    /// Whether the compact value has the shape.
+    pub fn fits(&self, value: &[u8]) -> bool {
+        value.len() == self.shape.len()
+            && value.iter().zip(self.shape.bytes()).all(|(byte, class)| match class {
+                b'9' => byte.is_ascii_digit(),
+                b'A' => byte.is_ascii_uppercase(),
+                _ => true,
+            })
+    }
+
+    /// The confidence that the way of writing gives.
+    pub fn confidence(&self, written: &[u8]) -> u8 {
+        if written.len() == self.shape.len() {
+            return self.bare;
+        }
+        let format = self.formats.iter().find(|(format, _)| is_written(written, format));
+        format.map_or(self.bare.min(30), |(_, confidence)| *confidence)
+    }
+}
+
+/// Whether a text is written in a format; `+` is a space in a query.
+fn is_written(text: &[u8], format: &str) -> bool {
+    text.len() == format.len()
+        && text.iter().zip(format.bytes()).all(|(byte, class)| match class {
+            b'x' => byte.is_ascii_alphanumeric(),
+            b' ' => matches!(byte, b' ' | b'+'),
+            other => *byte == other,
+        })
+}
+
+fn any(_: &[u8]) -> bool {
+    true
+}
+
+/// Whether day and month can be those of a date.
+fn is_date(day: u64, month: u64) -> bool {
+    (1..=31).contains(&day) && (1..=12).contains(&month)
+}
+
+/// Whether not all digits are equal.
+fn is_varied(value: &[u8]) -> bool {
+    value.iter().any(|byte| Some(byte) != value.first())
+}
+
+/// The longest compact form of a rule.
+pub const LONGEST: usize = 18;
+
+/// The rules, by the length of the compact form.
+#[derive(Debug)]
+pub struct Rules([Vec<&'static Rule>; LONGEST + 1]);
+
+impl Rules {
+    /// The rules of the entities that are switched on.
+    pub fn new(on: Set) -> Self {
+        let mut rules = Self([const { Vec::new() }; LONGEST + 1]);
+        for rule in all().filter(|rule| on.has(rule.entity)) {
+            if let Some(same) = rules.0.get_mut(rule.shape.len()) {
+                same.push(rule);
+            }
+        }
+        rules
+    }
+
+    /// The rules of a length.
+    pub fn of(&self, length: usize) -> &[&'static Rule] {
+        self.0.get(length).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Every rule.
+fn all() -> impl Iterator<Item = &'static Rule> {
+    things::RULES
+        .iter()
+        .chain(americas::RULES)
+        .chain(europe_west::RULES)
+        .chain(europe_north::RULES)
+        .chain(europe_east::RULES)
+        .chain(asia_pacific::RULES)
+}
+
+/// Whether the compact value has a shape and the checksum of the entity; `None` if the entity has no rules.
+pub fn is_valid(entity: Entity, value: &[u8]) -> Option<bool> {
+    let mut rules = all().filter(|rule| rule.entity == entity).peekable();
+    rules.peek()?;
+    Some(rules.any(|rule| rule.fits(value) && (rule.check)(value)))
+}

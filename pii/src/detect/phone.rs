@@ -1,0 +1,198 @@
+//! Telephone numbers: international ones by E.164, national ones where the context says so.
+
+use crate::{dispatch::Pass, entity::Entity};
+
+/// Country codes of ITU-T E.164 with the fewest and the most digits of the national number. What is not listed, and assigned, has 6 to 12.
+const COUNTRIES: &[(&[u8], usize, usize)] = &[
+    (b"1", 10, 10),
+    (b"7", 10, 10),
+    (b"20", 8, 10),
+    (b"27", 9, 9),
+    (b"30", 10, 10),
+    (b"31", 9, 11),
+    (b"32", 8, 9),
+    (b"33", 9, 9),
+    (b"34", 9, 9),
+    (b"36", 8, 9),
+    (b"39", 6, 12),
+    (b"40", 9, 9),
+    (b"41", 9, 12),
+    (b"43", 7, 13),
+    (b"44", 9, 10),
+    (b"45", 8, 8),
+    (b"46", 7, 10),
+    (b"47", 8, 12),
+    (b"48", 9, 9),
+    (b"49", 7, 13),
+    (b"51", 8, 9),
+    (b"52", 10, 11),
+    (b"53", 7, 8),
+    (b"54", 10, 11),
+    (b"55", 10, 11),
+    (b"56", 9, 9),
+    (b"57", 8, 10),
+    (b"58", 10, 10),
+    (b"60", 8, 10),
+    (b"61", 9, 10),
+    (b"62", 8, 12),
+    (b"63", 8, 10),
+    (b"64", 8, 10),
+    (b"65", 8, 8),
+    (b"66", 8, 9),
+    (b"81", 9, 10),
+    (b"82", 8, 11),
+    (b"84", 9, 10),
+    (b"86", 10, 11),
+    (b"90", 10, 10),
+    (b"91", 10, 10),
+    (b"92", 9, 10),
+    (b"93", 9, 9),
+    (b"94", 9, 9),
+    (b"95", 7, 10),
+    (b"98", 10, 10),
+    (b"353", 7, 9),
+    (b"351", 9, 9),
+    (b"352", 5, 11),
+    (b"354", 7, 9),
+    (b"358", 6, 12),
+    (b"420", 9, 9),
+    (b"421", 9, 9),
+    (b"380", 9, 9),
+    (b"971", 8, 9),
+    (b"972", 8, 9),
+    (b"852", 8, 8),
+    (b"853", 8, 8),
+    (b"886", 8, 9),
+];
+
+/// The first two digits of the other country codes, which have three.
+const OTHERS: [&[u8]; 14] =
+    [b"21", b"22", b"23", b"24", b"25", b"26", b"29", b"35", b"37", b"38", b"42", b"50", b"59", b"67"];
+const MORE: [&[u8]; 6] = [b"68", b"69", b"80", b"85", b"87", b"88"];
+const LAST: [&[u8]; 4] = [b"96", b"97", b"99", b"28"];
+
+/// Codes among those that nobody has.
+const UNASSIGNED: [&[u8]; 8] = [b"210", b"214", b"215", b"384", b"990", b"991", b"997", b"999"];
+
+/// The most digits of a number: E.164, section 6.
+const LONGEST: usize = 15;
+
+/// The digits from a place on, and where each group of them ends.
+struct Digits {
+    bytes: [u8; LONGEST + 2],
+    count: usize,
+    /// Ends of groups: how many digits there were, and where.
+    ends: [(usize, usize); LONGEST + 2],
+    groups: usize,
+}
+
+fn digits(pass: &Pass<'_>, start: usize) -> Digits {
+    let mut found = Digits { bytes: [0; LONGEST + 2], count: 0, ends: [(0, 0); LONGEST + 2], groups: 0 };
+    let mut gap = 0;
+    for (place, byte) in pass.from(start).iter().enumerate() {
+        if byte.is_ascii_digit() {
+            let Some(digit) = found.bytes.get_mut(found.count) else { break };
+            *digit = *byte;
+            found.count += 1;
+            gap = 0;
+            if !pass.at(start + place + 1).is_ascii_digit() {
+                if let Some(end) = found.ends.get_mut(found.groups) {
+                    *end = (found.count, start + place + 1);
+                }
+                found.groups += 1;
+            }
+        } else {
+            gap += 1;
+            if gap > 2 || !matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+') {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// A number whose first digit is at a place. Says whether it was an international one.
+pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
+    let found = digits(pass, start);
+    if found.count < 7 {
+        return false;
+    }
+    let before = pass.before(start);
+    if before == b'+' && !pass.before(start - 1).is_ascii_digit() {
+        let value = |count| found.bytes.get(..count).unwrap_or_default();
+        let ends = found.ends.iter().take(found.groups).rev();
+        let fitting =
+            ends.copied().find(|(count, end)| is_international(value(*count)) && is_end(pass, *end));
+        if let Some((_, end)) = fitting {
+            let end = extension(pass, end);
+            pass.hit(start - 1, end, Entity::Phone, 85);
+            pass.skip_numbers_to(end);
+            return true;
+        }
+    }
+    national(pass, start, &found);
+    false
+}
+
+/// A number without a country code is one where something says so.
+fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
+    if matches!(pass.before(start), b'.' | b'/' | b':') || found.groups > 7 {
+        return;
+    }
+    let ends = found.ends.iter().take(found.groups).rev();
+    let Some((_, end)) =
+        ends.copied().find(|(count, end)| (7..=LONGEST).contains(count) && is_end(pass, *end))
+    else {
+        return;
+    };
+    if !pass.near(start, end).has(Entity::Phone) {
+        return;
+    }
+    let start = match pass.before(start) {
+        b'(' | b'+' => start - 1,
+        _ => start,
+    };
+    let end = extension(pass, end);
+    pass.hit(start, end, Entity::Phone, 60);
+}
+
+/// Whether a number may end at a place: not in a word, a decimal or a time.
+fn is_end(pass: &Pass<'_>, end: usize) -> bool {
+    let next = pass.at(end);
+    let is_extension = matches!(next, b'x' | b'X') && pass.at(end + 1).is_ascii_digit();
+    let is_time = next == b':' && pass.at(end + 1).is_ascii_digit();
+    is_extension || !next.is_ascii_alphanumeric() && !is_time
+}
+
+/// The end of an extension behind a number: `x123`, ` ext. 123`.
+fn extension(pass: &Pass<'_>, end: usize) -> usize {
+    let rest = pass.from(end);
+    let forms: [&[u8]; 6] = [b"x", b" x", b" ext. ", b" ext ", b"ext", b" extension "];
+    for form in forms {
+        let head = rest.get(..form.len()).unwrap_or_default();
+        let digits = rest
+            .get(form.len()..)
+            .unwrap_or_default()
+            .iter()
+            .take(7)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        if head.eq_ignore_ascii_case(form) && (1..=6).contains(&digits) {
+            return end + form.len() + digits;
+        }
+    }
+    end
+}
+
+/// Whether the digits are a country code and a national number of a length that the country has.
+fn is_international(digits: &[u8]) -> bool {
+    let listed = COUNTRIES.iter().find(|(code, ..)| digits.starts_with(code));
+    if let Some((code, least, most)) = listed {
+        return (*least..=*most).contains(&(digits.len() - code.len()));
+    }
+    if UNASSIGNED.iter().any(|code| digits.starts_with(code)) {
+        return false;
+    }
+    let mut others = OTHERS.iter().chain(&MORE).chain(&LAST);
+    others.any(|code| digits.starts_with(code)) && (9..=LONGEST).contains(&digits.len())
+}

@@ -1,0 +1,361 @@
+//! The compiled engine: what it finds, and what is left when it is gone.
+
+use crate::{
+    Operator, Redacted, TokenKey, context,
+    decode::{self, Decoded, Encoding},
+    detect::identity::Rules,
+    dispatch::{Hit, Pass},
+    entity::{Entity, Set},
+    key::{Keys, Role},
+    operator, span,
+    stream::{self, Stream},
+};
+use memchr::memmem;
+
+/// Where a text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place<'a> {
+    /// A text of any form: a request target, a query, a cookie, a form, JSON, a line of a log. Keys and values in it are found as they come.
+    #[default]
+    Text,
+    /// The value of a field or a header of this name.
+    Field(&'a [u8]),
+}
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where it begins in the raw text, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// What it is.
+    pub entity: Entity,
+    /// How sure that is, of 100.
+    pub confidence: u8,
+    /// Whether it is one of JSON's values without quotes.
+    pub(crate) bare: bool,
+    /// The value with its encodings undone.
+    pub(crate) value: Option<Box<[u8]>>,
+}
+
+/// What was found in a text: sorted, and no two overlap.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    pub(crate) spans: Vec<Finding>,
+}
+
+impl Findings {
+    /// The spans, in order.
+    pub fn spans(&self) -> &[Finding] {
+        &self.spans
+    }
+
+    /// How many values were dropped because they were encoded more often, or nested deeper, than the budget allows.
+    pub fn dropped(&self) -> usize {
+        self.spans.iter().filter(|span| span.entity == Entity::Undecodable).count()
+    }
+}
+
+/// Finds and redacts personal data and secrets. Made by [`Config::compile`](crate::Config::compile), or with all defaults.
+#[derive(Debug)]
+pub struct Engine {
+    on: Set,
+    /// By the entity's index.
+    operators: Vec<Operator>,
+    keys: Keys,
+    rules: Rules,
+    literals: Vec<(memmem::Finder<'static>, Entity)>,
+    layers: u8,
+    /// A decoder that is off, for a test of the tests.
+    blind: Option<Encoding>,
+    #[cfg(feature = "regex")]
+    regexes: Option<crate::regex::Regexes>,
+}
+
+/// What an engine is made of; the configuration has checked it.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub on: Set,
+    pub operators: Vec<Operator>,
+    pub keys: Vec<(String, Entity)>,
+    pub literals: Vec<(String, Entity)>,
+    pub layers: u8,
+    #[cfg(feature = "regex")]
+    pub regexes: Option<crate::regex::Regexes>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            on: Set::all(),
+            operators: Entity::ALL.iter().map(|entity| entity.default_operator()).collect(),
+            keys: Vec::new(),
+            literals: Vec::new(),
+            layers: DEFAULT_LAYERS,
+            #[cfg(feature = "regex")]
+            regexes: None,
+        }
+    }
+}
+
+/// How many layers of base64 are undone where the configuration says nothing.
+pub(crate) const DEFAULT_LAYERS: u8 = 3;
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new(Parts::default())
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let literals = parts.literals.into_iter();
+        Self {
+            on: parts.on,
+            operators: parts.operators,
+            keys: Keys::new(parts.on, parts.keys),
+            rules: Rules::new(parts.on),
+            literals: literals
+                .map(|(text, entity)| (memmem::Finder::new(text.as_bytes()).into_owned(), entity))
+                .collect(),
+            layers: parts.layers,
+            blind: None,
+            #[cfg(feature = "regex")]
+            regexes: parts.regexes,
+        }
+    }
+
+    /// The same engine with a decoder switched off, so that a test can show that it would notice.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn blind_to(self, encoding: Encoding) -> Self {
+        Self { blind: Some(encoding), ..self }
+    }
+
+    /// Whether the entity's detector is on.
+    pub fn finds(&self, entity: Entity) -> bool {
+        self.on.has(entity)
+    }
+
+    /// What is done with the entity.
+    pub fn operator(&self, entity: Entity) -> &Operator {
+        self.operators.get(entity.index()).unwrap_or(&Operator::Drop)
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Finds what there is in a text.
+    ///
+    /// Time is linear in the length of the text, and so is memory where something is found. Texts of more than
+    /// [`Stream::CAPACITY`] bytes are gone through as a [`Stream`] of one chunk. Nothing is allocated in a text that has nothing in it, and no encoding.
+    pub fn find(&self, text: &[u8], place: Place<'_>) -> Findings {
+        let given = match self.field(text, place) {
+            Ok(given) => given,
+            Err(finding) => return Findings { spans: vec![finding] },
+        };
+        if text.len() <= Stream::CAPACITY {
+            return Findings { spans: self.window(text, given) };
+        }
+        Findings { spans: stream::whole(self, text, given) }
+    }
+
+    /// What the name of a field says: what its value is, or what it may be.
+    fn field(&self, text: &[u8], place: Place<'_>) -> Result<Set, Finding> {
+        let Place::Field(name) = place else { return Ok(Set::EMPTY) };
+        let words = self.keys.words(name);
+        let Some((entity, role)) = self.keys.entity(name) else { return Ok(words) };
+        let words = words.with(entity);
+        let decoded = decode::escapes(text, self.blind);
+        let value = decoded.as_ref().map_or(text, |decoded| &decoded.bytes);
+        let decides = match role {
+            Role::IfShaped => span::is_shaped(entity, value),
+            _ => true,
+        };
+        if !decides || span::says_nothing(value) {
+            return Ok(words);
+        }
+        let lead = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let end = text.trim_ascii_end().len();
+        Err(Finding {
+            start: lead,
+            end,
+            entity,
+            confidence: 100,
+            bare: false,
+            value: decoded.map(|decoded| decoded.bytes.trim_ascii().into()),
+        })
+    }
+
+    /// Finds what there is in a text that fits a window.
+    pub(crate) fn window(&self, text: &[u8], given: Set) -> Vec<Finding> {
+        let mut hits = Vec::new();
+        self.layer(text, given, self.layers, &mut hits);
+        if hits.is_empty() { Vec::new() } else { resolve(hits) }
+    }
+
+    /// Goes through a text as it is, and with its escapes undone where it has any.
+    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Hit>) {
+        let Some(decoded) = decode::escapes(text, self.blind) else {
+            self.scan(text, given, Some(layers), hits);
+            return;
+        };
+        self.scan(text, given, None, hits);
+        let from = hits.len();
+        self.scan(&decoded.bytes, given, Some(layers), hits);
+        to_raw(hits, from, &decoded, text);
+    }
+
+    fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Hit>) {
+        Pass::new(self, text, given, layers, hits).run();
+        let note = |hits: &mut Vec<Hit>, start, end, entity| {
+            hits.push(Hit { start, end, entity, confidence: 100, by_key: false, bare: false, value: None });
+        };
+        for (literal, entity) in &self.literals {
+            for start in literal.find_iter(text) {
+                note(hits, start, start + literal.needle().len(), *entity);
+            }
+        }
+        #[cfg(feature = "regex")]
+        if let Some(regexes) = &self.regexes {
+            regexes.find(text, |start, end, entity| note(hits, start, end, entity));
+        }
+    }
+
+    /// Undoes a run of base64 and goes through what it says. Says up to where it was read; `None` if it is no base64 of text.
+    pub(crate) fn base64(&self, pass: &mut Pass<'_>, start: usize, end: usize) -> Option<usize> {
+        if self.blind == Some(Encoding::Base64) {
+            return None;
+        }
+        let decoded = decode::base64(pass.part(start, end), u32::try_from(start).ok()?)?;
+        let (_, read) = decoded.raw(0, decoded.bytes.len());
+        let layers = pass.layers?;
+        if layers == 0 {
+            pass.hit(start, end, Entity::Undecodable, 100);
+            return Some(end);
+        }
+        // What stands before the run speaks of what is in it.
+        let near = context::around(pass, start, end);
+        let from = pass.hits.len();
+        self.layer(&decoded.bytes, near, layers - 1, pass.hits);
+        to_raw(pass.hits, from, &decoded, pass.text);
+        Some(if read + 4 > end { end } else { read })
+    }
+
+    /// Redacts a text. Without a key, a token is the type in brackets.
+    ///
+    /// What is no UTF-8 in it is replaced by U+FFFD.
+    pub fn redact(&self, text: &[u8], place: Place<'_>, key: Option<&TokenKey>) -> Redacted {
+        self.write(text, &self.find(text, place), key)
+    }
+
+    /// Redacts a text in which this engine has found these.
+    pub fn write(&self, text: &[u8], findings: &Findings, key: Option<&TokenKey>) -> Redacted {
+        self.write_marked(text, findings, key, "", "")
+    }
+
+    /// Redacts a text, with marks around what stands for a value, such as colours.
+    pub fn write_marked(
+        &self,
+        text: &[u8],
+        findings: &Findings,
+        key: Option<&TokenKey>,
+        before: &str,
+        after: &str,
+    ) -> Redacted {
+        let mut out = String::with_capacity(text.len());
+        self.write_spans(text, &findings.spans, key, (before, after), &mut out);
+        Redacted::new(out)
+    }
+
+    pub(crate) fn write_spans(
+        &self,
+        text: &[u8],
+        spans: &[Finding],
+        key: Option<&TokenKey>,
+        (before, after): (&str, &str),
+        out: &mut String,
+    ) {
+        let part = |start, end| text.get(start..end).unwrap_or_default();
+        let mut place = 0;
+        for span in spans {
+            out.push_str(&String::from_utf8_lossy(part(place, span.start)));
+            place = span.end;
+            let operator = self.operator(span.entity);
+            let raw = part(span.start, span.end);
+            if *operator == Operator::Keep {
+                out.push_str(&String::from_utf8_lossy(raw));
+                continue;
+            }
+            let quote = if span.bare { "\"" } else { "" };
+            out.push_str(before);
+            out.push_str(quote);
+            match &span.value {
+                Some(value) => operator::apply(operator, span.entity, value, key, out),
+                None => match decode::escapes(raw, self.blind) {
+                    Some(decoded) => operator::apply(operator, span.entity, &decoded.bytes, key, out),
+                    None => operator::apply(operator, span.entity, raw, key, out),
+                },
+            }
+            out.push_str(quote);
+            out.push_str(after);
+        }
+        out.push_str(&String::from_utf8_lossy(part(place, text.len())));
+    }
+}
+
+/// From places in a decoded text to those in the raw one.
+fn to_raw(hits: &mut [Hit], from: usize, decoded: &Decoded, text: &[u8]) {
+    for hit in hits.iter_mut().skip(from) {
+        let (start, end) = decoded.raw(hit.start, hit.end);
+        if hit.value.is_none() {
+            let value = decoded.bytes.get(hit.start..hit.end).unwrap_or_default();
+            if text.get(start..end) != Some(value) {
+                hit.value = Some(value.into());
+            }
+        }
+        (hit.start, hit.end) = (start, end);
+    }
+}
+
+/// Of overlapping matches the longest stands, of equally long ones what a field's name decided, then the entity of the higher priority. It
+/// covers what any of them covered, so that no part of a match is left over.
+fn resolve(mut hits: Vec<Hit>) -> Vec<Finding> {
+    hits.sort_by_key(|hit| (hit.start, std::cmp::Reverse(hit.end)));
+    let mut spans: Vec<Finding> = Vec::new();
+    let mut best = None;
+    for hit in hits {
+        let rank = (hit.end - hit.start, hit.by_key, std::cmp::Reverse(hit.entity));
+        let finding = Finding {
+            start: hit.start,
+            end: hit.end,
+            entity: hit.entity,
+            confidence: hit.confidence,
+            bare: hit.bare,
+            value: hit.value,
+        };
+        let Some(last) = spans.last_mut().filter(|last| finding.start < last.end) else {
+            best = Some(rank);
+            spans.push(finding);
+            continue;
+        };
+        let (start, end) = (last.start, last.end.max(finding.end));
+        let is_better = best.as_ref().is_none_or(|best| rank > *best);
+        if is_better {
+            best = Some(rank);
+            *last = finding;
+        }
+        // The value of a part is not that of the whole.
+        if (last.start, last.end) != (start, end) {
+            last.value = None;
+            (last.start, last.end) = (start, end);
+        }
+    }
+    spans
+}

@@ -1,0 +1,231 @@
+//! The names of fields, and the words around a value, that say what the value is.
+
+use crate::entity::{Entity, Set};
+use std::borrow::Cow;
+
+mod names;
+
+/// How much a field's name decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The value is the entity, whatever it looks like.
+    Decides,
+    /// The same, but only under this whole name: `pin` is one, `spin` and `map_pin` are none.
+    Exactly,
+    /// The value is the entity if it looks as one may.
+    IfShaped,
+    /// The name only looks like one that decides.
+    Never,
+}
+
+/// What a name or a word says.
+#[derive(Debug)]
+struct Entry {
+    name: Cow<'static, str>,
+    key: Option<(Entity, Role)>,
+    words: Set,
+}
+
+/// The longest name that is looked up; a longer one is looked up by its last words.
+const LONGEST: usize = 40;
+/// The sizes of the table: a power of two, several times the number of names.
+const SLOTS: usize = 2048;
+
+/// All names and words, hashed.
+#[derive(Debug)]
+pub struct Keys {
+    entries: Vec<Entry>,
+    slots: Vec<u16>,
+    /// The lengths of the names that begin with a letter, a bit for each.
+    lengths: [u64; 256],
+}
+
+impl Keys {
+    /// The names and words of the entities that are switched on, and the user's own.
+    ///
+    /// `SLOTS / 4` of the user's are taken at most, which the configuration checks.
+    pub fn new(on: Set, own: impl IntoIterator<Item = (String, Entity)>) -> Self {
+        let mut keys =
+            Self { entries: Vec::with_capacity(640), slots: vec![u16::MAX; SLOTS], lengths: [0; 256] };
+        for (name, entity) in own {
+            let name: String = normal(name.as_bytes()).map(char::from).collect();
+            keys.entry(Cow::Owned(name)).key = Some((entity, Role::Decides));
+        }
+        for (entity, role, names) in names::KEYS {
+            for name in names.iter().filter(|_| on.has(*entity)) {
+                let entry = keys.entry(Cow::Borrowed(name));
+                entry.key = entry.key.or(Some((*entity, *role)));
+                entry.words = entry.words.with(*entity);
+            }
+        }
+        for (entities, names) in names::WORDS {
+            for name in *names {
+                let entry = keys.entry(Cow::Borrowed(name));
+                entry.words = entities.iter().fold(entry.words, |words, entity| words.with(*entity));
+            }
+        }
+        for name in names::ANY_NUMBER {
+            let entry = keys.entry(Cow::Borrowed(name));
+            let identity = Entity::ALL.iter().filter(|entity| entity.group() == crate::Group::Identity);
+            entry.words = identity.fold(entry.words, |words, entity| words.with(*entity));
+        }
+        keys
+    }
+
+    fn entry(&mut self, name: Cow<'static, str>) -> &mut Entry {
+        let found = self.find(name.as_bytes());
+        let index = found.unwrap_or_else(|slot| {
+            let index = self.entries.len();
+            let first = name.bytes().next().unwrap_or(0);
+            if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
+                *lengths |= 1 << name.len().min(63);
+            }
+            self.entries.push(Entry { name, key: None, words: Set::EMPTY });
+            if let (Some(slot), Ok(index)) = (self.slots.get_mut(slot), u16::try_from(index)) {
+                *slot = index;
+            }
+            index
+        });
+        // The index is that of an entry: it was found, or has just been made.
+        let last = self.entries.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "the index is at most the last, and there is one")]
+        &mut self.entries[index.min(last)]
+    }
+
+    /// The entry of a normal name, or the slot that it would have.
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        let hash = name
+            .iter()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        let mut slot = usize::try_from(hash ^ hash >> 15).unwrap_or(0) % SLOTS;
+        loop {
+            let index = self.slots.get(slot).copied().unwrap_or(u16::MAX);
+            let Some(entry) = self.entries.get(usize::from(index)) else { return Err(slot) };
+            if entry.name.as_bytes() == name {
+                return Ok(usize::from(index));
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    fn get(&self, name: &[u8]) -> Option<&Entry> {
+        let lengths = self.lengths.get(usize::from(*name.first()?)).copied().unwrap_or(0);
+        if lengths >> name.len().min(63) & 1 == 0 {
+            return None;
+        }
+        self.entries.get(self.find(name).ok()?)
+    }
+
+    /// What a field of this name holds: by the whole name, or else by its last words.
+    pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
+        let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
+        let mut text = [0_u8; LONGEST];
+        let mut length = 0;
+        // Where words begin in the normal name.
+        let mut begins = 1_u64;
+        let mut before = b'_';
+        for byte in name {
+            if is_letter(*byte) {
+                let is_begin = !is_letter(before) || byte.is_ascii_uppercase() && before.is_ascii_lowercase();
+                begins |= u64::from(is_begin) << length;
+                if let Some(into) = text.get_mut(length) {
+                    *into = byte.to_ascii_lowercase();
+                }
+                length += 1;
+            }
+            before = *byte;
+        }
+        let text = text.get(..length)?;
+        let without_number =
+            text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |place| place + 1);
+        for end in [length, without_number] {
+            for begin in (0..length.min(64)).filter(|begin| begins >> begin & 1 == 1) {
+                let Some(part) = text.get(begin..end).filter(|part| part.len() > 1) else { continue };
+                match self.get(part).and_then(|entry| entry.key) {
+                    Some((_, Role::Never)) => return None,
+                    Some((_, Role::Exactly)) if begin > 0 => {}
+                    Some(found) => return Some(found),
+                    None => {}
+                }
+            }
+            if without_number == length {
+                break;
+            }
+        }
+        None
+    }
+
+    /// What the words of a text speak of: each word, and each two in a row.
+    pub fn words(&self, text: &[u8]) -> Set {
+        let mut found = Set::EMPTY;
+        let mut joined = [0_u8; LONGEST];
+        let (mut before, mut length) = (0, 0);
+        for word in text.split(|byte| !is_letter(*byte)).filter(|word| !word.is_empty()) {
+            // The word before moves to the front.
+            joined.copy_within(before..length, 0);
+            length -= before;
+            before = length;
+            for byte in word.iter().take(LONGEST - length) {
+                if let Some(into) = joined.get_mut(length) {
+                    *into = byte.to_ascii_lowercase();
+                }
+                length += 1;
+            }
+            for part in [joined.get(before..length), joined.get(..length)].into_iter().flatten() {
+                found = found.or(self.get(part).map_or(Set::EMPTY, |entry| entry.words));
+            }
+        }
+        found
+    }
+}
+
+/// A letter or digit, also of other scripts: what is left of a name when it is made normal.
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80
+}
+
+fn normal(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().filter(|byte| is_letter(**byte)).map(u8::to_ascii_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Keys;
+    use crate::entity::{Entity, Set};
+
+    #[test]
+    fn a_name_is_known_in_any_spelling_and_by_its_last_words() {
+        let keys = Keys::new(Set::all(), [("Kunden-Nr".to_owned(), Entity::Custom)]);
+        for (name, expected) in [
+            ("email", Some(Entity::Email)),
+            ("E-Mail", Some(Entity::Email)),
+            ("user_email", Some(Entity::Email)),
+            ("billingEmailAddress", Some(Entity::Email)),
+            ("userIPAddress", Some(Entity::Ipv4)),
+            ("user_ip_address", Some(Entity::Ipv4)),
+            ("phone2", Some(Entity::Phone)),
+            ("card.number", Some(Entity::Card)),
+            ("kundennr", Some(Entity::Custom)),
+            ("pin", Some(Entity::Password)),
+            ("map_pin", None),
+            ("spin", None),
+            ("next_page_token", None),
+            ("csrf_token", Some(Entity::Secret)),
+            ("page", None),
+            ("", None),
+            ("-", None),
+        ] {
+            let name_bytes = name.as_bytes();
+            assert_eq!(keys.entity(name_bytes).map(|(entity, _)| entity), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn words_are_known_alone_and_by_two() {
+        let keys = Keys::new(Set::all(), []);
+        assert!(keys.words(b"my SSN is ").has(Entity::UsSsn));
+        assert!(keys.words(b"Social Security no. ").has(Entity::UsSsn));
+        assert!(!keys.words(b"security club").has(Entity::UsSsn));
+        assert!(keys.words("call me, naïve one, at".as_bytes()).has(Entity::Phone));
+    }
+}

@@ -1,0 +1,30 @@
+//! `key=value`, of queries, forms, cookies and logs.
+
+use super::note;
+use crate::dispatch::Pass;
+
+/// The value of a key that ends before `=`.
+pub fn assigned(pass: &mut Pass<'_>, start: usize, end: usize, mut from: usize) {
+    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
+    // Logs write `key = value` and `key: =value`; a query has no space there.
+    while pass.at(from) == b' ' {
+        from += 1;
+    }
+    let quote = pass.at(from);
+    if matches!(quote, b'"' | b'\'') {
+        let length = super::json::string_length(pass.from(from + 1), quote);
+        return note(pass, from + 1, from + 1 + length, found, false);
+    }
+    let end = from + value_length(pass.from(from));
+    note(pass, from, end, found, false);
+}
+
+/// The length of a value without quotes: to the next pair, or the end of the word.
+pub fn value_length(text: &[u8]) -> usize {
+    let ends = |byte: &u8| matches!(byte, b'&' | b';' | b'"' | b'\'' | b'<' | b'>' | b'|' | b'#' | 0..=b' ');
+    let length = text.iter().position(ends).unwrap_or(text.len());
+    let value = text.get(..length).unwrap_or_default();
+    // What ends a sentence or a list behind a value is not the value's.
+    let trailing = value.iter().rev().take_while(|byte| matches!(byte, b',' | b')' | b']' | b'}')).count();
+    length - trailing
+}
