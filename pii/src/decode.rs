@@ -209,7 +209,7 @@ fn entity(stack: &mut Decoded) -> bool {
 /// if it is long enough to be no accident.
 pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
     const NO_ACCIDENT: usize = 12;
-    if !begins_as_text(*run.first_chunk()?) {
+    if !begins_as_text(*run.first_chunk()?) || !goes_on_as_text(run) {
         return None;
     }
     let mut decoded = Decoded::with_capacity(run.len() / 4 * 3 + 3);
@@ -251,7 +251,37 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
 
 /// Whether four characters are the base64 of three bytes of text.
 pub fn begins_as_text(first: [u8; 4]) -> bool {
-    group(first).is_some_and(|bytes| bytes.iter().all(|byte| is_text(*byte)))
+    // The first character alone says whether the first byte is a control character, or the middle of one outside ASCII.
+    if first
+        .first()
+        .and_then(|lead| sextet(*lead))
+        .is_none_or(|lead| !matches!(lead, 2 | 3 | 8..=31 | 48..=61))
+    {
+        return false;
+    }
+    let Some(bytes @ [first, second, third]) = group(first) else { return false };
+    // Most words fail at the first or the second.
+    if first < 0x80 && second < 0x80 && third < 0x80 {
+        return is_text(first) && is_text(second) && is_text(third);
+    }
+    bytes.iter().all(|byte| is_text(*byte)) && is_cut_utf8(&bytes)
+}
+
+/// Whether a text is UTF-8, but for a character that is cut off at its end.
+fn is_cut_utf8(text: &[u8]) -> bool {
+    std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+/// Whether a run goes on as text for some groups: a look before anything is allocated.
+fn goes_on_as_text(run: &[u8]) -> bool {
+    const GROUPS: usize = 5;
+    let mut bytes = [b' '; GROUPS * 3];
+    for (chunk, into) in run.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
+        let group = chunk.first_chunk().and_then(|chunk| group(*chunk));
+        let Some(group) = group.filter(|group| group.iter().all(|byte| is_text(*byte))) else { return false };
+        into.copy_from_slice(&group);
+    }
+    is_cut_utf8(&bytes) || run.len() < GROUPS * 4
 }
 
 fn is_text(byte: u8) -> bool {
@@ -266,15 +296,30 @@ fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
 }
 
 fn sextet(byte: u8) -> Option<u32> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => return None,
-    };
-    Some(u32::from(value))
+    match SEXTETS.get(usize::from(byte)) {
+        Some(value) if *value < 64 => Some(u32::from(*value)),
+        _ => None,
+    }
+}
+
+const SEXTETS: [u8; 256] = sextets();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+const fn sextets() -> [u8; 256] {
+    let mut table = [u8::MAX; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            letter @ b'A'..=b'Z' => letter - b'A',
+            letter @ b'a'..=b'z' => letter - b'a' + 26,
+            digit @ b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => u8::MAX,
+        };
+        byte += 1;
+    }
+    table
 }
 
 #[cfg(test)]

@@ -189,7 +189,7 @@ impl<'a> Pass<'a> {
         } else if length <= 2 && seen & (UPPER | LOWER) != 0 && self.at(end + 1).is_ascii_digit() {
             number::find(self, start);
         }
-        if length >= 16 || next == b'.' && length <= 20 || length >= 10 && seen & JOIN != 0 {
+        if length >= 16 || next == b'.' && length <= 20 || length >= 10 && self.at(start) == b'-' {
             secrets::find(self, start, end);
         }
         if self.layers.is_some() && length >= 4 && seen & (UPPER | LOWER | DIGIT) != 0 {

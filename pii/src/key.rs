@@ -21,6 +21,7 @@ pub enum Role {
 /// What a name or a word says.
 #[derive(Debug)]
 struct Entry {
+    hash: u32,
     name: Cow<'static, str>,
     key: Option<(Entity, Role)>,
     words: Set,
@@ -38,6 +39,8 @@ pub struct Keys {
     slots: Vec<u16>,
     /// The lengths of the names that begin with a letter, a bit for each.
     lengths: [u64; 256],
+    /// The letters before the last of the names that end with a letter, a bit for each.
+    tails: [u32; 256],
 }
 
 impl Keys {
@@ -45,8 +48,12 @@ impl Keys {
     ///
     /// `SLOTS / 4` of the user's are taken at most, which the configuration checks.
     pub fn new(on: Set, own: impl IntoIterator<Item = (String, Entity)>) -> Self {
-        let mut keys =
-            Self { entries: Vec::with_capacity(640), slots: vec![u16::MAX; SLOTS], lengths: [0; 256] };
+        let mut keys = Self {
+            entries: Vec::with_capacity(640),
+            slots: vec![u16::MAX; SLOTS],
+            lengths: [0; 256],
+            tails: [0; 256],
+        };
         for (name, entity) in own {
             let name: String = normal(name.as_bytes()).map(char::from).collect();
             keys.entry(Cow::Owned(name)).key = Some((entity, Role::Decides));
@@ -80,7 +87,13 @@ impl Keys {
             if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
                 *lengths |= 1 << name.len().min(63);
             }
-            self.entries.push(Entry { name, key: None, words: Set::EMPTY });
+            if let [.., before, last] = name.as_bytes()
+                && let Some(tails) = self.tails.get_mut(usize::from(*last))
+            {
+                *tails |= 1 << (before & 31);
+            }
+            let hash = hash(name.as_bytes());
+            self.entries.push(Entry { hash, name, key: None, words: Set::EMPTY });
             if let (Some(slot), Ok(index)) = (self.slots.get_mut(slot), u16::try_from(index)) {
                 *slot = index;
             }
@@ -94,10 +107,7 @@ impl Keys {
 
     /// The entry of a normal name, or the slot that it would have.
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
-        let hash = name
-            .iter()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-        let mut slot = usize::try_from(hash ^ hash >> 15).unwrap_or(0) % SLOTS;
+        let mut slot = slot(hash(name));
         loop {
             let index = self.slots.get(slot).copied().unwrap_or(u16::MAX);
             let Some(entry) = self.entries.get(usize::from(index)) else { return Err(slot) };
@@ -119,6 +129,17 @@ impl Keys {
     /// What a field of this name holds: by the whole name, or else by its last words.
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
+        // Most names of fields are known to be none of these by their last two letters.
+        if let [.., before, last] = name
+            && before.is_ascii_alphabetic()
+            && last.is_ascii_alphabetic()
+            && self
+                .tails
+                .get(usize::from(last.to_ascii_lowercase()))
+                .is_none_or(|tails| tails >> (before & 31) & 1 == 0)
+        {
+            return None;
+        }
         let mut text = [0_u8; LONGEST];
         let mut length = 0;
         // Where words begin in the normal name.
@@ -158,25 +179,75 @@ impl Keys {
     /// What the words of a text speak of: each word, and each two in a row.
     pub fn words(&self, text: &[u8]) -> Set {
         let mut found = Set::EMPTY;
-        let mut joined = [0_u8; LONGEST];
-        let (mut before, mut length) = (0, 0);
-        for word in text.split(|byte| !is_letter(*byte)).filter(|word| !word.is_empty()) {
-            // The word before moves to the front.
-            joined.copy_within(before..length, 0);
-            length -= before;
-            before = length;
-            for byte in word.iter().take(LONGEST - length) {
-                if let Some(into) = joined.get_mut(length) {
-                    *into = byte.to_ascii_lowercase();
-                }
-                length += 1;
+        // The word that is being read, and the same with the word before it in front: their hashes, lengths and first letters.
+        let (mut word, mut pair) = (Hashed::EMPTY, Hashed::EMPTY);
+        for byte in text.iter().copied().chain([b' ']) {
+            if is_letter(byte) {
+                let byte = byte.to_ascii_lowercase();
+                word.push(byte);
+                pair.push(byte);
+                continue;
             }
-            for part in [joined.get(before..length), joined.get(..length)].into_iter().flatten() {
-                found = found.or(self.get(part).map_or(Set::EMPTY, |entry| entry.words));
+            if word.length > 0 {
+                found = found.or(self.words_of(word));
+                if pair.length > word.length {
+                    found = found.or(self.words_of(pair));
+                }
+                pair = word;
+                word = Hashed::EMPTY;
             }
         }
         found
     }
+
+    /// What a hashed word speaks of. Two words with one hash of 32 bits and one length are taken for the same.
+    fn words_of(&self, hashed: Hashed) -> Set {
+        let lengths = self.lengths.get(usize::from(hashed.first)).copied().unwrap_or(0);
+        if lengths >> hashed.length.min(63) & 1 == 0 {
+            return Set::EMPTY;
+        }
+        let mut slot = slot(hashed.hash);
+        loop {
+            let index = self.slots.get(slot).copied().unwrap_or(u16::MAX);
+            let Some(entry) = self.entries.get(usize::from(index)) else { return Set::EMPTY };
+            if entry.hash == hashed.hash && entry.name.len() == hashed.length {
+                return entry.words;
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+}
+
+/// FNV-1a of the letters so far.
+#[derive(Clone, Copy)]
+struct Hashed {
+    hash: u32,
+    length: usize,
+    first: u8,
+}
+
+impl Hashed {
+    const EMPTY: Self = Self { hash: 0x811c_9dc5, length: 0, first: 0 };
+
+    fn push(&mut self, byte: u8) {
+        self.hash = (self.hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        if self.length == 0 {
+            self.first = byte;
+        }
+        self.length += 1;
+    }
+}
+
+fn hash(name: &[u8]) -> u32 {
+    let mut hashed = Hashed::EMPTY;
+    for byte in name {
+        hashed.push(*byte);
+    }
+    hashed.hash
+}
+
+fn slot(hash: u32) -> usize {
+    usize::try_from(hash ^ hash >> 15).unwrap_or(0) % SLOTS
 }
 
 /// A letter or digit, also of other scripts: what is left of a name when it is made normal.

@@ -86,6 +86,16 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
     cargo_rustc(&["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
 }
 
+/// Builds an example of pii as wasm, for the bench.
+///
+/// # Errors
+/// It does not build.
+pub fn pii_example(name: &str) -> Result<PathBuf> {
+    setup::wasm_target()?;
+    let _work = progress::begin(&format!("building {name}"));
+    cargo_rustc(&["--package", "pii", "--example", name], &format!("examples/{name}"))
+}
+
 /// Builds the probes of the conformance suite, one for each version of the ABI. Says in which folder they are.
 ///
 /// # Errors

@@ -136,7 +136,8 @@ pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
 
 /// A number without a country code is one where something says so.
 fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
-    if matches!(pass.before(start), b'.' | b'/' | b':') || found.groups > 7 {
+    let is_row = start > 1 && pass.at(start - 2).is_ascii_digit();
+    if matches!(pass.before(start), b'.' | b':') || pass.before(start) == b'/' && is_row || found.groups > 7 {
         return;
     }
     let ends = found.ends.iter().take(found.groups).rev();
@@ -145,6 +146,10 @@ fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
     else {
         return;
     };
+    // A bare row of digits is shorter only where it begins with a zero.
+    if found.groups == 1 && found.count < 9 && pass.at(start) != b'0' {
+        return;
+    }
     if !pass.near(start, end).has(Entity::Phone) {
         return;
     }

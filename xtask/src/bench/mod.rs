@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what a filter costs a request in a real Envoy, beside what its peers cost in the same run.
 
 mod measure;
+mod pii;
 mod report;
 mod stats;
 mod variant;
@@ -40,6 +41,8 @@ pub struct Args {
 enum What {
     /// The CPU time of Envoy's worker per request and copy of a filter.
     Filters,
+    /// Nanoseconds of the pii engine for texts, natively and as wasm, beside one combined regex.
+    Pii,
 }
 
 fn peer(text: &str) -> Result<(String, PathBuf), String> {
@@ -53,7 +56,9 @@ fn peer(text: &str) -> Result<(String, PathBuf), String> {
 /// # Errors
 /// Something is missing, or a variant does not do what it is measured at.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let What::Filters = args.what;
+    if let What::Pii = args.what {
+        return pii::run();
+    }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;
     let variants = variant::all(&args.peer)?;
