@@ -274,7 +274,7 @@ impl<F: Filter> Shell<F> {
         stream: &mut Stream<F>,
         failed: &mut Vec<u32>,
     ) -> Flow {
-        for (map, change) in effects.headers.iter() {
+        for (map, change) in &effects.headers {
             if !phase.can_write(*map) {
                 continue;
             }
@@ -295,7 +295,7 @@ impl<F: Filter> Shell<F> {
                 abi::set_state(key, value.as_str());
             }
         }
-        for change in effects.metrics.iter() {
+        for change in &effects.metrics {
             self.measure(root, change);
         }
         match rare {
