@@ -64,14 +64,7 @@ impl Decoded {
 ///
 /// Texts of 4 GiB and more are not decoded: the engine takes none so long.
 pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
-    let first = memchr3(b'%', b'\\', b'&', text)?;
-    if u32::try_from(text.len()).is_err() {
-        return None;
-    }
-    // An ampersand alone is a query's.
-    let rest = text.get(first..).unwrap_or_default();
-    let has_escape = memchr3(b'%', b'\\', b';', rest).is_some();
-    if !has_escape {
+    if u32::try_from(text.len()).is_err() || !has_escape(text) {
         return None;
     }
     let mut decoded = Decoded::with_capacity(text.len());
@@ -83,6 +76,19 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
         }
     }
     changed.then_some(decoded)
+}
+
+/// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
+fn has_escape(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(place) = memchr3(b'%', b'\\', b'&', rest) {
+        let Some((first, behind)) = rest.get(place..).and_then(<[u8]>::split_first) else { return false };
+        if *first != b'&' || behind.iter().take(LONGEST_ENTITY).any(|byte| *byte == b';') {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }
 
 /// Replaces an escape at the end of the stack by what it stands for.
@@ -163,10 +169,12 @@ fn replace(stack: &mut Decoded, length: usize, meant: char) -> bool {
     true
 }
 
+/// The longest entity that is undone, with its `&` and `;`.
+const LONGEST_ENTITY: usize = 10;
+
 /// HTML's numeric references and the named ones of ASCII: HTML standard, section 13.5.
 fn entity(stack: &mut Decoded) -> bool {
-    const LONGEST: usize = 10;
-    let from = stack.bytes.len().saturating_sub(LONGEST);
+    let from = stack.bytes.len().saturating_sub(LONGEST_ENTITY);
     let tail = stack.bytes.get(from..).unwrap_or_default();
     let Some(place) = tail.iter().rposition(|byte| *byte == b'&') else { return false };
     let Some([b'&', name @ .., b';']) = tail.get(place..) else { return false };
