@@ -33,6 +33,7 @@ impl Decoded {
         Self { bytes: Vec::with_capacity(capacity), map: Vec::with_capacity(capacity) }
     }
 
+    #[inline]
     fn push(&mut self, byte: u8, begin: u32, end: u32) {
         self.bytes.push(byte);
         self.map.push((begin, end));
@@ -47,6 +48,7 @@ impl Decoded {
     }
 
     /// Takes the last bytes back. Says where their raw bytes begin.
+    #[inline]
     fn pop(&mut self, count: usize) -> u32 {
         let length = self.bytes.len().saturating_sub(count);
         let begin = self.map.get(length).map_or(0, |(begin, _)| *begin);
@@ -55,6 +57,7 @@ impl Decoded {
         begin
     }
 
+    #[inline]
     fn ends_before(&self, back: usize, with: u8) -> bool {
         self.bytes.len().checked_sub(back).and_then(|place| self.bytes.get(place)) == Some(&with)
     }
@@ -92,6 +95,7 @@ fn has_escape(text: &[u8]) -> bool {
 }
 
 /// Replaces an escape at the end of the stack by what it stands for.
+#[inline]
 fn reduce(stack: &mut Decoded, blind: Option<Encoding>) -> bool {
     let Some(last) = stack.bytes.last().copied() else { return false };
     match last {
@@ -258,6 +262,7 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
 }
 
 /// Whether four characters are the base64 of three bytes of text.
+#[inline]
 pub fn begins_as_text(first: [u8; 4]) -> bool {
     // The first character alone says whether the first byte is a control character, or the middle of one outside ASCII.
     if first
@@ -292,17 +297,20 @@ fn goes_on_as_text(run: &[u8]) -> bool {
     is_cut_utf8(&bytes) || run.len() < GROUPS * 4
 }
 
+#[inline]
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..)
 }
 
 /// The three bytes of four characters of either alphabet of RFC 4648.
+#[inline]
 fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
     let value = characters.iter().try_fold(0_u32, |value, byte| Some(value << 6 | sextet(*byte)?))?;
     let [_, first, second, third] = value.to_be_bytes();
     Some([first, second, third])
 }
 
+#[inline]
 fn sextet(byte: u8) -> Option<u32> {
     match SEXTETS.get(usize::from(byte)) {
         Some(value) if *value < 64 => Some(u32::from(*value)),
