@@ -139,11 +139,11 @@ fn text(engine: &Engine) -> io::Result<()> {
     out.write_all(coloured(engine, &text, &found, is_terminal).as_bytes())?;
     out.flush()?;
     let mut log = anstream::stderr().lock();
-    let (mut line, mut counted) = (1, 0);
+    let (mut line, mut place) = (1, 0);
     for span in found.spans() {
-        let before = text.get(counted..span.start).unwrap_or_default();
-        line += before.split(|byte| *byte == b'\n').count() - 1;
-        counted = span.start;
+        let between = text.get(place..span.start).unwrap_or_default();
+        line += between.split(|byte| *byte == b'\n').count() - 1;
+        place = span.start;
         writeln!(
             log,
             "line {line}, bytes {}..{}: {} ({} %)",

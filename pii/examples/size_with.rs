@@ -1,5 +1,5 @@
 //! A module with the engine, for its size: `cargo xtask bench pii`.
-#![expect(unsafe_code, reason = "the name of a module's export is global")]
+#![expect(unsafe_code, reason = "the name of an export is the module's own")]
 
 use pii::{Engine, Place};
 

@@ -1,5 +1,5 @@
 //! The same module without the engine, for the difference: `cargo xtask bench pii`.
-#![expect(unsafe_code, reason = "the name of a module's export is global")]
+#![expect(unsafe_code, reason = "the name of an export is the module's own")]
 
 /// Makes a text of the length. Says how long it is.
 #[unsafe(no_mangle)]

@@ -3,22 +3,26 @@
 use sha2::{Digest as _, Sha256};
 
 /// The value of a digit; 0 for anything else, which callers exclude.
+#[inline]
 pub fn digit(byte: u8) -> u32 {
     char::from(byte).to_digit(10).unwrap_or(0)
 }
 
 /// The value of the digits at a place of a number; 0 beyond its end.
+#[inline]
 pub fn number(value: &[u8], from: usize, length: usize) -> u64 {
     let part = value.get(from..from + length).unwrap_or_default();
     part.iter().fold(0, |sum, byte| sum * 10 + u64::from(digit(*byte)))
 }
 
 /// The last digit.
+#[inline]
 pub fn last(value: &[u8]) -> u32 {
     value.last().map_or(0, |byte| digit(*byte))
 }
 
 /// The sum of the digits, each with its weight; digits beyond the weights count nothing.
+#[inline]
 pub fn weighted(value: &[u8], weights: &[u32]) -> u32 {
     value.iter().zip(weights).map(|(byte, weight)| digit(*byte) * weight).sum()
 }

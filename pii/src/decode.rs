@@ -33,6 +33,7 @@ impl Decoded {
         Self { bytes: Vec::with_capacity(capacity), map: Vec::with_capacity(capacity) }
     }
 
+    #[inline]
     fn push(&mut self, byte: u8, begin: u32, end: u32) {
         self.bytes.push(byte);
         self.map.push((begin, end));
@@ -47,6 +48,7 @@ impl Decoded {
     }
 
     /// Takes the last bytes back. Says where their raw bytes begin.
+    #[inline]
     fn pop(&mut self, count: usize) -> u32 {
         let length = self.bytes.len().saturating_sub(count);
         let begin = self.map.get(length).map_or(0, |(begin, _)| *begin);
@@ -55,6 +57,7 @@ impl Decoded {
         begin
     }
 
+    #[inline]
     fn ends_before(&self, back: usize, with: u8) -> bool {
         self.bytes.len().checked_sub(back).and_then(|place| self.bytes.get(place)) == Some(&with)
     }
@@ -64,14 +67,7 @@ impl Decoded {
 ///
 /// Texts of 4 GiB and more are not decoded: the engine takes none so long.
 pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
-    let first = memchr3(b'%', b'\\', b'&', text)?;
-    if u32::try_from(text.len()).is_err() {
-        return None;
-    }
-    // An ampersand alone is a query's.
-    let rest = text.get(first..).unwrap_or_default();
-    let has_escape = memchr3(b'%', b'\\', b';', rest).is_some();
-    if !has_escape {
+    if u32::try_from(text.len()).is_err() || !has_escape(text) {
         return None;
     }
     let mut decoded = Decoded::with_capacity(text.len());
@@ -85,7 +81,21 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
     changed.then_some(decoded)
 }
 
+/// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
+fn has_escape(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(place) = memchr3(b'%', b'\\', b'&', rest) {
+        let Some((first, behind)) = rest.get(place..).and_then(<[u8]>::split_first) else { return false };
+        if *first != b'&' || behind.iter().take(LONGEST_ENTITY).any(|byte| *byte == b';') {
+            return true;
+        }
+        rest = behind;
+    }
+    false
+}
+
 /// Replaces an escape at the end of the stack by what it stands for.
+#[inline]
 fn reduce(stack: &mut Decoded, blind: Option<Encoding>) -> bool {
     let Some(last) = stack.bytes.last().copied() else { return false };
     match last {
@@ -163,10 +173,12 @@ fn replace(stack: &mut Decoded, length: usize, meant: char) -> bool {
     true
 }
 
+/// The longest entity that is undone, with its `&` and `;`.
+const LONGEST_ENTITY: usize = 10;
+
 /// HTML's numeric references and the named ones of ASCII: HTML standard, section 13.5.
 fn entity(stack: &mut Decoded) -> bool {
-    const LONGEST: usize = 10;
-    let from = stack.bytes.len().saturating_sub(LONGEST);
+    let from = stack.bytes.len().saturating_sub(LONGEST_ENTITY);
     let tail = stack.bytes.get(from..).unwrap_or_default();
     let Some(place) = tail.iter().rposition(|byte| *byte == b'&') else { return false };
     let Some([b'&', name @ .., b';']) = tail.get(place..) else { return false };
@@ -250,6 +262,7 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
 }
 
 /// Whether four characters are the base64 of three bytes of text.
+#[inline]
 pub fn begins_as_text(first: [u8; 4]) -> bool {
     // The first character alone says whether the first byte is a control character, or the middle of one outside ASCII.
     if first
@@ -284,17 +297,20 @@ fn goes_on_as_text(run: &[u8]) -> bool {
     is_cut_utf8(&bytes) || run.len() < GROUPS * 4
 }
 
+#[inline]
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..)
 }
 
 /// The three bytes of four characters of either alphabet of RFC 4648.
+#[inline]
 fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
     let value = characters.iter().try_fold(0_u32, |value, byte| Some(value << 6 | sextet(*byte)?))?;
     let [_, first, second, third] = value.to_be_bytes();
     Some([first, second, third])
 }
 
+#[inline]
 fn sextet(byte: u8) -> Option<u32> {
     match SEXTETS.get(usize::from(byte)) {
         Some(value) if *value < 64 => Some(u32::from(*value)),

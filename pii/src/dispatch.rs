@@ -41,6 +41,7 @@ const fn classes() -> [u8; 256] {
 /// The fewest characters of base64 that are tried: those of four bytes.
 const SHORTEST_BASE64: usize = 6;
 
+#[inline]
 fn class(byte: u8) -> u8 {
     CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
 }
@@ -92,21 +93,25 @@ impl<'a> Pass<'a> {
     }
 
     /// The byte at a place; 0 beyond the ends.
+    #[inline]
     pub fn at(&self, place: usize) -> u8 {
         self.text.get(place).copied().unwrap_or(0)
     }
 
     /// The byte before a place; 0 at the beginning.
+    #[inline]
     pub fn before(&self, place: usize) -> u8 {
         place.checked_sub(1).map_or(0, |place| self.at(place))
     }
 
     /// The text from a place on.
+    #[inline]
     pub fn from(&self, place: usize) -> &'a [u8] {
         self.text.get(place..).unwrap_or_default()
     }
 
     /// A part of the text.
+    #[inline]
     pub fn part(&self, start: usize, end: usize) -> &'a [u8] {
         self.text.get(start..end).unwrap_or_default()
     }
@@ -141,6 +146,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What lies before a place belongs to something that was found.
+    #[inline]
     pub fn skip_to(&mut self, place: usize) {
         self.until = self.until.max(place);
     }

@@ -219,6 +219,7 @@ impl Set {
 
     /// The set with an entity more.
     #[must_use]
+    #[inline]
     pub const fn with(self, entity: Entity) -> Self {
         Self(self.0 | 1 << entity as u8)
     }
@@ -231,11 +232,13 @@ impl Set {
 
     /// Both sets in one.
     #[must_use]
+    #[inline]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Whether the entity is in the set.
+    #[inline]
     pub const fn has(self, entity: Entity) -> bool {
         self.0 & 1 << entity as u8 != 0
     }

@@ -39,8 +39,8 @@ pub struct Keys {
     slots: Vec<u16>,
     /// The lengths of the names that begin with a letter, a bit for each.
     lengths: [u64; 256],
-    /// The letters before the last of the names that end with a letter, a bit for each.
-    tails: [u32; 256],
+    /// A bit for each last three letters that a name has.
+    tails: [u64; TAILS / 64],
 }
 
 impl Keys {
@@ -52,7 +52,7 @@ impl Keys {
             entries: Vec::with_capacity(640),
             slots: vec![u16::MAX; SLOTS],
             lengths: [0; 256],
-            tails: [0; 256],
+            tails: [0; TAILS / 64],
         };
         for (name, entity) in own {
             let name: String = normal(name.as_bytes()).map(char::from).collect();
@@ -87,10 +87,11 @@ impl Keys {
             if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
                 *lengths |= 1 << name.len().min(63);
             }
-            if let [.., before, last] = name.as_bytes()
-                && let Some(tails) = self.tails.get_mut(usize::from(*last))
-            {
-                *tails |= 1 << (before & 31);
+            if let Some(three) = name.as_bytes().last_chunk() {
+                let tail = tail(*three);
+                if let Some(bits) = self.tails.get_mut(tail / 64) {
+                    *bits |= 1 << (tail % 64);
+                }
             }
             let hash = hash(name.as_bytes());
             self.entries.push(Entry { hash, name, key: None, words: Set::EMPTY });
@@ -106,6 +107,7 @@ impl Keys {
     }
 
     /// The entry of a normal name, or the slot that it would have.
+    #[inline]
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
         let mut slot = slot(hash(name));
         loop {
@@ -118,6 +120,7 @@ impl Keys {
         }
     }
 
+    #[inline]
     fn get(&self, name: &[u8]) -> Option<&Entry> {
         let lengths = self.lengths.get(usize::from(*name.first()?)).copied().unwrap_or(0);
         if lengths >> name.len().min(63) & 1 == 0 {
@@ -129,16 +132,15 @@ impl Keys {
     /// What a field of this name holds: by the whole name, or else by its last words.
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
-        // Most names of fields are known to be none of these by their last two letters.
-        if let [.., before, last] = name
-            && before.is_ascii_alphabetic()
-            && last.is_ascii_alphabetic()
-            && self
-                .tails
-                .get(usize::from(last.to_ascii_lowercase()))
-                .is_none_or(|tails| tails >> (before & 31) & 1 == 0)
+        // Most names of fields are known to be none of these by their last three letters. (In `clientIp` a name of two begins within them.)
+        if let Some(three @ [_, second, last]) = name.last_chunk()
+            && three.iter().all(u8::is_ascii_alphabetic)
+            && !(second.is_ascii_uppercase() || last.is_ascii_uppercase())
         {
-            return None;
+            let tail = tail(*three);
+            if self.tails.get(tail / 64).is_none_or(|bits| bits >> (tail % 64) & 1 == 0) {
+                return None;
+            }
         }
         let mut text = [0_u8; LONGEST];
         let mut length = 0;
@@ -229,6 +231,7 @@ struct Hashed {
 impl Hashed {
     const EMPTY: Self = Self { hash: 0x811c_9dc5, length: 0, first: 0 };
 
+    #[inline]
     fn push(&mut self, byte: u8) {
         self.hash = (self.hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         if self.length == 0 {
@@ -238,6 +241,15 @@ impl Hashed {
     }
 }
 
+/// The bits of the table of last letters.
+const TAILS: usize = 8192;
+
+/// The place of three letters, in any case, in the table.
+fn tail(three: [u8; 3]) -> usize {
+    three.iter().fold(0, |sum, letter| sum << 4 ^ usize::from(letter & 31) ^ sum >> 9) % TAILS
+}
+
+#[inline]
 fn hash(name: &[u8]) -> u32 {
     let mut hashed = Hashed::EMPTY;
     for byte in name {
@@ -246,11 +258,13 @@ fn hash(name: &[u8]) -> u32 {
     hashed.hash
 }
 
+#[inline]
 fn slot(hash: u32) -> usize {
     usize::try_from(hash ^ hash >> 15).unwrap_or(0) % SLOTS
 }
 
 /// A letter or digit, also of other scripts: what is left of a name when it is made normal.
+#[inline]
 fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80
 }

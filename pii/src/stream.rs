@@ -45,6 +45,10 @@ enum Until {
     Container { depth: usize, in_string: bool, is_escaped: bool },
     /// A character that no run has.
     Run,
+    /// What ends a value of several words.
+    Line,
+    /// The boundary of a multipart body.
+    Boundary,
 }
 
 /// What is certain of a stream by now.
@@ -140,7 +144,14 @@ impl Stream {
             finding.start = finding.start.max(self.seen);
         }
         let length = self.window.len();
-        let cut = if is_last { length } else { self.cut(&found) };
+        let mut cut = if is_last { length } else { self.cut(&found) };
+        // What has no end in the window is let go of up to its beginning, so that the next window begins with it.
+        if cut <= self.seen
+            && let Some(endless) =
+                found.iter().find(|finding| finding.end == length && finding.start > self.seen)
+        {
+            cut = endless.start;
+        }
         if cut <= self.seen && !is_last {
             return self.begin_open(engine, &found, write);
         }
@@ -182,12 +193,16 @@ impl Stream {
     fn begin_open(&mut self, engine: &Engine, found: &[Finding], write: Write<'_>) {
         let rest = self.window.get(self.seen..).unwrap_or_default();
         let before = self.seen.checked_sub(1).and_then(|place| self.window.get(place)).copied();
+        let head = self.window.get(..self.seen).unwrap_or_default();
+        let is_multipart = head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n");
         let first = found.first().filter(|finding| finding.start == self.seen);
         let entity = first.map_or(Entity::Undecodable, |finding| finding.entity);
         let until = match (rest.first(), before) {
             _ if entity == Entity::PrivateKey => Until::Pem,
             (_, Some(quote @ (b'"' | b'\''))) if first.is_some() => Until::Quote { quote, is_escaped: false },
+            _ if first.is_some() && is_multipart => Until::Boundary,
             (Some(b'[' | b'{'), _) => Until::Container { depth: 0, in_string: false, is_escaped: false },
+            _ if first.is_some() && rest.contains(&b' ') => Until::Line,
             _ => Until::Run,
         };
         let mut open = Open { entity, start: self.offset + self.seen, until };
@@ -251,6 +266,17 @@ impl Until {
                 Some(place) => return (place, true),
                 None => return (text.len().saturating_sub(7), false),
             },
+            Self::Boundary => match memchr::memmem::find(text, b"\n--") {
+                Some(place) => return (place, true),
+                None => return (text.len().saturating_sub(2), false),
+            },
+            Self::Line => {
+                let ends = |byte: &u8| {
+                    matches!(byte, b'\r' | b'\n' | b';' | b'&' | b'"' | b'<' | b'>' | b'|' | b'\t' | b',')
+                };
+                let length = text.iter().position(ends);
+                return (length.unwrap_or(text.len()), length.is_some());
+            }
             Self::Run => {
                 let length = text.iter().position(|byte| is_break(*byte));
                 return (length.unwrap_or(text.len()), length.is_some());

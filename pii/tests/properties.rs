@@ -225,3 +225,33 @@ fn hostile_input_costs_linear_time_and_is_dropped_where_it_cannot_be_read() {
     let dropped = |text: &str| ENGINE.find(text.as_bytes(), Place::Text).dropped();
     assert!(dropped(&base64(5)) > 0 && dropped(&format!("{{\"ssn\":{}1", "[".repeat(1000))) > 0);
 }
+
+#[test]
+fn a_value_longer_than_a_window_goes_whole() {
+    let mut random = cases::Random(3);
+    let mut words = |separator: &str| -> String {
+        let word = |random: &mut cases::Random| random.of("abcdefghijklmnopqrstuvwxyz0123456789", 9);
+        (0..2500).map(|_| word(&mut random)).collect::<Vec<_>>().join(separator)
+    };
+    let texts = [
+        ("a string", format!(r#"{{"a":1,"password":"{}","b":2}}"#, words(" "))),
+        ("a number's list", format!(r#"{{"a":1,"ssn":[{}],"b":2}}"#, words(","))),
+        ("strings in objects", format!(r#"{{"a":1,"address":[{{"x":"{}"}}],"b":2}}"#, words("\",\"y\":\""))),
+        ("a key", format!("a -----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\nb", words("\n"))),
+        ("a pair", format!("a=1&password={}&b=2", words(""))),
+        ("a line", format!("a\naddress: {}\nb", words(" "))),
+        (
+            "a part",
+            format!("--x\r\nContent-Disposition: form-data; name=\"ssn\"\r\n\r\n{}\r\n--x--", words("\r\n")),
+        ),
+        ("a token", format!("t=eyJhbGciOiJIUzI1NiJ9.{}.x&b=2", words(""))),
+    ];
+    for (name, text) in texts {
+        let out = ENGINE.redact(text.as_bytes(), Place::Text, None);
+        let (streamed, spans) = streamed(text.as_bytes(), &[10, 5000, 9000, 20_000]);
+        check(text.as_bytes(), &spans);
+        for out in [out.as_str(), &streamed] {
+            assert!(out.len() < 200, "{name}: {} bytes of {}: {:?}", out.len(), text.len(), &out[..200]);
+        }
+    }
+}

@@ -110,7 +110,7 @@ fn lints_of_modules() -> Result<Count> {
         count.passed += 1;
     }
     for (package, features) in
-        [("filter-kit", ""), ("probe", ""), ("probe", "abi_0_2_0"), ("probe", "abi_0_1_0")]
+        [("filter-kit", ""), ("pii", ""), ("probe", ""), ("probe", "abi_0_2_0"), ("probe", "abi_0_1_0")]
     {
         lint(package, &["--features", features])?;
         count.passed += 1;

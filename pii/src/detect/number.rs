@@ -37,11 +37,13 @@ impl Compact {
 }
 
 /// What may stand between the groups of a number, once.
+#[inline]
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'+' | b'_' | b'~')
 }
 
 /// Reads the groups from a place on. A group of many letters without a digit is a word, and ends the number.
+#[inline]
 fn compact(pass: &Pass<'_>, start: usize) -> Compact {
     let mut compact = Compact { characters: [0; LONGEST], ends: [0; LONGEST], start, count: 0, digits: 0 };
     let mut letters = 0;

@@ -113,6 +113,18 @@ fn digits(pass: &Pass<'_>, start: usize) -> Digits {
 
 /// A number whose first digit is at a place. Says whether it was an international one.
 pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
+    // A bare row of digits is a number from nine on, or where it begins with a zero or a `+`.
+    let row = pass.from(start).iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+    let next = pass.at(start + row);
+    let is_bare = next == 0 || next.is_ascii_alphanumeric() || !b" -./()+".contains(&next);
+    if is_bare
+        && row < 9
+        && !matches!(pass.before(start), b'+')
+        && !matches!(pass.at(start), b'0')
+        && !matches!(next, b'x' | b'X')
+    {
+        return false;
+    }
     let found = digits(pass, start);
     if found.count < 7 {
         return false;

@@ -44,6 +44,11 @@ fn decimal(pass: &Pass<'_>, start: usize, limit: u32) -> Option<(usize, usize)> 
 /// A date that the words around it call one of birth.
 pub fn date(pass: &mut Pass<'_>, start: usize) -> bool {
     let text = pass.from(start);
+    let begins = text.get(..2).unwrap_or_default();
+    if text.get(..6).is_some_and(|row| row.iter().all(u8::is_ascii_digit)) && !matches!(begins, b"19" | b"20")
+    {
+        return false;
+    }
     let fits = |format: &[u8]| {
         text.len() >= format.len()
             && text.iter().zip(format).all(|(byte, class)| match class {
@@ -57,9 +62,6 @@ pub fn date(pass: &mut Pass<'_>, start: usize) -> bool {
         [b"9999-99-99", b"99-99-9999", b"9-99-9999", b"99-9-9999", b"9-9-9999", b"99-99-99", b"99999999"];
     let Some(format) = formats.iter().find(|format| fits(format)) else { return false };
     let end = start + format.len();
-    if format.len() == 8 && !format.contains(&b'-') && !matches!(text.get(..2), Some(b"19" | b"20")) {
-        return false;
-    }
     if !pass.near(start, end).has(Entity::DateOfBirth) {
         return false;
     }

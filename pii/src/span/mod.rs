@@ -12,6 +12,7 @@ mod path;
 use crate::{detect::secrets::url, dispatch::Pass, entity::Entity, key::Role};
 
 /// Looks at what follows a token.
+#[inline]
 pub fn after(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
     match next {
         b'=' => {

@@ -47,6 +47,7 @@ impl Rule {
     }
 
     /// Whether the compact value has the shape.
+    #[inline]
     pub fn fits(&self, value: &[u8]) -> bool {
         value.len() == self.shape.len()
             && value.iter().zip(self.shape.bytes()).all(|(byte, class)| match class {
@@ -110,6 +111,7 @@ impl Rules {
     }
 
     /// The rules of a length.
+    #[inline]
     pub fn of(&self, length: usize) -> &[&'static Rule] {
         self.0.get(length).map_or(&[], Vec::as_slice)
     }

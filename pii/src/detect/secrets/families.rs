@@ -42,6 +42,7 @@ pub enum Alphabet {
 
 impl Alphabet {
     /// Whether it has the character.
+    #[inline]
     pub fn has(self, byte: u8) -> bool {
         match self {
             Self::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
@@ -72,6 +73,7 @@ const fn checked(prefix: &'static str) -> Family {
 }
 
 /// Where the families of a first character begin and end in [`FAMILIES`].
+#[inline]
 pub fn of(first: u8) -> &'static [Family] {
     let range = RANGES.get(usize::from(first)).map(|(from, to)| usize::from(*from)..usize::from(*to));
     range.and_then(|range| FAMILIES.get(range)).unwrap_or_default()
