@@ -1,8 +1,6 @@
 //! Configurations: what they change, and what is refused with which field's path.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use pii::{Config, Engine, Place, TokenKey};
 
 #[track_caller]
