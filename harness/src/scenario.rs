@@ -123,6 +123,9 @@ pub struct Chunk {
     pub after_ms: u64,
 }
 
+/// The upstreams that take requests, by name. A request that no route is for goes to the first.
+pub const UPSTREAMS: [&str; 2] = ["v1", "v2"];
+
 /// The pause between chunks of which nothing else is said, in milliseconds: long enough for Envoy to read them one by one.
 pub const PAUSE_MS: u64 = 40;
 

@@ -1,7 +1,7 @@
 //! Reads scenario files.
 
 use super::{
-    Chunk, Cluster, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
+    Chunk, Cluster, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario, UPSTREAMS,
     raw::{RawExpect, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
     values::{self, Problem},
 };
@@ -217,7 +217,7 @@ impl RawRoute {
             (Some(_), None) => return Err(Problem::new("value", "must be given with `header`")),
         };
         let is_dead = matches!(clusters.get(&self.upstream), Some(Cluster::Refuses | Cluster::Empty));
-        if !is_dead && !["v1", "v2"].contains(&self.upstream.as_str()) {
+        if !is_dead && !UPSTREAMS.contains(&self.upstream.as_str()) {
             let rule =
                 format!("must be v1, v2, or a cluster that refuses or is empty, got {:?}", self.upstream);
             return Err(Problem::new("upstream", rule));

@@ -9,7 +9,7 @@ use crate::{
         proxy::{Proxy, millis},
         stream::Reply,
     },
-    scenario::{self, Cluster, Cut},
+    scenario::{self, Cluster, Cut, UPSTREAMS},
 };
 use std::mem;
 
@@ -38,11 +38,6 @@ pub(in crate::host) enum Failure {
     Late,
 }
 
-/// Whether a cluster is one of the two that take requests.
-fn is_upstream(cluster: &str) -> bool {
-    ["v1", "v2"].contains(&cluster)
-}
-
 impl Proxy {
     /// Picks the route, if the request's headers have changed since it was picked.
     pub(super) fn pick_route(&mut self, id: u64) {
@@ -56,7 +51,7 @@ impl Proxy {
             }
             let name = route.map(|route| &route.name).filter(|name| !name.is_empty());
             common.route = Some(name.unwrap_or(&self.settings.place.route).clone());
-            common.cluster = Some(route.map_or_else(|| "v1".to_owned(), |route| route.upstream.clone()));
+            common.cluster = Some(route.map_or(UPSTREAMS[0], |route| &route.upstream).to_owned());
             common.timeout_ms = route.and_then(|route| route.timeout_ms).unwrap_or(TIMEOUT_MS);
         }
     }
@@ -93,7 +88,7 @@ impl Proxy {
             return Err(Reply::of(404, "", "route_not_found").flagged(NO_ROUTE));
         };
         let known = self.settings.clusters.get(&cluster);
-        if known.is_none() && !is_upstream(&cluster) {
+        if known.is_none() && !UPSTREAMS.contains(&cluster.as_str()) {
             common.cluster = None;
             return Err(Reply::of(503, "", "cluster_not_found").flagged(NO_CLUSTER));
         }
@@ -107,7 +102,7 @@ impl Proxy {
         }
         common.request.are_headers_sent = true;
         message::check_method(&common.request.headers)?;
-        if !is_upstream(&cluster) {
+        if !UPSTREAMS.contains(&cluster.as_str()) {
             // That is found out as soon as the connection is tried.
             let at = At { stream: id, epoch: active.epoch, position: 0 };
             self.events.add(now, Event::Fail(at, Failure::Refused));
@@ -124,7 +119,10 @@ impl Proxy {
         };
         active.is_delivered = true;
         let common = active.common.borrow();
-        let Some(cluster) = common.cluster.clone().filter(|cluster| is_upstream(cluster)) else { return };
+        let Some(cluster) = common.cluster.clone().filter(|cluster| UPSTREAMS.contains(&cluster.as_str()))
+        else {
+            return;
+        };
         let headers = mem::take(&mut active.outcome.request_headers);
         let Some(body) = message::framed(&headers, mem::take(&mut active.bodies.request)) else { return };
         active.outcome.upstream = Some(cluster);

@@ -2,7 +2,7 @@
 
 use super::probe::{exchange, lines, module, options};
 use crate::{
-    host::{Options, Proxy, Settings},
+    host::{FailurePolicy, Options, Proxy, Settings},
     outcome::ExchangeOutcome,
     scenario::{Cluster, Cut, Exchange, Response, Route},
 };
@@ -168,7 +168,6 @@ fn an_author_adds_foreign_functions_or_takes_the_place_of_the_hosts_own() {
 
 #[test]
 fn a_vm_that_has_died_is_started_anew_no_sooner_than_it_may() {
-    use crate::host::FailurePolicy;
     let deadly = "(@request_headers (if (i32.eqz (call $get (i32.const 0) [x-die] (i32.const 8) (i32.const 12))) (then unreachable)) (i32.const 0))";
     let mut proxy = Proxy::new(Settings::default());
     let options = Options { failure_policy: FailurePolicy::Reload, ..options() };
