@@ -11,6 +11,7 @@ use crate::{
     stream::{self, Stream},
 };
 use memchr::memmem;
+use std::ops::Range;
 
 /// Where a text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -251,13 +252,34 @@ impl Engine {
     /// Redacts a text. Without a key, a token is the type in brackets.
     ///
     /// What is no UTF-8 in it is replaced by U+FFFD.
-    pub fn redact(&self, text: &[u8], place: Place<'_>, key: Option<&TokenKey>) -> Redacted {
+    pub fn redact<'t>(&self, text: &'t [u8], place: Place<'_>, key: Option<&TokenKey>) -> Redacted<'t> {
         self.write(text, &self.find(text, place), key)
     }
 
     /// Redacts a text in which this engine has found these.
-    pub fn write(&self, text: &[u8], findings: &Findings, key: Option<&TokenKey>) -> Redacted {
-        self.write_marked(text, findings, key, "", "")
+    pub fn write<'t>(&self, text: &'t [u8], findings: &Findings, key: Option<&TokenKey>) -> Redacted<'t> {
+        self.write_part(text, 0..text.len(), findings, key)
+    }
+
+    /// Redacts a part of a text in which this engine has found these, such as the query of a request target. What was found across an end of the
+    /// part is redacted in it too.
+    pub fn write_part<'t>(
+        &self,
+        text: &'t [u8],
+        part: Range<usize>,
+        findings: &Findings,
+        key: Option<&TokenKey>,
+    ) -> Redacted<'t> {
+        let spans = &findings.spans;
+        let first = spans.partition_point(|span| span.end <= part.start);
+        let end = spans.partition_point(|span| span.start < part.end);
+        let spans = spans.get(first..end).unwrap_or_default();
+        if spans.is_empty() {
+            return Redacted::new(String::from_utf8_lossy(text.get(part).unwrap_or_default()));
+        }
+        let mut out = String::with_capacity(part.len() + 32);
+        self.write_within(text, part, spans, key, ("", ""), &mut out);
+        Redacted::new(out)
     }
 
     /// Redacts a text, with marks around what stands for a value, such as colours.
@@ -268,7 +290,7 @@ impl Engine {
         key: Option<&TokenKey>,
         before: &str,
         after: &str,
-    ) -> Redacted {
+    ) -> Redacted<'static> {
         let mut out = String::with_capacity(text.len());
         self.write_spans(text, &findings.spans, key, (before, after), &mut out);
         Redacted::new(out)
@@ -279,11 +301,24 @@ impl Engine {
         text: &[u8],
         spans: &[Finding],
         key: Option<&TokenKey>,
+        marks: (&str, &str),
+        out: &mut String,
+    ) {
+        self.write_within(text, 0..text.len(), spans, key, marks, out);
+    }
+
+    /// Writes a part of a text, with the whole of a value that is found across an end of it.
+    fn write_within(
+        &self,
+        text: &[u8],
+        within: Range<usize>,
+        spans: &[Finding],
+        key: Option<&TokenKey>,
         (before, after): (&str, &str),
         out: &mut String,
     ) {
         let part = |start, end| text.get(start..end).unwrap_or_default();
-        let mut place = 0;
+        let mut place = within.start;
         for span in spans {
             out.push_str(&String::from_utf8_lossy(part(place, span.start)));
             place = span.end;
@@ -306,7 +341,7 @@ impl Engine {
             out.push_str(quote);
             out.push_str(after);
         }
-        out.push_str(&String::from_utf8_lossy(part(place, text.len())));
+        out.push_str(&String::from_utf8_lossy(part(place, within.end)));
     }
 }
 

@@ -171,13 +171,13 @@ fn base32(bytes: &[u8], out: &mut String) {
 
 /// Text from which what was found is gone.
 ///
-/// Only the engine makes one: what takes a `Redacted` can hold no plaintext by mistake.
+/// Only the engine makes one: what takes a `Redacted` can hold no plaintext by mistake. It borrows the text in which nothing was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Redacted(String);
+pub struct Redacted<'t>(Cow<'t, str>);
 
-impl Redacted {
-    pub(crate) const fn new(text: String) -> Self {
-        Self(text)
+impl<'t> Redacted<'t> {
+    pub(crate) fn new(text: impl Into<Cow<'t, str>>) -> Self {
+        Self(text.into())
     }
 
     /// The text.
@@ -187,11 +187,17 @@ impl Redacted {
 
     /// The text, taken out.
     pub fn into_string(self) -> String {
-        self.0
+        self.0.into_owned()
+    }
+
+    /// The same, with the text its own.
+    #[must_use]
+    pub fn into_owned(self) -> Redacted<'static> {
+        Redacted(Cow::Owned(self.0.into_owned()))
     }
 }
 
-impl fmt::Display for Redacted {
+impl fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -55,7 +55,7 @@ enum Until {
 #[derive(Debug, Default)]
 pub struct Piece {
     /// The redacted text that follows that of the pieces before.
-    pub text: Redacted,
+    pub text: Redacted<'static>,
     /// What was found, with places in the whole text.
     pub spans: Vec<Finding>,
 }

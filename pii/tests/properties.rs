@@ -255,3 +255,15 @@ fn a_value_longer_than_a_window_goes_whole() {
         }
     }
 }
+
+#[test]
+fn a_part_of_a_text_shows_nothing_of_a_value_across_its_ends() {
+    let engine = Engine::default();
+    let text = b"/a/4111-1111-1111-1111/b?x=1";
+    let found = engine.find(text, Place::Text);
+    let part = |range| engine.write_part(text, range, &found, None).into_string();
+    assert_eq!(part(0..24), "/a/***************1111/b");
+    assert_eq!(part(25..28), "x=1");
+    assert_eq!(part(0..12), "/a/***************1111");
+    assert_eq!(part(12..24), "***************1111/b");
+}
