@@ -2,20 +2,26 @@
 
 use crate::document;
 use anstyle::{AnsiColor, Style};
-use pii::{Config, Engine, Findings, Place};
+use filter_kit::{
+    Environment,
+    settings::{self, Field},
+};
+use pii::{Engine, Findings, Pii, Place, TokenKey};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
+    cell::RefCell,
+    env, fs,
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Reads text or JSONL on stdin and writes it without the personal data and secrets in it.
 ///
 /// Text comes back redacted, and the spans that were found follow on stderr. With --jsonl each line is {"id","text"} or {"id","key","text"},
 /// where the key is the name of the field whose value the text is, and each line of the answer is {"id","redacted","spans":[{"start","end","type"}]}.
-/// There is no key for tokens here, so a token is the type in brackets.
+/// Tokens need `token.key_env` in the configuration, which names a variable of this process; without it, a token is the type in brackets.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A configuration of access-log, of which the section `pii` counts: JSON or YAML.
@@ -57,11 +63,13 @@ struct Span {
 /// # Errors
 /// The configuration cannot be read or is refused, or stdin or stdout fails: exit code 2.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
-    let engine = match &args.config {
+    let pii = match &args.config {
         Some(path) => load(path)?,
-        None => Engine::default(),
+        None => Pii::default(),
     };
-    let done = if args.jsonl { lines(&engine) } else { text(&engine) };
+    let today = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() / 86_400);
+    let key = pii.tokens.key(u32::try_from(today).unwrap_or(0));
+    let done = if args.jsonl { lines(&pii.engine, key.as_ref()) } else { text(&pii.engine, key.as_ref()) };
     match done {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -71,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
 }
 
 /// The section `pii` of a configuration, or of the plugin configuration that a manifest holds.
-fn load(path: &Path) -> Result<Engine, String> {
+fn load(path: &Path) -> Result<Pii, String> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let documents =
@@ -87,14 +95,22 @@ fn load(path: &Path) -> Result<Engine, String> {
     else {
         return Err(format!("{name}: must have a section `pii`, as a configuration of access-log has"));
     };
-    let line = |field: &str| node.line_of(field);
-    let config: Config = serde_json::from_value(node.to_json())
-        .map_err(|error| format!("{name}:{}: {place}: {error}", node.line))?;
-    config.compile().map_err(|error| format!("{name}:{}: {place}.{error}", line(error.path())))
+    let config = node.to_json().to_string();
+    let refused = RefCell::default();
+    let variable = |name: &str| env::var(name).ok();
+    let read = || {
+        let config = settings::Node::parse(config.as_bytes())?;
+        let root = Field::root(&config, &refused);
+        root.finish(Pii::read(&root, &Environment::new(&variable)))
+    };
+    read().map_err(|error| {
+        let line = node.line_of(error.path());
+        format!("{name}:{line}: {}", error.inside(&place))
+    })
 }
 
 /// Answers each line in turn.
-fn lines(engine: &Engine) -> io::Result<()> {
+fn lines(engine: &Engine, key: Option<&TokenKey>) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut input = io::stdin().lock();
     let mut line = Vec::new();
@@ -104,7 +120,7 @@ fn lines(engine: &Engine) -> io::Result<()> {
             return out.flush();
         }
         let answer = match serde_json::from_slice::<Line>(&line) {
-            Ok(line) => answer(engine, line),
+            Ok(line) => answer(engine, key, line),
             Err(error) => Answer::Refused { id: None, error: error.to_string() },
         };
         serde_json::to_writer(&mut out, &answer)?;
@@ -116,7 +132,7 @@ fn lines(engine: &Engine) -> io::Result<()> {
     }
 }
 
-fn answer(engine: &Engine, line: Line) -> Answer {
+fn answer(engine: &Engine, key: Option<&TokenKey>, line: Line) -> Answer {
     let place = line.key.as_ref().map_or(Place::Text, |key| Place::Field(key.as_bytes()));
     let found = engine.find(line.text.as_bytes(), place);
     let spans = found.spans().iter();
@@ -125,18 +141,18 @@ fn answer(engine: &Engine, line: Line) -> Answer {
         spans: spans
             .map(|span| Span { start: span.start, end: span.end, r#type: span.entity.id() })
             .collect(),
-        redacted: engine.write(line.text.as_bytes(), &found, None).into_string(),
+        redacted: engine.write(line.text.as_bytes(), &found, key).into_string(),
     }
 }
 
 /// Redacts all of stdin; on a terminal, what stands for a value is coloured.
-fn text(engine: &Engine) -> io::Result<()> {
+fn text(engine: &Engine, key: Option<&TokenKey>) -> io::Result<()> {
     let mut text = Vec::new();
     io::stdin().lock().read_to_end(&mut text)?;
     let found = engine.find(&text, Place::Text);
     let is_terminal = io::stdout().is_terminal();
     let mut out = anstream::stdout().lock();
-    out.write_all(coloured(engine, &text, &found, is_terminal).as_bytes())?;
+    out.write_all(coloured(engine, key, &text, &found, is_terminal).as_bytes())?;
     out.flush()?;
     let mut log = anstream::stderr().lock();
     let (mut line, mut place) = (1, 0);
@@ -158,10 +174,16 @@ fn text(engine: &Engine) -> io::Result<()> {
     )
 }
 
-fn coloured(engine: &Engine, text: &[u8], found: &Findings, is_terminal: bool) -> String {
+fn coloured(
+    engine: &Engine,
+    key: Option<&TokenKey>,
+    text: &[u8],
+    found: &Findings,
+    is_terminal: bool,
+) -> String {
     if !is_terminal {
-        return engine.write(text, found, None).into_string();
+        return engine.write(text, found, key).into_string();
     }
     let style = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
-    engine.write_marked(text, found, None, &format!("{style}"), &format!("{style:#}")).into_string()
+    engine.write_marked(text, found, key, &format!("{style}"), &format!("{style:#}")).into_string()
 }

@@ -52,13 +52,23 @@ impl Findings {
         &self.spans
     }
 
+    /// The entities that were found.
+    pub fn entities(&self) -> Set {
+        self.spans.iter().fold(Set::EMPTY, |set, span| set.with(span.entity))
+    }
+
+    /// How many values of an entity were found.
+    pub fn count(&self, entity: Entity) -> usize {
+        self.spans.iter().filter(|span| span.entity == entity).count()
+    }
+
     /// How many values were dropped because they were encoded more often, or nested deeper, than the budget allows.
     pub fn dropped(&self) -> usize {
-        self.spans.iter().filter(|span| span.entity == Entity::Undecodable).count()
+        self.count(Entity::Undecodable)
     }
 }
 
-/// Finds and redacts personal data and secrets. Made by [`Config::compile`](crate::Config::compile), or with all defaults.
+/// Finds and redacts personal data and secrets. Made by [`Pii::read`](crate::Pii::read), or with all defaults.
 #[derive(Debug)]
 pub struct Engine {
     on: Set,

@@ -230,6 +230,22 @@ impl Set {
         Self(self.0 & !(1 << entity as u8))
     }
 
+    /// The set without those of another.
+    #[must_use]
+    pub const fn and_not(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The entities in the set, in the order of their priority.
+    pub fn iter(self) -> impl Iterator<Item = Entity> {
+        Entity::ALL.iter().copied().filter(move |entity| self.has(*entity))
+    }
+
+    /// Whether no entity is in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Both sets in one.
     #[must_use]
     #[inline]

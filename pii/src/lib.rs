@@ -14,7 +14,8 @@
 //! );
 //! ```
 //!
-//! The crate does no I/O, and reads no clock, no random source and no environment: the key of tokens, the tenant and the day are the caller's.
+//! The crate does no I/O, and reads no clock and no random source: the day is the caller's. [`Pii::read`] makes an engine of a configuration; the
+//! secret of its tokens comes from the environment of the VM alone.
 #![forbid(unsafe_code)]
 
 mod checksum;
@@ -31,14 +32,16 @@ mod operator;
 mod regex;
 mod span;
 mod stream;
+mod tokens;
 
-pub use config::{Config, ConfigError, LiteralConfig, OperatorConfig, RegexConfig, TokenConfig};
+pub use config::Pii;
 #[doc(hidden)]
 pub use decode::Encoding;
 pub use engine::{Engine, Finding, Findings, Place};
 pub use entity::{Entity, Group, Set};
 pub use operator::{Operator, Redacted, ShortKey, TokenKey};
 pub use stream::{Piece, Stream};
+pub use tokens::Tokens;
 
 /// Checksums of no entity of their own.
 pub mod checksums {

@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     fmt::{self, Write as _},
     net::Ipv6Addr,
+    sync::Arc,
 };
 
 /// What is done with a value.
@@ -72,7 +73,7 @@ impl fmt::Display for Operator {
 /// within a tenant and a day, and no relation beyond.
 #[derive(Clone)]
 pub struct TokenKey {
-    id: String,
+    id: Arc<str>,
     derived: Hmac<Sha256>,
 }
 
@@ -112,9 +113,9 @@ impl TokenKey {
         derived.update(b"outrigger t1\0");
         derived.update(&day.to_be_bytes());
         derived.update(tenant.as_bytes());
-        let id =
+        let id: String =
             id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).take(16).collect();
-        Ok(Self { id, derived: keyed(&derived.finalize().into_bytes())? })
+        Ok(Self { id: id.into(), derived: keyed(&derived.finalize().into_bytes())? })
     }
 
     /// Writes the token of a value: `t1:<key id>:<type>:<base32>`, of 128 bits.

@@ -1,6 +1,6 @@
 //! The user's own regexes, in one engine.
 
-use crate::{config::RegexConfig, entity::Entity};
+use crate::entity::Entity;
 use regex_automata::{
     meta::{self, Regex},
     util::syntax,
@@ -20,8 +20,8 @@ impl Regexes {
     /// Compiles all patterns.
     ///
     /// # Errors
-    /// The index of the first that does not compile or can be empty, and why.
-    pub fn new(configs: &[RegexConfig]) -> Result<Self, (usize, String)> {
+    /// The index of the first that does not compile or can be empty, or that behind the last for all of them together, and why.
+    pub fn new(configs: &[(&str, Entity)]) -> Result<Self, (usize, String)> {
         let build = |patterns: &[&str]| -> Result<Regex, Box<meta::BuildError>> {
             meta::Builder::new()
                 .configure(
@@ -31,17 +31,17 @@ impl Regexes {
                 .build_many(patterns)
                 .map_err(Box::new)
         };
-        for (index, config) in configs.iter().enumerate() {
-            let said = |rule: String| (index, format!("must be a regex: {rule}, got {:?}", config.pattern));
-            let regex = build(&[config.pattern.as_str()]);
+        for (index, (pattern, _)) in configs.iter().enumerate() {
+            let said = |rule: String| (index, format!("must be a regex: {rule}, got {pattern:?}"));
+            let regex = build(&[*pattern]);
             let regex = regex.map_err(|error| said(error.to_string()))?;
             if regex.is_match("") {
-                return Err((index, format!("must not match the empty text, got {:?}", config.pattern)));
+                return Err((index, format!("must not match the empty text, got {pattern:?}")));
             }
         }
-        let patterns: Vec<&str> = configs.iter().map(|config| config.pattern.as_str()).collect();
-        let regex = build(&patterns).map_err(|error| (configs.len() - 1, error.to_string()))?;
-        let entities = configs.iter().filter_map(|config| Entity::from_id(&config.entity)).collect();
+        let patterns: Vec<&str> = configs.iter().map(|(pattern, _)| *pattern).collect();
+        let regex = build(&patterns).map_err(|error| (configs.len(), error.to_string()))?;
+        let entities = configs.iter().map(|(_, entity)| *entity).collect();
         Ok(Self { regex, entities })
     }
 

@@ -1,11 +1,27 @@
 //! Configurations: what they change, and what is refused with which field's path.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use pii::{Config, Engine, Place, TokenKey};
+use filter_kit::{
+    ConfigError, Environment,
+    settings::{Field, Node},
+};
+use pii::{Engine, Pii, Place, TokenKey};
+use std::cell::RefCell;
+
+fn read(config: &str) -> Result<Pii, ConfigError> {
+    let variable = |name: &str| match name {
+        "PII_KEY" => Some("0123456789abcdef".to_owned()),
+        "SHORT" => Some("0123456789abcde".to_owned()),
+        _ => None,
+    };
+    let (node, refused) = (Node::parse(config.as_bytes())?, RefCell::default());
+    let root = Field::root(&node, &refused);
+    root.finish(Pii::read(&root, &Environment::new(&variable)))
+}
 
 #[track_caller]
 fn engine(config: &str) -> Engine {
-    serde_json::from_str::<Config>(config).unwrap().compile().unwrap()
+    read(config).unwrap().engine
 }
 
 #[track_caller]
@@ -15,10 +31,7 @@ fn redacts(config: &str, text: &str, expected: &str) {
 
 #[track_caller]
 fn refuses(config: &str, expected: &str) {
-    let got = match serde_json::from_str::<Config>(config) {
-        Ok(config) => config.compile().map_or_else(|error| error.to_string(), |_| String::new()),
-        Err(error) => error.to_string(),
-    };
+    let got = read(config).map_or_else(|error| error.to_string(), |_| String::new());
     assert!(got.starts_with(expected), "{config}: got {got:?}, expected {expected:?}");
 }
 
@@ -82,8 +95,33 @@ fn what_would_leak_is_refused_with_the_fields_path() {
     refuses(r#"{"keys":{"--":"email"}}"#, "keys.--: must be a name of 1 to 40 bytes");
     refuses(r#"{"literals":[{"text":"a"}]}"#, "literals[0].text: must have 3 to 256 bytes, got 1");
     refuses(r#"{"base64_layers":9}"#, "base64_layers: must be 0..=8, got 9");
-    refuses(r#"{"operators":{"email":{"do":"mask","frist":2}}}"#, "unknown field `frist`");
-    refuses(r#"{"detects":[]}"#, "unknown field `detects`");
+    refuses(
+        r#"{"operators":{"email":{"do":"mask","frist":2}}}"#,
+        "operators.email.frist: unknown field `frist`",
+    );
+    refuses(
+        r#"{"operators":{"email":{"do":"drop","last":2}}}"#,
+        "operators.email.last: unknown field `last`",
+    );
+    refuses(r#"{"operators":{"email":{"last":2}}}"#, "operators.email.do: must say what is done");
+    refuses(
+        r#"{"operators":{"email":"drop"}}"#,
+        "operators.email: invalid type: string \"drop\", expected an object",
+    );
+    refuses(
+        r#"{"operators":{"email":{"do":"dorp"}}}"#,
+        "operators.email.do: unknown variant `dorp`, expected one of",
+    );
+    refuses(
+        r#"{"operators":{"email":{"do":"mask","last":-1}}}"#,
+        "operators.email.last: must be 0..=255, got -1",
+    );
+    refuses(
+        r#"{"operators":{"email":{"do":"fixed"}}}"#,
+        "operators.email: must be a text of at most 64 bytes",
+    );
+    refuses(r#"{"detects":[]}"#, "detects: unknown field `detects`");
+    refuses("[]", "invalid type: a list, expected an object");
 }
 
 #[cfg(not(feature = "regex"))]
@@ -117,4 +155,44 @@ fn equal_values_have_equal_tokens_however_they_are_encoded() {
     assert_eq!(token("4111%201111%201111%201111"), token("4111-1111-1111-1111"));
     let jwt = token("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln");
     assert!(jwt.starts_with("HS256.t1:k1:jwt:"), "{jwt}");
+}
+
+#[test]
+fn the_secret_of_tokens_is_a_variable_and_nowhere_else() {
+    refuses(
+        r#"{"token":{"key_env":"OTHER"}}"#,
+        "token.key_env: must name a variable of the VM's environment that is set, got \"OTHER\"",
+    );
+    refuses(
+        r#"{"token":{"key_env":"SHORT"}}"#,
+        "token.key_env: must name a variable whose value has at least 16 bytes, got \"SHORT\"",
+    );
+    refuses(r#"{"token":{"key_id":"k1"}}"#, "token.key_env: must name a variable");
+    refuses(r#"{"token":{"key_env":"PII_KEY","key_id":"a:b"}}"#, "token.key_id: must be 1 to 16 letters");
+    let literal = read(r#"{"token":{"key":"hunter2-hunter2-hunter2"}}"#).unwrap_err().to_string();
+    assert!(!literal.contains("hunter2"), "{literal}");
+
+    let pii = read(r#"{"token":{"key_env":"PII_KEY","key_id":"k2","tenant":"shop"}}"#).unwrap();
+    assert!(!format!("{pii:?}").contains("0123456789abcdef"));
+    let token = |pii: &Pii, day| {
+        let key = pii.tokens.key(day);
+        pii.engine.redact(b"joe@example.com", Place::Text, key.as_ref()).into_string()
+    };
+    let today = token(&pii, 20_000);
+    assert!(today.starts_with("t1:k2:email:"), "{today}");
+    assert_ne!(token(&pii, 20_001), today);
+    assert_eq!(token(&pii, 20_000), today);
+    let other = read(r#"{"token":{"key_env":"PII_KEY","key_id":"k2","tenant":"blog"}}"#).unwrap();
+    assert_ne!(token(&other, 20_000), today);
+    let none = read("{}").unwrap();
+    assert_eq!(token(&none, 20_000), "[EMAIL]");
+}
+
+#[test]
+fn a_refusal_has_the_path_from_the_root() {
+    let config = r#"{"pii":{"operators":{"card":{"do":"mask","first":6,"last":6}}}}"#;
+    let (node, refused) = (Node::parse(config.as_bytes()).unwrap(), RefCell::default());
+    let root = Field::root(&node, &refused);
+    let error = root.finish(Pii::read(&root.get("pii"), &Environment::EMPTY)).unwrap_err();
+    assert_eq!(error.path(), "pii.operators.card");
 }
