@@ -26,6 +26,7 @@ pub mod settings;
 #[doc(hidden)]
 pub mod shell;
 mod template;
+mod trace;
 mod view;
 
 pub use bounded::Bounded;
@@ -40,4 +41,5 @@ pub use load::load;
 pub use pairs::Pairs;
 pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
 pub use template::{InvalidTemplate, Template};
+pub use trace::TraceParent;
 pub use view::{Buffer, Phase, SINGLE_LIMIT, Source, View};
