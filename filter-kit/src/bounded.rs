@@ -23,7 +23,9 @@ impl<'a> Bounded<'a> {
     /// Text that the program or its configuration wrote; control characters are replaced by `_`.
     pub fn own(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        if text.chars().any(char::is_control) {
+        // Beside ASCII's there are the control characters that begin with 0xc2. Most texts have none of these bytes.
+        let is_suspect = |byte: &u8| matches!(byte, 0..=0x1f | 0x7f | 0xc2);
+        if text.as_bytes().iter().any(is_suspect) && text.chars().any(char::is_control) {
             return Self(text.chars().map(|c| if c.is_control() { '_' } else { c }).collect());
         }
         Self(text)
@@ -65,6 +67,6 @@ mod tests {
         assert_eq!(Bounded::new(b"a\r\nset-cookie: x\0\xff", 100).as_str(), "a__set-cookie: x__");
         assert_eq!(Bounded::new("naïve".as_bytes(), 100).as_str(), "na__ve");
         assert_eq!(Bounded::new(b"abcdef", 3).as_str(), "abc");
-        assert_eq!(Bounded::own("a\nb").as_str(), "a_b");
+        assert_eq!(Bounded::own("a\nb\u{85}c\u{a0}é").as_str(), "a_b_c\u{a0}é");
     }
 }

@@ -39,6 +39,8 @@ pub struct Expect {
     pub max_host_calls: Option<u64>,
     /// The lines that the module logged, all of them.
     pub log: Option<Vec<LogExpectation>>,
+    /// Filter state at the end, by its keys without `wasm.`, as an access log prints it.
+    pub state: Vec<(String, Expected)>,
 }
 
 /// What a value must be.
@@ -227,6 +229,10 @@ impl Exchange {
             let is_fine = expected.len() == outcome.log.len() && expected.iter().zip(&outcome.log).all(holds);
             let texts: Vec<_> = expected.iter().map(|line| format!("{} {}", line.level, line.text)).collect();
             compare("log", is_fine, format!("{texts:?}"), format!("{:?}", outcome.log));
+        }
+        for (key, expected) in &expect.state {
+            let got: Vec<&Bytes> = outcome.state.get(key).into_iter().collect();
+            compare(&format!("state.{key}"), expected.holds(&got), expected.to_string(), format!("{got:?}"));
         }
         mismatches
     }

@@ -50,6 +50,9 @@ pub struct ExchangeOutcome {
     pub metrics: BTreeMap<String, i64>,
     /// What the module logged.
     pub log: Vec<LogLine>,
+    /// What plugins left in filter state, by their keys without `wasm.`, as an access log prints it. From Envoy there are the keys that a scenario asks for.
+    #[serde(default)]
+    pub state: BTreeMap<String, Bytes>,
     /// What it cost; only the harness knows it.
     #[serde(default)]
     pub cost: Option<Cost>,

@@ -191,6 +191,20 @@ impl<'t> Redacted<'t> {
         self.0.into_owned()
     }
 
+    /// At most the first so many bytes of the text, in whole characters.
+    #[must_use]
+    pub fn cut(self, limit: usize) -> Self {
+        let end = self.0.floor_char_boundary(limit);
+        match self.0 {
+            whole if end >= whole.len() => Self(whole),
+            Cow::Borrowed(text) => Self(Cow::Borrowed(text.get(..end).unwrap_or_default())),
+            Cow::Owned(mut text) => {
+                text.truncate(end);
+                Self(Cow::Owned(text))
+            }
+        }
+    }
+
     /// The same, with the text its own.
     #[must_use]
     pub fn into_owned(self) -> Redacted<'static> {

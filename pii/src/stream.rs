@@ -99,6 +99,20 @@ impl Stream {
         Piece { text: Redacted::new(text), spans }
     }
 
+    /// Takes a chunk, of which nothing is written. Says what is certain by it.
+    pub fn look(&mut self, engine: &Engine, chunk: &[u8]) -> Vec<Finding> {
+        let mut spans = Vec::new();
+        self.take(engine, chunk, &mut |_, _, _| {}, &mut spans);
+        spans
+    }
+
+    /// Says what is left at the end, of which nothing is written.
+    pub fn finish_look(mut self, engine: &Engine) -> Vec<Finding> {
+        let mut spans = Vec::new();
+        self.go(engine, true, &mut |_, _, _| {}, &mut spans);
+        spans
+    }
+
     fn take(&mut self, engine: &Engine, mut chunk: &[u8], write: Write<'_>, spans: &mut Vec<Finding>) {
         while !chunk.is_empty() {
             let room = (Self::CAPACITY - self.window.len()).min(chunk.len());
@@ -229,9 +243,8 @@ type Write<'w> = &'w mut dyn FnMut(&Engine, &[u8], &[Finding]);
 /// All of a text that is longer than a window.
 pub fn whole(engine: &Engine, text: &[u8], given: Set) -> Vec<Finding> {
     let mut stream = Stream { given, ..Stream::default() };
-    let mut spans = Vec::new();
-    stream.take(engine, text, &mut |_, _, _| {}, &mut spans);
-    stream.go(engine, true, &mut |_, _, _| {}, &mut spans);
+    let mut spans = stream.look(engine, text);
+    spans.extend(stream.finish_look(engine));
     spans
 }
 

@@ -6,6 +6,9 @@ use harness::scenario::Route;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
+/// The logger of lines of filter state.
+pub const STATE_LOGGER: &str = "filter_state";
+
 /// A bootstrap of envoy-configs/. What a run does not change stays as users read it.
 #[derive(Debug, Clone)]
 pub struct Bootstrap(pub Value);
@@ -93,6 +96,27 @@ impl Bootstrap {
         if let Some(cluster) = clusters.iter_mut().find(|cluster| cluster["name"] == *name) {
             cluster["type"] = json!("STATIC");
         }
+    }
+
+    /// Prints these keys of filter state to Envoy's own log, as lines of the logger [`STATE_LOGGER`], when an exchange is over.
+    pub fn print_state<'k>(&mut self, keys: impl IntoIterator<Item = &'k str>) {
+        let line = |key| format!("info {STATE_LOGGER} {key} %FILTER_STATE(wasm.{key}:PLAIN)%\n");
+        let format: String = keys.into_iter().map(line).collect();
+        if format.is_empty() {
+            return;
+        }
+        let logger = json!({"name": "envoy.access_loggers.stderr", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+            "log_format": {"text_format_source": {"inline_string": format}}
+        }});
+        each(&mut self.0, "typed_config", &mut |config| {
+            if config["@type"].as_str().is_some_and(|kind| kind.ends_with(".v3.HttpConnectionManager")) {
+                match config["access_log"].as_array_mut() {
+                    Some(loggers) => loggers.push(logger.clone()),
+                    None => config["access_log"] = json!([logger]),
+                }
+            }
+        });
     }
 
     /// Replaces the routes by a scenario's, with `v1` for what none of them is for.

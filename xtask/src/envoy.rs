@@ -1,6 +1,6 @@
 //! A real Envoy, started and ended by its process id.
 
-use crate::{http, project};
+use crate::{bootstrap::STATE_LOGGER, http, project};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::{
@@ -84,6 +84,8 @@ impl Envoy {
                 "wasm:info",
                 "--log-format",
                 "%l %n %v",
+                "--file-flush-interval-msec",
+                "20",
             ])
             .args(arguments)
             .stdout(Stdio::null())
@@ -221,6 +223,15 @@ impl Line {
         let text = self.text.strip_prefix("wasm log").filter(|_| self.logger == "wasm")?;
         let (prefix, text) = text.split_once(": ")?;
         Some((prefix.rsplit(' ').next().unwrap_or_default(), text))
+    }
+
+    /// A key of filter state and its value, if this is a line that [`Bootstrap::print_state`](crate::bootstrap::Bootstrap::print_state) asked for
+    /// and there is a value.
+    pub fn of_state(&self) -> Option<(&str, &str)> {
+        if self.logger != STATE_LOGGER {
+            return None;
+        }
+        self.text.split_once(' ').filter(|(_, value)| *value != "-")
     }
 
     /// What a module logged, if this is a line of one: `wasm log NAME ROOT VM: TEXT`.

@@ -120,6 +120,11 @@ fn exchange_lines(exchange: Option<&Exchange>, outcome: &ExchangeOutcome, lines:
         let expected = expect.log.as_ref().and_then(|lines| lines.get(index)).map(|line| &line.text);
         line("log".to_owned(), format!("{} {}", logged.level, shown(expected, &Bytes::from(&logged.text))));
     }
+    for (key, expected) in &expect.state {
+        if let Some(value) = outcome.state.get(key) {
+            line(format!("state {key}"), shown(Some(expected), value));
+        }
+    }
 }
 
 /// Headers or trailers as lines.

@@ -365,6 +365,7 @@ impl RawExpect {
             max_instructions: self.max_instructions,
             max_host_calls: self.max_host_calls,
             log,
+            state: values::each("state", &self.state)?,
         })
     }
 }

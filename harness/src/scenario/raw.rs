@@ -110,6 +110,7 @@ pub(super) struct RawExpect {
     pub(super) max_instructions: Option<u64>,
     pub(super) max_host_calls: Option<u64>,
     pub(super) log: Option<Vec<RawLog>>,
+    pub(super) state: Table,
     pub(super) config_error: Option<String>,
 }
 

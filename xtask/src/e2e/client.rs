@@ -9,7 +9,7 @@ use crate::{
 use anyhow::Result;
 use harness::{
     Bytes,
-    outcome::{ExchangeOutcome, LogLine},
+    outcome::ExchangeOutcome,
     scenario::{Exchange, Headers, Request},
 };
 use std::{
@@ -48,8 +48,14 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
     let deadline = Instant::now() + SETTLING;
     loop {
         outcome.metrics = steps(&stats, &envoy::plugin_stats(site.admin())?);
-        outcome.log = module_lines(site.log()?.get(logged..).unwrap_or_default());
+        let lines = site.log()?;
+        let lines = lines.get(logged..).unwrap_or_default();
+        outcome.log = lines.iter().filter_map(Line::of_module).collect();
+        let state = |(key, value): (&str, &str)| (key.to_owned(), Bytes::from(value));
+        outcome.state = lines.iter().filter_map(Line::of_state).map(state).collect();
+        let wanted = exchange.expect.state.iter().filter(|(key, _)| expected.state.contains_key(key)).count();
         let is_there = outcome.log.len() >= expected.log.len()
+            && outcome.state.len() >= wanted
             && outcome.metrics.values().sum::<i64>() >= expected.metrics.values().sum();
         if is_there || Instant::now() > deadline {
             return Ok(outcome);
@@ -93,8 +99,4 @@ fn steps(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTree
         (name.clone(), value.wrapping_sub(before.get(name).copied().unwrap_or(0)))
     };
     after.iter().map(step).filter(|(_, step)| *step != 0).collect()
-}
-
-fn module_lines(lines: &[Line]) -> Vec<LogLine> {
-    lines.iter().filter_map(Line::of_module).collect()
 }

@@ -47,6 +47,8 @@ pub struct Suite {
     pub module: PathBuf,
     /// Its scenarios' folder.
     pub folder: PathBuf,
+    /// The bootstrap of envoy-configs/ that it runs in.
+    pub bootstrap: String,
 }
 
 /// How many scenarios ended in which way.
@@ -92,10 +94,11 @@ pub fn suites() -> Result<Vec<Suite>> {
     let mut suites = Vec::new();
     for name in project::filters()? {
         let folder = project::root().join("filters").join(&name).join("scenarios");
-        suites.push(Suite { module: build::module(&name), name, folder });
+        suites.push(Suite { module: build::module(&name), bootstrap: name.clone(), name, folder });
     }
     let folder = project::root().join("filter-kit/scenarios");
-    suites.push(Suite { name: "filter-kit".to_owned(), module: build::fixture("seam")?, folder });
+    let (name, bootstrap) = ("filter-kit".to_owned(), "ab-routing".to_owned());
+    suites.push(Suite { name, module: build::fixture("seam")?, folder, bootstrap });
     Ok(suites)
 }
 
@@ -142,9 +145,9 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
         let work = progress::begin_counted(&format!("{} on Envoy", suite.name), runs.len() as u64);
         let verdicts = match &mut compose {
             Some(compose) => {
-                runs.iter().map(|run| verdict(run, &suite.module, &program, Some(compose), &work)).collect()
+                runs.iter().map(|run| verdict(run, suite, &program, Some(compose), &work)).collect()
             }
-            None => parallel::map(&runs, AT_ONCE, |run| verdict(run, &suite.module, &program, None, &work)),
+            None => parallel::map(&runs, AT_ONCE, |run| verdict(run, suite, &program, None, &work)),
         };
         drop(work);
         for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
@@ -183,13 +186,13 @@ fn report(scenario: &Scenario, verdict: &Verdict, count: &mut Count) {
 
 fn verdict(
     run: &(Scenario, HarnessReport),
-    module: &Path,
+    suite: &Suite,
     program: &Path,
     compose: Option<&mut compose::Compose>,
     work: &progress::Work,
 ) -> Verdict {
     let (scenario, on_harness) = run;
-    let judged = judge(scenario, on_harness, module, program, compose);
+    let judged = judge(scenario, on_harness, suite, program, compose);
     work.step();
     judged.unwrap_or_else(|error| Verdict::Failed(format!("  {error:#}")))
 }
@@ -197,7 +200,7 @@ fn verdict(
 fn judge(
     scenario: &Scenario,
     on_harness: &HarnessReport,
-    module: &Path,
+    suite: &Suite,
     program: &Path,
     compose: Option<&mut compose::Compose>,
 ) -> Result<Verdict> {
@@ -208,7 +211,7 @@ fn judge(
         return Ok(Verdict::Failed(format!("  on the harness: {}", on_harness.failures.join("\n  "))));
     };
     let mocks = harness::mock::Mocks::start(&scenario.upstreams)?;
-    let mut bootstrap = Bootstrap::load("ab-routing")?;
+    let mut bootstrap = Bootstrap::load(&suite.bootstrap)?;
     bootstrap.set_routes(&scenario.routes);
     bootstrap.set_plugin_configuration(scenario.config.as_deref());
     bootstrap.set_environment(&scenario.env);
@@ -216,23 +219,32 @@ fn judge(
         bootstrap.set_cluster(name, address);
     }
     bootstrap.pass_trailers();
+    let mut keys: Vec<&str> = scenario
+        .exchanges
+        .iter()
+        .flat_map(|exchange| &exchange.expect.state)
+        .map(|(key, _)| key.as_str())
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    bootstrap.print_state(keys);
     for name in scenario.upstreams.keys().filter(|name| mocks.is_grpc(name)) {
         bootstrap.speak_http2(name);
     }
     let mut outcome = Outcome::default();
     if scenario.config_error.is_some() {
-        bootstrap.set_module(module);
+        bootstrap.set_module(&suite.module);
         outcome.config_error = match compose {
-            Some(compose) => compose.validate(&bootstrap, module)?.err(),
+            Some(compose) => compose.validate(&bootstrap, &suite.module)?.err(),
             None => envoy::validate(program, &bootstrap.0)?.err(),
         };
     } else {
         let local;
         let site: &dyn Site = if let Some(compose) = compose {
-            compose.restart(bootstrap, module)?;
+            compose.restart(bootstrap, &suite.module)?;
             compose
         } else {
-            local = Local::start(program, bootstrap, module)?;
+            local = Local::start(program, bootstrap, &suite.module)?;
             &local
         };
         let mut jar = CookieJar::default();

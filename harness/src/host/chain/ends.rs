@@ -186,6 +186,12 @@ impl Proxy {
             if active.outcome.upstream.is_none() {
                 active.outcome.request_headers.clear();
             }
+            let state = mem::take(&mut active.common.borrow_mut().filter_state);
+            let own = |(key, value): (Vec<u8>, Vec<u8>)| {
+                let key = key.strip_prefix(b"wasm.")?;
+                Some((String::from_utf8_lossy(key).into_owned(), Bytes(value)))
+            };
+            active.outcome.state = state.into_iter().filter_map(own).collect();
             self.finished.insert(id, active.outcome);
         }
     }
