@@ -21,6 +21,7 @@ pub mod matcher;
 pub mod metrics;
 mod pairs;
 mod reader;
+pub mod routes;
 pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

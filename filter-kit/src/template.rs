@@ -12,9 +12,12 @@ pub struct Template {
     rest: bool,
 }
 
+/// A segment of a template, before what is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
+pub(crate) enum Segment {
+    /// This text.
     Literal(Box<[u8]>),
+    /// Any text but an empty one.
     Any,
 }
 
@@ -68,6 +71,11 @@ impl Template {
             });
         }
         Ok(Self { segments: segments.into(), rest: false })
+    }
+
+    /// The segments, and whether anything may follow them.
+    pub(crate) fn parts(&self) -> (&[Segment], bool) {
+        (&self.segments, self.rest)
     }
 
     /// Whether a path, without its query, is of this form.
