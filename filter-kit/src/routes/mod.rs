@@ -46,6 +46,8 @@ use given::Given;
 use learned::Learned;
 use std::{
     cell::{Cell, RefCell},
+    fmt,
+    ops::Deref,
     rc::Rc,
 };
 
@@ -78,6 +80,31 @@ impl RouteId {
     /// The label's place, below [`Routes::capacity`].
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// The text of a label. Only [`Routes`] makes one: what takes a label can hold no path by mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteLabel(Rc<str>);
+
+impl RouteLabel {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for RouteLabel {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RouteLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -140,9 +167,9 @@ impl Routes {
     }
 
     /// The text of a label: visible ASCII, at most 660 bytes of a learned one, 256 of a given one. Neither this nor a clone of it allocates.
-    pub fn label(&self, id: RouteId) -> Rc<str> {
+    pub fn label(&self, id: RouteId) -> RouteLabel {
         let label = self.labels.try_borrow().ok().and_then(|labels| labels.get(id.index()).cloned());
-        label.unwrap_or_default()
+        RouteLabel(label.unwrap_or_default())
     }
 
     /// How many labels there are now, the given ones and the three fixed ones among them.
