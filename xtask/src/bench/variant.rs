@@ -69,6 +69,7 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         module("raw floor", &floor),
         module("kit no-op", &build::fixture("kit_noop")?),
         module("SDK no-op", &build::fixture("sdk_noop")?),
+        module("SDK, ten properties in on_log", &build::fixture("sdk_ten_properties")?),
         Variant { writes: vec!["x-lua".to_owned()], ..plain("Lua get and set", Some(lua)) },
     ];
     variants.extend(peers.iter().map(|(name, path)| module(name, path)));

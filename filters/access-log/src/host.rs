@@ -1,0 +1,91 @@
+//! What Envoy says of an exchange, each by one host call of about the price of all headers.
+
+use filter_kit::{Bounded, View};
+use std::net::{IpAddr, SocketAddr};
+
+/// Text of Envoy's own: names of routes and clusters, addresses of upstreams, details of a response code. No client writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostText(Bounded<'static>);
+
+impl HostText {
+    /// The longest that is logged, in bytes.
+    const LONGEST: usize = 256;
+
+    /// Reads one of Envoy's own texts; `None` where there is none.
+    pub fn read(view: &View<'_>, text: OwnText) -> Option<Self> {
+        let value = view.property(text.path())?;
+        (!value.is_empty()).then(|| Self(Bounded::new(&value, Self::LONGEST).into_owned()))
+    }
+
+    /// A host that is an address, with a port or without: a server's, and nobody's own. Names are the client's text.
+    pub fn of_address(host: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(host).ok().filter(|text| text.len() <= Self::LONGEST)?;
+        let is_address = text.parse::<SocketAddr>().is_ok() || text.parse::<IpAddr>().is_ok();
+        is_address.then(|| Self(Bounded::new(host, Self::LONGEST).into_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// Envoy's own texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnText {
+    /// The address of the upstream's host.
+    UpstreamHost,
+    /// The cluster.
+    UpstreamCluster,
+    /// The name of the route.
+    RouteName,
+    /// Why the response has its code.
+    Details,
+    /// The protocol's name and version.
+    Protocol,
+}
+
+impl OwnText {
+    const fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::UpstreamHost => &["upstream", "address"],
+            Self::UpstreamCluster => &["xds", "cluster_name"],
+            Self::RouteName => &["xds", "route_name"],
+            Self::Details => &["response", "code_details"],
+            Self::Protocol => &["request", "protocol"],
+        }
+    }
+}
+
+/// Envoy's own numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnNumber {
+    /// The bits of the response's flags.
+    Flags,
+    /// The bytes of the request's body.
+    BytesReceived,
+    /// The bytes of the response's body.
+    BytesSent,
+    /// When the request arrived, in nanoseconds since 1970 (UTC).
+    Start,
+    /// How long the exchange took, in nanoseconds.
+    Duration,
+}
+
+impl OwnNumber {
+    const fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Flags => &["response", "flags"],
+            Self::BytesReceived => &["request", "size"],
+            Self::BytesSent => &["response", "size"],
+            Self::Start => &["request", "time"],
+            Self::Duration => &["request", "duration"],
+        }
+    }
+
+    /// Reads the number; `None` where there is none.
+    pub fn read(self, view: &View<'_>) -> Option<u64> {
+        let value = view.property(self.path())?;
+        value.first_chunk().filter(|_| value.len() == 8).map(|bytes| u64::from_le_bytes(*bytes))
+    }
+}
