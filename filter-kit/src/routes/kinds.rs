@@ -346,9 +346,9 @@ fn token(token: &[u8]) -> Option<Kind> {
     if digits == 0 {
         return looks_random(token).then_some(Kind::Id);
     }
-    // `oauth2`, `s3`: one digit, at the end.
-    let ends_in_one = digits == 1 && token.last().is_some_and(u8::is_ascii_digit) && token.len() <= 20;
-    let is_word = ends_in_one && !looks_random(token) || is_version(token) || is_among(token, MIXED);
+    // `s3`, `mp4`: three characters, of which the last is the digit. Longer ones, such as `alice7`, may be somebody's.
+    let is_short = digits == 1 && token.len() <= 3 && token.last().is_some_and(u8::is_ascii_digit);
+    let is_word = is_short || is_version(token) || is_among(token, MIXED);
     if is_word { None } else { Some(Kind::Id) }
 }
 

@@ -292,13 +292,34 @@ proptest! {
 
     #[test]
     fn digits_get_into_a_label_as_known_words_alone(segment in "[a-zA-Z0-9._~:@-]{1,40}") {
-        // Versions, and words such as `oauth2`, are all the digits that a label can hold.
+        // Versions, and words such as `x509`, are all the digits that a label can hold.
         if kinds::of(segment.as_bytes(), false).is_none() {
             let is_joint = |c: char| !c.is_ascii_alphanumeric();
             let digits = |token: &str| token.bytes().filter(u8::is_ascii_digit).count();
             let is_version = segment.starts_with(['v', 'V']);
             let most = if is_version { 9 } else { 3 };
             prop_assert!(segment.split(is_joint).all(|token| digits(token) <= most), "{}", segment);
+        }
+    }
+
+    #[test]
+    fn no_value_of_a_person_gets_into_a_label(
+        email in "[a-z]{1,8}[.+_-]?[a-z0-9]{0,8}@[a-z]{2,9}[.](com|de|co[.]uk)",
+        phone in "([+]|00)?[1-9][0-9]{1,2}[ .-]?[0-9]{3}[ .-]?[0-9]{4,7}",
+        card in "[3-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}",
+        iban in "(DE|FR|GB|NL)[0-9]{2}[A-Z0-9]{0,4}[0-9]{10,18}",
+        ssn in "[0-9]{3}-[0-9]{2}-[0-9]{4}",
+        address in "[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}|[0-9a-f]{1,4}:[0-9a-f]{0,4}:[0-9a-f:]{3,30}",
+        token in "(sk_live_|ghp_|glpat-|AKIA|xoxb-|eyJ)[A-Za-z0-9]{12}[0-9][A-Za-z0-9]{3,20}",
+        born in "(19|20)[0-9]{2}[-._][01][0-9][-._][0-3][0-9]",
+        parent in "shops|users|x|v1",
+    ) {
+        for value in [email, phone, card, iban, ssn, address, token, born] {
+            let escaped = value.replace('@', "%40").replace('+', "%2B").replace(' ', "%20").replace(':', "%3A");
+            for value in [&value, &escaped, &escaped.replace('%', "%25")] {
+                let label = label(&Routes::default(), format!("/{parent}/{value}/a"));
+                prop_assert!(label.starts_with(&format!("/{parent}/{{")) && label.ends_with("}/a"), "{}: {}", value, label);
+            }
         }
     }
 

@@ -28,13 +28,15 @@ pub(super) const ACTIONS: &[&str] = &[
     "upload", "users", "validate", "verification", "verify", "whoami",
 ];
 
-/// Letters and digits that are words all the same, beside versions and words with one digit at the end.
+/// Letters and digits that are words all the same, beside versions and what has three characters with a digit at the end.
 #[rustfmt::skip]
 pub(super) const MIXED: &[&str] = &[
-    "2d", "2fa", "3d", "3ds", "3ds2", "4k", "a11y", "b2b", "b2c", "base32", "base58", "base64", "c2c",
-    "d3js", "h264", "h265", "i18n", "int32", "int64", "k8s", "l10n", "log4j", "m2m", "m365", "m3u8",
-    "o11y", "o365", "oauth2callback", "p2p", "pkcs12", "s3api", "sha256", "sha384", "sha512", "tls12",
-    "tls13", "utf16", "w3c", "web3js", "win32", "win64", "x509", "x64", "x86",
+    "2d", "2fa", "3d", "3ds", "3ds2", "4k", "a11y", "auth0", "b2b", "b2c", "base32", "base58", "base64",
+    "base64url", "c2c", "css3", "d3js", "h264", "h265", "html5", "http2", "http3", "i18n", "int32",
+    "int64", "ipv4", "ipv6", "json5", "k8s", "l10n", "log4", "log4j", "m2m", "m365", "m3u8", "o11y",
+    "o365", "oauth1", "oauth2", "oauth2callback", "openapi2", "openapi3", "p2p", "pkcs12", "python3",
+    "s3api", "saml2", "sha1", "sha256", "sha384", "sha512", "swagger2", "tls12", "tls13", "utf16", "utf8",
+    "vue3", "w3c", "web3", "web3js", "win32", "win64", "x509", "x64", "x86",
 ];
 
 /// What pages, scripts and data of a site end in: named by who makes the site.
