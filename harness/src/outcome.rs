@@ -53,9 +53,23 @@ pub struct ExchangeOutcome {
     /// What plugins left in filter state, by their keys without `wasm.`, as an access log prints it. From Envoy there are the keys that a scenario asks for.
     #[serde(default)]
     pub state: BTreeMap<String, Bytes>,
+    /// The HTTP requests that plugins sent themselves; only the harness knows them.
+    #[serde(default)]
+    pub calls: Vec<Call>,
     /// What it cost; only the harness knows it.
     #[serde(default)]
     pub cost: Option<Cost>,
+}
+
+/// An HTTP request that a plugin sent to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The headers, the pseudo headers among them.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// What an exchange cost a module: the same for the same exchange, on every machine.

@@ -204,11 +204,19 @@ pub fn conformance() -> Result<PathBuf> {
     Ok(host_programs()?.join("examples/conformance"))
 }
 
+/// Builds the program that looks for leaks in what access-log writes.
+///
+/// # Errors
+/// It does not build.
+pub fn leaks() -> Result<PathBuf> {
+    Ok(host_programs()?.join("examples/leaks"))
+}
+
 /// Builds the programs with the harness in them, and says in which folder they are. With an example among them all dependencies have the features
 /// that they have in the workspace's tests too, so that Cranelift is compiled once.
 fn host_programs() -> Result<PathBuf> {
     let _work = progress::begin("building outrigger");
-    let programs = ["--bin", "outrigger", "--example", "conformance"];
+    let programs = ["--bin", "outrigger", "--example", "conformance", "--example", "leaks"];
     command::run(command::cargo(&["build", "--quiet", "--locked", "--workspace"]).args(programs))?;
     Ok(project::target()?.join("debug"))
 }

@@ -133,6 +133,16 @@ pub fn of(segment: &[u8], is_below_people: bool) -> Option<Kind> {
         let own = KINDS.iter().find(|kind| kind.text().as_bytes() == segment);
         return Some(own.copied().unwrap_or(Kind::Text));
     }
+    // What a redacted path has in a value's place: its type in brackets, a mask, or a token.
+    if segment == b"[EMAIL]" {
+        return Some(Kind::Email);
+    }
+    if segment.first() == Some(&b'[')
+        || segment.contains(&b'*') && segment.len() > 1
+        || segment.starts_with(b"t1:")
+    {
+        return Some(Kind::Id);
+    }
     let kind = shape(segment);
     if kind.is_none() && is_below_people && !is_among(segment, ACTIONS) { Some(Kind::Id) } else { kind }
 }

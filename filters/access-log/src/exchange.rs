@@ -9,9 +9,9 @@ use crate::{
     record::{Frame, Record, Value},
     sampling, time,
 };
-use filter_kit::{Effects, Pairs, TraceParent, View, routes::RouteId};
-use pii::{Entity, Place, Redacted, TokenKey};
-use std::cell::OnceCell;
+use filter_kit::{Effects, Pairs, TraceParent, View, routes::RouteLabel};
+use pii::{Entity, Findings, Place, Redacted, TokenKey};
+use std::{cell::OnceCell, mem, ops::Range};
 
 /// The longest text that is gone through, in bytes: Envoy takes headers of at most 96 KB in all.
 const LONGEST: usize = 128 << 10;
@@ -31,8 +31,8 @@ struct Target<'a> {
     text: &'a [u8],
     /// Where the path ends.
     path: usize,
-    /// Where the query begins and ends.
-    query: Option<(usize, usize)>,
+    /// Where the query is.
+    query: Option<Range<usize>>,
 }
 
 impl<'a> Target<'a> {
@@ -41,11 +41,7 @@ impl<'a> Target<'a> {
         let text = view.request_header("x-envoy-original-path").unwrap_or_else(|| view.target());
         let end = memchr::memchr(b'#', text).unwrap_or(text.len());
         let path = memchr::memchr(b'?', text.get(..end).unwrap_or_default());
-        Self { text, path: path.unwrap_or(end), query: path.map(|path| (path + 1, end)) }
-    }
-
-    fn path(&self) -> &'a [u8] {
-        self.text.get(..self.path).unwrap_or_default()
+        Self { text, path: path.unwrap_or(end), query: path.map(|path| path + 1..end) }
     }
 }
 
@@ -59,23 +55,33 @@ impl<'a> Exchange<'a> {
     /// Logs it.
     pub fn log(mut self, seen: Option<Seen>) -> Effects<'a> {
         let filter = self.filter;
+        let engine = &filter.pii.engine;
         let target = Target::of(self.view);
-        let route = filter.routes.of(target.path());
         let status = self.view.status();
         let (start, duration) = self.times(seen.as_ref());
         let trace = self.trace();
-        let facts = Facts { target, route, status, start, duration, trace };
-        let label = filter.routes.label(route);
-        let of_it = sampling::Seen { status, duration, route: label.as_str() };
-        let is_logged = filter.sampling.is_logged(&of_it, || self.draw(trace.as_ref()));
         // What flows where is counted of all exchanges: a share of the records is enough, a share of the leaks is not.
-        let findings = filter
-            .pii
-            .engine
-            .find(facts.target.text.get(..LONGEST).unwrap_or(facts.target.text), Place::Text);
-        self.add_target(&facts.target, &findings);
-        if is_logged {
-            self.write(&facts, &findings, seen, of_it.is_error());
+        let is_read = target.text.len() <= LONGEST;
+        let findings = if is_read { engine.find(target.text, Place::Text) } else { Findings::default() };
+        let path = if is_read {
+            self.add_target(&target, &findings);
+            self.part(&target, 0..target.path, &findings)
+        } else {
+            self.too_long()
+        };
+        // What was found has no way into a label. Paths that do not exist teach nothing: whoever looks for holes asks for many.
+        let route = match status {
+            Some(404) => filter.routes.known(path.as_str().as_bytes()),
+            _ => filter.routes.of(path.as_str().as_bytes()),
+        };
+        let label = filter.routes.label(route);
+        let of_it = sampling::Seen { status, duration, route: &label };
+        if filter.sampling.is_logged(&of_it, || self.draw(trace.as_ref())) {
+            let is_error = of_it.is_error();
+            let query =
+                target.query.clone().filter(|_| is_read).map(|query| self.part(&target, query, &findings));
+            let facts = Facts { path, query, route: label, status, start, duration, trace };
+            self.write(facts, seen, is_error);
         } else {
             self.effects.count(filter.counters.sampled_out);
             self.body(seen, None);
@@ -119,7 +125,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Notes what was found of the target, in its path or its query.
-    fn add_target(&mut self, target: &Target<'_>, findings: &pii::Findings) {
+    fn add_target(&mut self, target: &Target<'_>, findings: &Findings) {
         for span in findings.spans() {
             let part = if span.start < target.path { Part::Path } else { Part::Query };
             self.note(part, span.entity, 1);
@@ -138,11 +144,16 @@ impl<'a> Exchange<'a> {
         self.key.get_or_init(|| self.filter.pii.tokens.key(time::day(self.now))).as_ref()
     }
 
+    /// What stands for a text that is too long to be gone through.
+    fn too_long<'t>(&mut self) -> Redacted<'t> {
+        self.effects.count(self.filter.counters.too_long);
+        self.filter.pii.engine.redact(b"[TOO_LONG]", Place::Text, None)
+    }
+
     /// Redacts a text of the exchange, and notes what was found in it.
     fn redact<'t>(&mut self, text: &'t [u8], place: Place<'_>, part: Part) -> Redacted<'t> {
         if text.len() > LONGEST {
-            self.effects.count(self.filter.counters.too_long);
-            return self.filter.pii.engine.redact(b"[TOO_LONG]", Place::Text, None);
+            return self.too_long();
         }
         let findings = self.filter.pii.engine.find(text, place);
         for span in findings.spans() {
@@ -152,12 +163,12 @@ impl<'a> Exchange<'a> {
         self.filter.pii.engine.write(text, &findings, key).cut(self.filter.value_bytes)
     }
 
-    fn write(&mut self, facts: &Facts<'a>, findings: &pii::Findings, seen: Option<Seen>, is_error: bool) {
+    fn write(&mut self, mut facts: Facts<'a>, seen: Option<Seen>, is_error: bool) {
         let filter = self.filter;
         let headers = filter.request_headers.len() + filter.response_headers.len() + filter.arms.len();
         let mut record = Record::with_capacity(filter.items.len() + headers + 4);
         for (item, name) in &filter.items {
-            if let Some(value) = self.value(*item, facts, findings) {
+            if let Some(value) = self.value(*item, &mut facts) {
                 record.add(name, value);
             }
         }
@@ -181,19 +192,16 @@ impl<'a> Exchange<'a> {
         filter.outputs.write(&record, &frame, &filter.canaries, &mut self.effects);
     }
 
-    fn value(&mut self, item: Item, facts: &Facts<'a>, findings: &pii::Findings) -> Option<Value<'a>> {
-        let target = &facts.target;
+    fn value(&mut self, item: Item, facts: &mut Facts<'a>) -> Option<Value<'a>> {
         let filter = self.filter;
         Some(match item {
             Item::Time => Value::Time(facts.start),
             Item::Duration => Value::Duration(facts.duration, filter.names.duration()),
             Item::Method => Value::Word(method(self.view.method())),
-            Item::Route => Value::Route(filter.routes.label(facts.route)),
-            Item::Path => self.part(target, 0, target.path, findings),
-            Item::Query => {
-                let (start, end) = target.query?;
-                self.part(target, start, end, findings)
-            }
+            Item::Route => Value::Route(facts.route.clone()),
+            // Each stands in a record once.
+            Item::Path => mem::take(&mut facts.path).cut(filter.value_bytes).into(),
+            Item::Query => facts.query.take()?.cut(filter.value_bytes).into(),
             Item::Authority => {
                 let host = self.view.request_header(":authority")?;
                 HostText::of_address(host)
@@ -218,13 +226,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// A part of the target.
-    fn part(&self, target: &Target<'a>, start: usize, end: usize, findings: &pii::Findings) -> Value<'a> {
-        let engine = &self.filter.pii.engine;
-        if target.text.len() > LONGEST {
-            return engine.redact(b"[TOO_LONG]", Place::Text, None).into();
-        }
+    fn part(&self, target: &Target<'a>, part: Range<usize>, findings: &Findings) -> Redacted<'a> {
         let key = if findings.spans().is_empty() { None } else { self.key() };
-        engine.write_part(target.text, start..end, findings, key).cut(self.filter.value_bytes).into()
+        self.filter.pii.engine.write_part(target.text, part, findings, key)
     }
 
     /// A header of the allow-list: its first value.
@@ -320,8 +324,9 @@ impl<'a> Exchange<'a> {
 
 /// What is known of an exchange before its values are asked for.
 struct Facts<'a> {
-    target: Target<'a>,
-    route: RouteId,
+    path: Redacted<'a>,
+    query: Option<Redacted<'a>>,
+    route: RouteLabel,
     status: Option<u16>,
     start: u64,
     duration: u64,

@@ -13,7 +13,7 @@ use super::{
     world::World,
 };
 use crate::{
-    outcome::{Cost, ExchangeOutcome, LogLine},
+    outcome::{Call, Cost, ExchangeOutcome, LogLine},
     scenario::Exchange,
 };
 use std::{collections::BTreeMap, fmt, mem, time::Duration};
@@ -50,6 +50,8 @@ pub struct Proxy {
     pub(super) events: Events,
     pub(super) streams: BTreeMap<u64, Active>,
     pub(super) finished: BTreeMap<u64, ExchangeOutcome>,
+    /// What plugins have sent to clusters and nobody was told of yet.
+    pub(super) calls: Vec<Call>,
     last_stream: u64,
     pub(super) callouts_left: u32,
 }
@@ -114,6 +116,7 @@ impl Proxy {
             events: Events::default(),
             streams: BTreeMap::new(),
             finished: BTreeMap::new(),
+            calls: Vec::new(),
             last_stream: 0,
             callouts_left: CALLOUT_LIMIT,
         }
@@ -244,6 +247,11 @@ impl Proxy {
         self.world.0.borrow_mut().clock = until;
     }
 
+    /// The HTTP requests that plugins have sent since they were last asked for, here or by an exchange.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        mem::take(&mut self.calls)
+    }
+
     /// Answers what plugins have asked when they were configured.
     pub fn settle(&mut self) {
         for _ in 0..EVENT_LIMIT {
@@ -314,6 +322,7 @@ impl Proxy {
             outcome.metrics.insert(name, step);
         }
         outcome.log = self.world.log_since(0);
+        outcome.calls = self.take_calls();
         let vms = self.threads.get(thread).into_iter().flatten();
         let host_calls = vms.flat_map(|vm| vm.store.data().host_calls.values()).sum();
         outcome.cost = Some(Cost { instructions: self.fuel(thread) - before.fuel, host_calls });

@@ -93,6 +93,7 @@ pub(crate) struct Callout {
     pub(crate) root: u32,
     pub(crate) cluster: String,
     pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
     pub(crate) timeout_ms: u32,
 }
 

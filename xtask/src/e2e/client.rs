@@ -51,8 +51,8 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
         let lines = site.log()?;
         let lines = lines.get(logged..).unwrap_or_default();
         outcome.log = lines.iter().filter_map(Line::of_module).collect();
-        let state = |(key, value): (&str, &str)| (key.to_owned(), Bytes::from(value));
-        outcome.state = lines.iter().filter_map(Line::of_state).map(state).collect();
+        let pair = |(key, value): (&str, &str)| (key.to_owned(), Bytes::from(value));
+        outcome.state = lines.iter().filter_map(Line::of_state).map(pair).collect();
         let wanted = exchange.expect.state.iter().filter(|(key, _)| expected.state.contains_key(key)).count();
         let is_there = outcome.log.len() >= expected.log.len()
             && outcome.state.len() >= wanted

@@ -240,7 +240,7 @@ fn judge(
         };
     } else {
         let local;
-        let site: &dyn Site = if let Some(compose) = compose {
+        let place: &dyn Site = if let Some(compose) = compose {
             compose.restart(bootstrap, &suite.module)?;
             compose
         } else {
@@ -253,7 +253,7 @@ fn judge(
             if scenario.cookies {
                 jar.add_to(&mut exchange.request);
             }
-            let result = client::exchange(site, &exchange, expected)?;
+            let result = client::exchange(place, &exchange, expected)?;
             jar.keep(&result.response_headers);
             outcome.exchanges.push(result);
         }

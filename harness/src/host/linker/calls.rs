@@ -32,7 +32,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_http_call", |guest| {
                 let cluster = read_text(guest, cluster, cluster_size)?;
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
-                read(guest, body, body_size)?;
+                let body = read(guest, body, body_size)?;
                 read(guest, trailers, trailers_size)?;
                 let has = |name: &str| headers.iter().any(|(other, _)| *other == Bytes::from(name));
                 let state = guest.data_mut();
@@ -49,7 +49,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     return Err(Status::InternalFailure.into());
                 }
                 let (token, root) = (state.last_token, state.root_id());
-                state.callouts.push(Callout { token, root, cluster, headers, timeout_ms });
+                state.callouts.push(Callout { token, root, cluster, headers, body, timeout_ms });
                 write(guest, token_at, &token.to_le_bytes())
             })
         },

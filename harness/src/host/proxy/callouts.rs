@@ -1,10 +1,14 @@
 //! What comes of callouts.
 
 use super::{Event, Proxy, millis};
-use crate::host::{
-    cluster,
-    grpc::{self, Deed},
-    state::{Answer, Callout},
+use crate::{
+    Bytes,
+    host::{
+        cluster,
+        grpc::{self, Deed},
+        state::{Answer, Callout},
+    },
+    outcome::Call,
 };
 
 /// How many milliseconds a callout takes beside its cluster's delay. An upstream, to which there is a connection already, takes none.
@@ -58,6 +62,11 @@ impl Proxy {
         if !self.take_callout() {
             return;
         }
+        self.calls.push(Call {
+            cluster: callout.cluster.clone(),
+            headers: callout.headers.clone(),
+            body: Bytes(callout.body.clone()),
+        });
         let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), callout);
         let (root, token) = (callout.root, callout.token);
         let Some(vm) = self.vm(thread, number).map(|vm| vm.state().serial) else { return };
