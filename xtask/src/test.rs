@@ -28,7 +28,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -51,6 +51,7 @@ const STEPS: [Step; 13] = [
     ("configurations", configurations),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
     ("stickiness on Envoy", e2e::sticky::run),
+    ("access logs on Envoy", e2e::outputs::run),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod local;
+pub mod outputs;
 mod site;
 pub mod sticky;
 
@@ -35,6 +36,9 @@ pub struct Args {
     /// Stickiness at scale instead: 10,000 requests of 500 users through four workers.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only"])]
     sticky: bool,
+    /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
+    outputs: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -78,6 +82,8 @@ pub struct HarnessReport {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let count = if args.sticky {
         sticky::run()?
+    } else if args.outputs {
+        outputs::run()?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
