@@ -4,11 +4,10 @@ use crate::{
     Bounded, HeaderName,
     metrics::{FamilyId, SeriesId},
 };
-use smallvec::SmallVec;
 use std::{borrow::Cow, time::Duration};
 
-/// How many changes of headers, and of metrics, take no memory of their own.
-const INLINE: usize = 3;
+/// How many changes of headers, and of known series, take no memory of their own.
+const FIRST: usize = 3;
 
 /// A header map of the host, with its number in the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,14 +42,24 @@ pub enum Level {
 }
 
 /// One change of a header map.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderChange<'a> {
-    /// The header has this one value from now on.
-    Set(&'a HeaderName, Cow<'a, [u8]>),
-    /// The header has this value too.
-    Add(&'a HeaderName, Cow<'a, [u8]>),
-    /// The header is gone.
-    Remove(&'a HeaderName),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeaderChange<'a> {
+    pub(crate) map: HeaderMap,
+    pub(crate) name: &'a HeaderName,
+    pub(crate) verb: Verb,
+    /// Bytes of the filter or the view, or else the place of bytes of their own among the effects'.
+    value: Result<&'a [u8], usize>,
+}
+
+/// What happens to a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// It has this one value from now on.
+    Set,
+    /// It has this value too.
+    Add,
+    /// It is gone.
+    Remove,
 }
 
 /// One change of a metric. The value is the step of a counter, the value of a gauge, or a sample of a histogram.
@@ -112,8 +121,11 @@ pub struct Callout<'a> {
 /// refuse in the callback's phase is left out.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Effects<'a> {
-    pub(crate) headers: SmallVec<[(HeaderMap, HeaderChange<'a>); INLINE]>,
-    pub(crate) metrics: SmallVec<[MetricChange<'a>; INLINE]>,
+    /// The first changes take no memory of their own, and there is nothing in them to take apart.
+    headers: [Option<HeaderChange<'a>>; FIRST],
+    header_count: usize,
+    known: [Option<(SeriesId, u64)>; FIRST],
+    known_count: usize,
     pub(crate) flow: Flow,
     rare: Option<Box<Rare<'a>>>,
 }
@@ -121,6 +133,12 @@ pub struct Effects<'a> {
 /// What most callbacks do not ask for: the usual ones pay nothing for it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Rare<'a> {
+    /// Further changes.
+    headers: Vec<HeaderChange<'a>>,
+    known: Vec<(SeriesId, u64)>,
+    /// The bytes of changes that have bytes of their own.
+    own: Vec<Vec<u8>>,
+    pub(crate) labelled: Vec<(FamilyId, Vec<Bounded<'a>>, u64)>,
     pub(crate) body: Option<Cow<'a, [u8]>>,
     pub(crate) state: Vec<(&'a str, Bounded<'a>)>,
     pub(crate) log: Vec<(Level, Bounded<'a>)>,
@@ -130,43 +148,48 @@ pub(crate) struct Rare<'a> {
 
 impl<'a> Effects<'a> {
     /// Gives a request header this one value. Envoy picks the route again.
+    #[expect(
+        clippy::inline_always,
+        reason = "a call costs more than what it does here, for every arm of every request"
+    )]
+    #[inline(always)]
     pub fn set_request_header(&mut self, name: &'a HeaderName, value: impl Into<Cow<'a, [u8]>>) {
-        self.headers.push((HeaderMap::Request, HeaderChange::Set(name, value.into())));
+        self.change(HeaderMap::Request, name, Verb::Set, value.into());
     }
 
     /// Adds a request header beside those of the same name. Envoy picks the route again.
     pub fn add_request_header(&mut self, name: &'a HeaderName, value: impl Into<Cow<'a, [u8]>>) {
-        self.headers.push((HeaderMap::Request, HeaderChange::Add(name, value.into())));
+        self.change(HeaderMap::Request, name, Verb::Add, value.into());
     }
 
     /// Removes a request header. Envoy picks the route again.
     pub fn remove_request_header(&mut self, name: &'a HeaderName) {
-        self.headers.push((HeaderMap::Request, HeaderChange::Remove(name)));
+        self.change(HeaderMap::Request, name, Verb::Remove, Cow::Borrowed(&[]));
     }
 
     /// Gives a response header this one value.
     pub fn set_response_header(&mut self, name: &'a HeaderName, value: Bounded<'a>) {
-        self.headers.push((HeaderMap::Response, HeaderChange::Set(name, bytes(value))));
+        self.change(HeaderMap::Response, name, Verb::Set, bytes(value));
     }
 
     /// Adds a response header beside those of the same name.
     pub fn add_response_header(&mut self, name: &'a HeaderName, value: Bounded<'a>) {
-        self.headers.push((HeaderMap::Response, HeaderChange::Add(name, bytes(value))));
+        self.change(HeaderMap::Response, name, Verb::Add, bytes(value));
     }
 
     /// Removes a response header.
     pub fn remove_response_header(&mut self, name: &'a HeaderName) {
-        self.headers.push((HeaderMap::Response, HeaderChange::Remove(name)));
+        self.change(HeaderMap::Response, name, Verb::Remove, Cow::Borrowed(&[]));
     }
 
     /// Adds a request trailer; where the request has none, in the callback of the body's last part.
     pub fn add_request_trailer(&mut self, name: &'a HeaderName, value: impl Into<Cow<'a, [u8]>>) {
-        self.headers.push((HeaderMap::RequestTrailers, HeaderChange::Add(name, value.into())));
+        self.change(HeaderMap::RequestTrailers, name, Verb::Add, value.into());
     }
 
     /// Adds a response trailer; where the response has none, in the callback of the body's last part.
     pub fn add_response_trailer(&mut self, name: &'a HeaderName, value: Bounded<'a>) {
-        self.headers.push((HeaderMap::ResponseTrailers, HeaderChange::Add(name, bytes(value))));
+        self.change(HeaderMap::ResponseTrailers, name, Verb::Add, bytes(value));
     }
 
     /// Replaces the body at hand. The filter has removed `content-length` before, in the header callback: Envoy does not mend it.
@@ -181,12 +204,22 @@ impl<'a> Effects<'a> {
 
     /// Changes a metric.
     pub fn measure(&mut self, change: MetricChange<'a>) {
-        self.metrics.push(change);
+        match change {
+            MetricChange::Known(series, value) => self.measure_known(series, value),
+            MetricChange::Labelled(family, values, value) => {
+                self.rare().labelled.push((family, values, value));
+            }
+        }
     }
 
     /// Adds one to a counter's series.
+    #[expect(
+        clippy::inline_always,
+        reason = "a call costs more than what it does here, for every arm of every request"
+    )]
+    #[inline(always)]
     pub fn count(&mut self, series: SeriesId) {
-        self.metrics.push(MetricChange::Known(series, 1));
+        self.measure_known(series, 1);
     }
 
     /// Writes a line to the host's log. About 1.5 us a line where the level is on: never for every request.
@@ -211,20 +244,92 @@ impl<'a> Effects<'a> {
 
     /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
-        self.headers.is_empty()
-            && self.metrics.is_empty()
-            && self.rare.as_ref().is_none_or(|rare| **rare == Rare::default())
+        self.header_count == 0
+            && self.known_count == 0
             && self.flow == Flow::Continue
+            && self.rare.as_ref().is_none_or(|rare| **rare == Rare::default())
     }
 
-    /// As [`is_empty`](Self::is_empty), without looking into the parts.
+    /// Whether nothing was asked for but a few changes of headers and of known series.
     #[cfg(target_arch = "wasm32")]
     #[inline]
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.headers.is_empty()
-            && self.metrics.is_empty()
-            && self.rare.is_none()
-            && self.flow == Flow::Continue
+    pub(crate) fn is_plain(&self) -> bool {
+        self.rare.is_none() && self.flow == Flow::Continue
+    }
+
+    #[expect(
+        clippy::inline_always,
+        reason = "a call costs more than what it does here, for every arm of every request"
+    )]
+    #[inline(always)]
+    fn change(&mut self, map: HeaderMap, name: &'a HeaderName, verb: Verb, value: Cow<'a, [u8]>) {
+        let value = match value {
+            Cow::Borrowed(bytes) => Ok(bytes),
+            Cow::Owned(bytes) => Err(self.own(bytes)),
+        };
+        let change = HeaderChange { map, name, verb, value };
+        match self.headers.get_mut(self.header_count) {
+            Some(place) => {
+                *place = Some(change);
+                self.header_count += 1;
+            }
+            None => self.rare().headers.push(change),
+        }
+    }
+    #[expect(
+        clippy::inline_always,
+        reason = "a call costs more than what it does here, for every arm of every request"
+    )]
+    #[inline(always)]
+    fn measure_known(&mut self, series: SeriesId, value: u64) {
+        match self.known.get_mut(self.known_count) {
+            Some(place) => {
+                *place = Some((series, value));
+                self.known_count += 1;
+            }
+            None => self.rare().known.push((series, value)),
+        }
+    }
+
+    #[cold]
+    fn own(&mut self, bytes: Vec<u8>) -> usize {
+        let own = &mut self.rare().own;
+        own.push(bytes);
+        own.len() - 1
+    }
+
+    /// Calls `each` with the changes of headers and their values, in order.
+    #[inline]
+    pub(crate) fn each_header(&self, mut each: impl FnMut(&HeaderChange<'a>, &[u8])) {
+        for change in self.headers.iter().flatten() {
+            match change.value {
+                Ok(value) => each(change, value),
+                Err(place) => each(change, self.owned(place)),
+            }
+        }
+        if let Some(rare) = &self.rare {
+            for change in &rare.headers {
+                each(change, change.value.unwrap_or_else(|place| self.owned(place)));
+            }
+        }
+    }
+
+    #[cold]
+    fn owned(&self, place: usize) -> &[u8] {
+        self.rare.as_ref().and_then(|rare| rare.own.get(place)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Calls `each` with the changes of known series, in order.
+    #[inline]
+    pub(crate) fn each_known(&self, mut each: impl FnMut(SeriesId, u64)) {
+        for (series, value) in self.known.iter().flatten() {
+            each(*series, *value);
+        }
+        if let Some(rare) = &self.rare {
+            for (series, value) in &rare.known {
+                each(*series, *value);
+            }
+        }
     }
 
     /// What is seldom asked for, where anything of it is.
@@ -249,5 +354,48 @@ fn bytes(value: Bounded<'_>) -> Cow<'_, [u8]> {
     match value.into_inner() {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Effects, Verb};
+    use crate::{
+        HeaderName,
+        metrics::{Kind, Metrics},
+    };
+
+    #[test]
+    fn changes_keep_their_order_however_many_they_are_and_whoever_owns_their_bytes() {
+        let names: Vec<HeaderName> =
+            ["a", "b", "c", "d", "e"].map(|name| HeaderName::parse(name).unwrap()).into();
+        let mut metrics = Metrics::default();
+        let family = metrics.family(Kind::Counter, "hits_total", &[]);
+        let series: Vec<_> = names.iter().map(|_| metrics.series(family, &[])).collect();
+        let mut effects = Effects::default();
+        assert!(effects.is_empty());
+        for (place, (name, series)) in names.iter().zip(&series).enumerate() {
+            match place {
+                1 | 4 => effects.set_request_header(name, format!("own {place}").into_bytes()),
+                2 => effects.remove_request_header(name),
+                _ => effects.add_request_header(name, &b"borrowed"[..]),
+            }
+            effects.count(*series);
+            assert!(!effects.is_empty());
+        }
+        let mut headers = Vec::new();
+        effects
+            .each_header(|change, value| headers.push((change.name.as_str(), change.verb, value.to_vec())));
+        let expected: [(&str, Verb, &[u8]); 5] = [
+            ("a", Verb::Add, b"borrowed"),
+            ("b", Verb::Set, b"own 1"),
+            ("c", Verb::Remove, b""),
+            ("d", Verb::Add, b"borrowed"),
+            ("e", Verb::Set, b"own 4"),
+        ];
+        assert_eq!(headers, expected.map(|(name, verb, value)| (name, verb, value.to_vec())));
+        let mut counted = Vec::new();
+        effects.each_known(|series, step| counted.push((series, step)));
+        assert_eq!(counted, series.into_iter().map(|series| (series, 1)).collect::<Vec<_>>());
     }
 }

@@ -1,8 +1,8 @@
 //! Plain data in the host's place, for native tests of a filter.
 
 use crate::{
-    Buffer, Callbacks, Effects, Filter, HeaderChange, HeaderMap, HostBytes, Level, MetricChange, Pairs,
-    Phase, Source, View,
+    Buffer, Callbacks, Effects, Filter, HeaderMap, HostBytes, Level, Pairs, Phase, Source, View,
+    effects::{HeaderChange, Verb},
     metrics::{Kind, Metrics},
 };
 use std::{cell::Cell, collections::BTreeMap};
@@ -178,30 +178,25 @@ impl Outcome {
     }
 
     fn apply(&mut self, metrics: &Metrics, phase: Phase, mut effects: Effects<'_>) {
-        let rare = effects.take_seldom();
-        for (map, change) in effects.headers {
-            let headers = match map {
+        effects.each_header(|change, value| {
+            let headers = match change.map {
                 HeaderMap::Request => &mut self.request,
                 HeaderMap::Response => &mut self.response,
-                _ => continue,
+                _ => return,
             };
-            if phase.can_write(map) {
-                change_header(headers, &change);
+            if phase.can_write(change.map) {
+                change_header(headers, change, value);
             }
-        }
-        for change in effects.metrics {
-            let (kind, name, value) = match change {
-                MetricChange::Known(series, value) => {
-                    let Some((kind, name)) = metrics.get(series) else { continue };
-                    (kind, name.to_owned(), value)
-                }
-                MetricChange::Labelled(family, values, value) => {
-                    let (kind, name) = metrics.name(family, &values);
-                    (kind, name, value)
-                }
-            };
-            let sum = self.metrics.entry(name).or_default();
-            *sum = if kind == Kind::Gauge { value } else { *sum + value };
+        });
+        effects.each_known(|series, value| {
+            if let Some((kind, name)) = metrics.get(series) {
+                self.measure(kind, name.to_owned(), value);
+            }
+        });
+        let rare = effects.take_seldom();
+        for (family, values, value) in rare.labelled {
+            let (kind, name) = metrics.name(family, &values);
+            self.measure(kind, name, value);
         }
         self.state
             .extend(rare.state.into_iter().map(|(key, value)| (key.to_owned(), value.as_str().to_owned())));
@@ -210,6 +205,11 @@ impl Outcome {
             self.reply.get_or_insert(reply.status);
         }
     }
+
+    fn measure(&mut self, kind: Kind, name: String, value: u64) {
+        let sum = self.metrics.entry(name).or_default();
+        *sum = if kind == Kind::Gauge { value } else { *sum + value };
+    }
 }
 
 fn values(headers: &Headers, name: &str) -> Vec<String> {
@@ -217,13 +217,12 @@ fn values(headers: &Headers, name: &str) -> Vec<String> {
     headers.iter().filter(|(other, _)| other == name).map(|(_, value)| lossy(value)).collect()
 }
 
-fn change_header(headers: &mut Headers, change: &HeaderChange<'_>) {
-    let (HeaderChange::Set(name, _) | HeaderChange::Add(name, _) | HeaderChange::Remove(name)) = change;
-    let name = name.as_str();
-    if !matches!(change, HeaderChange::Add(..)) {
+fn change_header(headers: &mut Headers, change: &HeaderChange<'_>, value: &[u8]) {
+    let name = change.name.as_str();
+    if change.verb != Verb::Add {
         headers.retain(|(other, _)| other != name);
     }
-    if let HeaderChange::Set(_, value) | HeaderChange::Add(_, value) = change {
+    if change.verb != Verb::Remove {
         headers.push((name.to_owned(), value.to_vec()));
     }
 }

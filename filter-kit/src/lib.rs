@@ -32,7 +32,7 @@ mod view;
 
 pub use bounded::Bounded;
 pub use callbacks::Callbacks;
-pub use effects::{Callout, Effects, Flow, HeaderChange, HeaderMap, Level, MetricChange, Reply};
+pub use effects::{Callout, Effects, Flow, HeaderMap, Level, MetricChange, Reply};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use filter::Filter;

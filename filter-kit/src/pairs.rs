@@ -1,6 +1,6 @@
 //! A header map as the host hands it over, read in place.
 
-use crate::HostBytes;
+use crate::{HostBytes, reader::is_same};
 
 /// The pairs of a header map, in the host's own wire format: a count, the lengths of every name and value, then the bytes of each name and
 /// value with a NUL after it, numbers as 32-bit little-endian (Proxy-Wasm ABI 0.2.1).
@@ -138,7 +138,9 @@ impl<'a> Iterator for All<'a, '_> {
             let value = name.wrapping_add(name_length).wrapping_add(1);
             let end = value.wrapping_add(value_length);
             self.at = end.wrapping_add(1);
-            if name_length == self.name.len() && self.bytes.get(name..value.wrapping_sub(1))? == self.name {
+            if name_length == self.name.len()
+                && is_same(self.bytes.get(name..value.wrapping_sub(1))?, self.name)
+            {
                 return self.bytes.get(value..end);
             }
         }

@@ -24,7 +24,9 @@ pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 pub fn cookie<'a>(header: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = header;
     loop {
-        if let Some(behind) = rest.trim_ascii_start().strip_prefix(name)
+        if let Some((begin, behind)) = rest.trim_ascii_start().split_at_checked(name.len())
+            && begin.first() == name.first()
+            && is_same(begin, name)
             && let Some(value) = behind.trim_ascii_start().strip_prefix(b"=")
         {
             let end = memchr(b';', value).unwrap_or(value.len());
@@ -34,7 +36,37 @@ pub fn cookie<'a>(header: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
+/// Whether two names are the same. In a module `==` is a call of libc, which takes a byte a step; most names are two words of four bytes or of eight,
+/// one of which may overlap the other.
+#[inline(never)]
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match one.len() {
+        4..=8 => {
+            one.first_chunk::<4>() == other.first_chunk::<4>()
+                && one.last_chunk::<4>() == other.last_chunk::<4>()
+        }
+        9..=16 => {
+            one.first_chunk::<8>() == other.first_chunk::<8>()
+                && one.last_chunk::<8>() == other.last_chunk::<8>()
+        }
+        _ => one == other,
+    }
+}
+
+#[inline]
 fn cookie_value(value: &[u8]) -> &[u8] {
+    match value {
+        // Neither a space nor a quote, both of which come before.
+        [b'#'..=u8::MAX, .., b'#'..=u8::MAX] => value,
+        _ => bare_cookie_value(value),
+    }
+}
+
+#[inline(never)]
+fn bare_cookie_value(value: &[u8]) -> &[u8] {
     let value = value.trim_ascii();
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
@@ -113,7 +145,9 @@ fn split_at(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{cookie, cookies, path_of, query_parameter, without_cookie, without_query_parameter};
+    use super::{
+        cookie, cookies, is_same, path_of, query_parameter, without_cookie, without_query_parameter,
+    };
     use proptest::prelude::*;
 
     #[track_caller]
@@ -136,6 +170,20 @@ mod tests {
         fn a_cookie_is_found_as_the_walk_finds_it(header in "[ab =;\"\t]{0,30}", name in "[ab]{1,2}") {
             let walked = cookies(header.as_bytes()).find(|(other, _)| *other == name.as_bytes());
             prop_assert_eq!(cookie(header.as_bytes(), name.as_bytes()), walked.map(|(_, value)| value));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_the_same_where_their_bytes_are(one in "[ab]{0,20}", other in "[ab]{0,20}", at in 0_usize..20) {
+            prop_assert_eq!(is_same(one.as_bytes(), other.as_bytes()), one == other);
+            prop_assert!(is_same(one.as_bytes(), one.clone().as_bytes()));
+            // Names that differ in one byte.
+            let mut changed = one.clone().into_bytes();
+            if let Some(byte) = changed.get_mut(at) {
+                *byte = b'c';
+                prop_assert!(!is_same(one.as_bytes(), &changed));
+            }
         }
     }
 

@@ -42,6 +42,8 @@ impl Phase {
     }
 
     /// Whether Envoy lets a filter change this map in this phase. Trailers can be added where the last part of a body passes.
+    #[expect(clippy::inline_always, reason = "a call costs more than what it does here")]
+    #[inline(always)]
     pub fn can_write(self, map: HeaderMap) -> bool {
         match map {
             HeaderMap::Request => matches!(self, Self::RequestHeaders | Self::Callout),
@@ -121,6 +123,26 @@ pub trait Source {
     fn random(&self, bytes: &mut [u8]) -> bool;
 }
 
+/// How many facts a view keeps.
+const FACTS: usize = SINGLE_LIMIT + 5;
+
+/// What the host answered.
+#[derive(Default)]
+struct Fact {
+    is_there: bool,
+    bytes: Pairs,
+}
+
+impl Fact {
+    fn of(bytes: Option<HostBytes>) -> Self {
+        Self { is_there: bytes.is_some(), bytes: Pairs::new(bytes.unwrap_or_default()) }
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        self.is_there.then(|| self.bytes.bytes())
+    }
+}
+
 /// What a filter sees of the stream in one callback.
 ///
 /// Every fact is asked of the host when it is first wanted and kept for the callback: a map is fetched by one host call, whole, and read
@@ -132,12 +154,8 @@ pub struct View<'h> {
     size: usize,
     last: bool,
     singles: &'h [Box<str>],
-    values: [OnceCell<Option<HostBytes>>; SINGLE_LIMIT],
-    request: OnceCell<Pairs>,
-    response: OnceCell<Pairs>,
-    trailers: OnceCell<Pairs>,
-    body: OnceCell<HostBytes>,
-    principal: OnceCell<Option<HostBytes>>,
+    /// The single headers, the request, the response, trailers, the body and the principal: of one type, so that few instructions take a view apart.
+    facts: [OnceCell<Fact>; FACTS],
     now: OnceCell<u64>,
     /// Where the path stands in the request's map: conditions ask for it over and over.
     path: Cell<Option<(usize, usize)>>,
@@ -152,12 +170,7 @@ impl<'h> View<'h> {
             size,
             last,
             singles: &[],
-            values: [const { OnceCell::new() }; SINGLE_LIMIT],
-            request: OnceCell::new(),
-            response: OnceCell::new(),
-            trailers: OnceCell::new(),
-            body: OnceCell::new(),
-            principal: OnceCell::new(),
+            facts: Default::default(),
             now: OnceCell::new(),
             path: Cell::new(None),
         }
@@ -188,19 +201,22 @@ impl<'h> View<'h> {
 
     /// The body at hand: with what was held back by [`Flow::Pause`](crate::Flow::Pause), or the answer's in `on_callout`.
     pub fn body(&self) -> &[u8] {
-        self.body
-            .get_or_init(|| self.phase.body().map(|buffer| self.source.buffer(buffer)).unwrap_or_default())
+        let [.., body, _] = &self.facts;
+        let read = || Fact::of(self.phase.body().map(|buffer| self.source.buffer(buffer)));
+        body.get_or_init(read).bytes.bytes()
     }
 
     /// The request's headers, the pseudo headers among them.
     pub fn request_headers(&self) -> &Pairs {
-        self.map(&self.request, HeaderMap::Request)
+        let [_, _, request, ..] = &self.facts;
+        self.map(request, HeaderMap::Request)
     }
 
     /// The response's headers, or in `on_callout` the answer's.
     pub fn response_headers(&self) -> &Pairs {
         let map = if self.phase == Phase::Callout { HeaderMap::Callout } else { HeaderMap::Response };
-        self.map(&self.response, map)
+        let [_, _, _, response, ..] = &self.facts;
+        self.map(response, map)
     }
 
     /// The trailers that pass in this callback.
@@ -210,17 +226,23 @@ impl<'h> View<'h> {
             Phase::Callout => HeaderMap::CalloutTrailers,
             _ => HeaderMap::ResponseTrailers,
         };
-        self.map(&self.trailers, map)
+        let [_, _, _, _, trailers, ..] = &self.facts;
+        self.map(trailers, map)
     }
 
     /// The first value of a request header. The name is in lower case.
     pub fn request_header(&self, name: &str) -> Option<&[u8]> {
-        if self.request.get().is_none() {
-            for (single, value) in self.singles.iter().zip(&self.values) {
-                if **single == *name {
-                    return value.get_or_init(|| self.single(HeaderMap::Request, name)).as_deref();
+        if self.known_request().is_none()
+            && let Some(fact) = self.single(name)
+        {
+            let read = || {
+                if self.phase.can_read(HeaderMap::Request) {
+                    self.source.header(HeaderMap::Request, name)
+                } else {
+                    None
                 }
-            }
+            };
+            return fact.get_or_init(|| Fact::of(read())).bytes();
         }
         self.request_headers().first(name)
     }
@@ -243,15 +265,21 @@ impl<'h> View<'h> {
     /// The path, without query and fragment, as it was sent.
     #[inline]
     pub fn path(&self) -> &[u8] {
-        let known = self.path.get().and_then(|(start, end)| self.request.get()?.bytes().get(start..end));
+        let known = self.path.get().and_then(|(start, end)| self.known_request()?.get(start..end));
         known.unwrap_or_else(|| self.find_path())
+    }
+
+    /// The request's map as the host filled it, where it was asked for.
+    fn known_request(&self) -> Option<&[u8]> {
+        let [_, _, request, ..] = &self.facts;
+        request.get().map(|fact| fact.bytes.bytes())
     }
 
     #[inline(never)]
     fn find_path(&self) -> &[u8] {
         let path = reader::path_of(self.target());
-        if let Some(pairs) = self.request.get() {
-            let start = path.as_ptr().addr().wrapping_sub(pairs.bytes().as_ptr().addr());
+        if let Some(bytes) = self.known_request() {
+            let start = path.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
             self.path.set(Some((start, start.wrapping_add(path.len()))));
         }
         path
@@ -289,8 +317,9 @@ impl<'h> View<'h> {
     /// Who the client is by its certificate: the first URI of its subject alternative names, such as `spiffe://cluster.local/ns/a/sa/b`;
     /// `None` without mTLS.
     pub fn principal(&self) -> Option<&[u8]> {
-        let read = || self.source.property(&["connection", "uri_san_peer_certificate"]);
-        self.principal.get_or_init(read).as_deref()
+        let [.., principal] = &self.facts;
+        let read = || Fact::of(self.source.property(&["connection", "uri_san_peer_certificate"]));
+        principal.get_or_init(read).bytes()
     }
 
     /// Nanoseconds since 1970 (UTC).
@@ -304,11 +333,19 @@ impl<'h> View<'h> {
         self.source.random(&mut bytes).then_some(bytes)
     }
 
-    fn single(&self, map: HeaderMap, name: &str) -> Option<HostBytes> {
-        if self.phase.can_read(map) { self.source.header(map, name) } else { None }
+    /// Where a header is kept that is fetched by itself.
+    fn single(&self, name: &str) -> Option<&OnceCell<Fact>> {
+        let [first, second, ..] = &self.facts;
+        let is_it = |single: &str| reader::is_same(single.as_bytes(), name.as_bytes());
+        match self.singles {
+            [single, ..] if is_it(single) => Some(first),
+            [_, single, ..] if is_it(single) => Some(second),
+            _ => None,
+        }
     }
 
-    fn map<'s>(&'s self, cell: &'s OnceCell<Pairs>, map: HeaderMap) -> &'s Pairs {
-        cell.get_or_init(|| if self.phase.can_read(map) { self.source.pairs(map) } else { Pairs::default() })
+    fn map<'s>(&'s self, fact: &'s OnceCell<Fact>, map: HeaderMap) -> &'s Pairs {
+        let read = || if self.phase.can_read(map) { self.source.pairs(map) } else { Pairs::default() };
+        &fact.get_or_init(|| Fact { is_there: true, bytes: read() }).bytes
     }
 }

@@ -7,6 +7,9 @@ pub struct Ranges {
     runs: Vec<(u64, u16)>,
 }
 
+/// How many runs are faster to walk than to search.
+const FEW: usize = 8;
+
 /// The owner of a gap.
 const NOBODY: u16 = u16::MAX;
 
@@ -40,8 +43,12 @@ impl Ranges {
     /// The owner of a number.
     #[inline]
     pub fn owner(&self, number: u64) -> Option<u16> {
-        let run = self.runs.partition_point(|(end, _)| *end <= number);
-        self.runs.get(run).map(|(_, owner)| *owner).filter(|owner| *owner != NOBODY)
+        let run = if self.runs.len() <= FEW {
+            self.runs.iter().find(|(end, _)| number < *end)
+        } else {
+            self.runs.get(self.runs.partition_point(|(end, _)| *end <= number))
+        };
+        run.map(|(_, owner)| *owner).filter(|owner| *owner != NOBODY)
     }
 }
 

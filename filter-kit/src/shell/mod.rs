@@ -6,10 +6,9 @@ mod export;
 pub use export::{Cell, cell};
 
 use crate::{
-    Buffer, Callbacks, Callout, Effects, Environment, Filter, Flow, HeaderChange, Level, MetricChange, Pairs,
-    Phase, Source, View,
+    Buffer, Callbacks, Callout, Effects, Environment, Filter, Flow, Level, Pairs, Phase, Source, View,
     by_id::ById,
-    effects::Rare,
+    effects::{Rare, Verb},
     load,
     metrics::{Kind, Table},
 };
@@ -30,6 +29,11 @@ const RETRY_LIMIT: usize = 8;
 /// What a VM keeps: its plugins' filters, the streams of which something is remembered, callouts under way, and series.
 pub struct Shell<F: Filter> {
     roots: Vec<Rc<Root<F>>>,
+    kept: Kept<F>,
+}
+
+/// What a VM keeps beside its plugins.
+struct Kept<F: Filter> {
     /// By their contexts' ids.
     streams: ById<Stream<F>>,
     callouts: Vec<(u32, Waiting)>,
@@ -43,7 +47,18 @@ struct Root<F> {
     name: Box<[u8]>,
     filter: F,
     /// The host's ids of the known series, by their place.
-    series: Vec<Option<u32>>,
+    series: Vec<Option<(Kind, u32)>>,
+}
+
+impl<F> Root<F> {
+    /// Changes series that were known when the filter was compiled.
+    fn measure(&self, effects: &Effects<'_>) {
+        effects.each_known(|series, value| {
+            if let Some(Some((kind, id))) = self.series.get(series.index()) {
+                abi::measure(*kind, *id, value);
+            }
+        });
+    }
 }
 
 /// What is remembered of a stream.
@@ -78,7 +93,8 @@ struct Waiting {
 impl<F: Filter> Shell<F> {
     /// A VM without plugins.
     pub const fn new() -> Self {
-        Self { roots: Vec::new(), streams: ById::new(), callouts: Vec::new(), table: Table::new() }
+        let kept = Kept { streams: ById::new(), callouts: Vec::new(), table: Table::new() };
+        Self { roots: Vec::new(), kept }
     }
 
     /// `proxy_on_configure`: reads the plugin's configuration. A refused one is logged and leaves the old one in place.
@@ -91,9 +107,12 @@ impl<F: Filter> Shell<F> {
                 return false;
             }
         };
-        let table = &mut self.table;
-        let series =
-            filter.metrics().known().map(|(kind, name)| table.known(kind, name, abi::define)).collect();
+        let table = &mut self.kept.table;
+        let series = filter
+            .metrics()
+            .known()
+            .map(|(kind, name)| Some((kind, table.known(kind, name, abi::define)?)))
+            .collect();
         if let Some(period) = filter.tick_period() {
             abi::set_tick_period(milliseconds(period));
         }
@@ -114,35 +133,28 @@ impl<F: Filter> Shell<F> {
             return;
         }
         let root = self.roots.iter().find(|root| root.context == parent).cloned();
-        self.leave(context, Stream { root, ..Stream::default() });
+        self.kept.leave(context, Stream { root, ..Stream::default() });
     }
 
     /// `proxy_on_delete`.
     pub fn delete(&mut self, context: u32) {
-        self.forget(context);
+        self.kept.forget(context);
         self.roots.retain(|root| root.context != context);
-    }
-
-    /// A stream is over.
-    fn forget(&mut self, context: u32) {
-        if !self.streams.is_empty() {
-            self.streams.remove(context);
-        }
-        if F::CALLBACKS.contains(Callbacks::CALLOUT) && !self.callouts.is_empty() {
-            self.callouts.retain(|(_, waiting)| waiting.context != context);
-        }
     }
 
     /// A callback of a stream. It is compiled anew for every phase, and does little where there is nothing to do.
     #[expect(clippy::inline_always, reason = "so that the other phases' code falls away")]
     #[inline(always)]
     pub fn stream(&mut self, context: u32, phase: Phase, size: usize, last: bool) -> Flow {
-        if self.streams.is_empty() && F::ONLY_REMEMBERED.contains(phase.callback()) {
+        let Self { roots, kept } = self;
+        if kept.streams.is_empty() && F::ONLY_REMEMBERED.contains(phase.callback()) {
             return Flow::Continue;
         }
-        let Some((root, mut stream)) = self.enter(context) else { return Flow::Continue };
+        let mut stream = kept.recall(context);
+        let known = stream.root.clone();
+        let Some(root) = plugin(known.as_ref(), roots, context) else { return Flow::Continue };
         if stream.state.is_none() && F::ONLY_REMEMBERED.contains(phase.callback()) {
-            self.leave(context, stream);
+            kept.leave(context, stream);
             return Flow::Continue;
         }
         let filter = &root.filter;
@@ -158,11 +170,62 @@ impl<F: Filter> Shell<F> {
             Phase::Callout | Phase::Tick => Effects::default(),
         };
         // The log ends a stream, and with it the wait for its callouts.
-        let is_waited_for = phase == Phase::Log && !self.callouts.is_empty();
-        if effects.is_nothing() && !stream.is_worth_keeping() && !is_waited_for {
+        let is_waited_for = phase == Phase::Log && !kept.callouts.is_empty();
+        if effects.is_plain() && !stream.is_worth_keeping() && !is_waited_for {
+            change_headers(phase, &effects);
+            root.measure(&effects);
             return Flow::Continue;
         }
-        self.settle(&root, context, phase, &effects, stream)
+        kept.settle(root, context, phase, &effects, stream)
+    }
+
+    /// `proxy_on_http_call_response`, which arrives at the root context.
+    pub fn callout(&mut self, token: u32, size: usize) {
+        let Self { roots, kept } = self;
+        let Some(place) = kept.callouts.iter().position(|(other, _)| *other == token) else { return };
+        let (_, Waiting { context, tag }) = kept.callouts.swap_remove(place);
+        abi::set_effective_context(context);
+        let mut stream = kept.recall(context);
+        let known = stream.root.clone();
+        let Some(root) = plugin(known.as_ref(), roots, context) else { return };
+        let view = View::new(&abi::Host, Phase::Callout, size, true);
+        let effects = root.filter.on_callout(&view, &mut stream.state, tag);
+        let replied = effects.seldom().is_some_and(|rare| rare.reply.is_some());
+        let flow = kept.apply(root, context, Phase::Callout, &effects, &mut stream);
+        if flow == Flow::Continue
+            && !replied
+            && let Some(side) = stream.held.take()
+        {
+            abi::resume(side);
+        }
+        kept.leave(context, stream);
+    }
+
+    /// `proxy_on_tick`.
+    pub fn tick(&mut self, context: u32) {
+        let Self { roots, kept } = self;
+        let Some(root) = roots.iter().find(|root| root.context == context) else { return };
+        let view = View::new(&abi::Host, Phase::Tick, 0, true);
+        let effects = root.filter.on_tick(&view);
+        kept.apply(root, context, Phase::Tick, &effects, &mut Stream::default());
+    }
+}
+
+impl<F: Filter> Kept<F> {
+    /// What is remembered of a stream, for a callback.
+    #[inline]
+    fn recall(&mut self, context: u32) -> Stream<F> {
+        if self.streams.is_empty() { None } else { self.streams.remove(context) }.unwrap_or_default()
+    }
+
+    /// A stream is over.
+    fn forget(&mut self, context: u32) {
+        if !self.streams.is_empty() {
+            self.streams.remove(context);
+        }
+        if F::CALLBACKS.contains(Callbacks::CALLOUT) && !self.callouts.is_empty() {
+            self.callouts.retain(|(_, waiting)| waiting.context != context);
+        }
     }
 
     /// Applies the effects of a stream's callback, and remembers what there is to remember.
@@ -191,44 +254,6 @@ impl<F: Filter> Shell<F> {
         flow
     }
 
-    /// `proxy_on_http_call_response`, which arrives at the root context.
-    pub fn callout(&mut self, token: u32, size: usize) {
-        let Some(place) = self.callouts.iter().position(|(other, _)| *other == token) else { return };
-        let (_, Waiting { context, tag }) = self.callouts.swap_remove(place);
-        abi::set_effective_context(context);
-        let Some((root, mut stream)) = self.enter(context) else { return };
-        let view = View::new(&abi::Host, Phase::Callout, size, true);
-        let effects = root.filter.on_callout(&view, &mut stream.state, tag);
-        let replied = effects.seldom().is_some_and(|rare| rare.reply.is_some());
-        let flow = self.apply(&root, context, Phase::Callout, &effects, &mut stream);
-        if flow == Flow::Continue
-            && !replied
-            && let Some(side) = stream.held.take()
-        {
-            abi::resume(side);
-        }
-        self.leave(context, stream);
-    }
-
-    /// `proxy_on_tick`.
-    pub fn tick(&mut self, context: u32) {
-        let Some(root) = self.roots.iter().find(|root| root.context == context).cloned() else { return };
-        let view = View::new(&abi::Host, Phase::Tick, 0, true);
-        let effects = root.filter.on_tick(&view);
-        self.apply(&root, context, Phase::Tick, &effects, &mut Stream::default());
-    }
-
-    #[inline]
-    fn enter(&mut self, context: u32) -> Option<(Rc<Root<F>>, Stream<F>)> {
-        let stream =
-            if self.streams.is_empty() { None } else { self.streams.remove(context) }.unwrap_or_default();
-        let root = match (&stream.root, self.roots.as_slice()) {
-            (Some(root), _) | (None, [root]) => root,
-            (None, several) => find(several, context)?,
-        };
-        Some((root.clone(), stream))
-    }
-
     #[inline]
     fn leave(&mut self, context: u32, stream: Stream<F>) {
         if stream.is_worth_keeping() {
@@ -245,7 +270,7 @@ impl<F: Filter> Shell<F> {
         }
     }
 
-    /// Applies effects in their fixed order, and tells the filter at once of callouts that Envoy refuses.
+    /// Applies effects in their fixed order. Tells the filter at once of callouts that Envoy refuses.
     fn apply(
         &mut self,
         root: &Root<F>,
@@ -274,16 +299,7 @@ impl<F: Filter> Shell<F> {
         stream: &mut Stream<F>,
         failed: &mut Vec<u32>,
     ) -> Flow {
-        for (map, change) in &effects.headers {
-            if !phase.can_write(*map) {
-                continue;
-            }
-            match change {
-                HeaderChange::Set(name, value) => abi::set_header(*map, name.as_str(), value),
-                HeaderChange::Add(name, value) => abi::add_header(*map, name.as_str(), value),
-                HeaderChange::Remove(name) => abi::remove_header(*map, name.as_str()),
-            }
-        }
+        change_headers(phase, effects);
         let rare = effects.seldom();
         if let Some(rare) = rare {
             if let (Some(body), Some(buffer @ (Buffer::RequestBody | Buffer::ResponseBody))) =
@@ -295,24 +311,30 @@ impl<F: Filter> Shell<F> {
                 abi::set_state(key, value.as_str());
             }
         }
-        for change in &effects.metrics {
-            self.measure(root, change);
-        }
+        root.measure(effects);
         match rare {
-            Some(rare) => self.apply_rare(context, phase, rare, stream, failed).unwrap_or(effects.flow),
+            Some(rare) => self.apply_rare(root, context, phase, rare, stream, failed).unwrap_or(effects.flow),
             None => effects.flow,
         }
     }
 
-    #[cold]
     fn apply_rare(
         &mut self,
+        root: &Root<F>,
         context: u32,
         phase: Phase,
         rare: &Rare<'_>,
         stream: &mut Stream<F>,
         failed: &mut Vec<u32>,
     ) -> Option<Flow> {
+        let metrics = root.filter.metrics();
+        for (family, values, value) in &rare.labelled {
+            if let Some(kind) = metrics.kind(*family)
+                && let Some(id) = self.table.labelled(metrics, *family, values, abi::define)
+            {
+                abi::measure(kind, id, *value);
+            }
+        }
         for (level, text) in &rare.log {
             abi::log(*level, text.as_str());
         }
@@ -329,23 +351,6 @@ impl<F: Filter> Shell<F> {
             reply.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_str().as_bytes()));
         abi::reply(reply.status, reply.details, &reply.body, &Pairs::encode(headers));
         Some(Flow::Pause)
-    }
-
-    fn measure(&mut self, root: &Root<F>, change: &MetricChange<'_>) {
-        let metrics = root.filter.metrics();
-        let (kind, id, value) = match change {
-            MetricChange::Known(series, value) => {
-                let Some((kind, _)) = metrics.get(*series) else { return };
-                (kind, root.series.get(series.index()).copied().flatten(), *value)
-            }
-            MetricChange::Labelled(family, values, value) => {
-                let Some(kind) = metrics.kind(*family) else { return };
-                (kind, self.table.labelled(metrics, *family, values, abi::define), *value)
-            }
-        };
-        if let Some(id) = id {
-            abi::measure(kind, id, value);
-        }
     }
 
     fn send(&self, callout: &Callout<'_>) -> Option<u32> {
@@ -369,14 +374,43 @@ impl<F: Filter> Default for Shell<F> {
     }
 }
 
+/// Changes headers and trailers, but for what Envoy refuses in this phase.
+fn change_headers(phase: Phase, effects: &Effects<'_>) {
+    effects.each_header(|change, value| {
+        let (map, name) = (change.map, change.name.as_str());
+        if !phase.can_write(map) {
+            return;
+        }
+        match change.verb {
+            Verb::Set => abi::set_header(map, name, value),
+            Verb::Add => abi::add_header(map, name, value),
+            Verb::Remove => abi::remove_header(map, name),
+        }
+    });
+}
+
+/// The plugin of a stream: the one that is noted down, or else the VM's only one, or else the one of its name.
+#[inline]
+fn plugin<'r, F>(
+    known: Option<&'r Rc<Root<F>>>,
+    roots: &'r [Rc<Root<F>>],
+    context: u32,
+) -> Option<&'r Root<F>> {
+    match (known, roots) {
+        (Some(root), _) | (None, [root]) => Some(root),
+        (None, several) => find(several, context),
+    }
+}
+
 /// The plugin of a stream, by its name: the newest of that name, or else the newest of all.
 #[cold]
-fn find<F>(roots: &[Rc<Root<F>>], context: u32) -> Option<&Rc<Root<F>>> {
+fn find<F>(roots: &[Rc<Root<F>>], context: u32) -> Option<&Root<F>> {
     let name = |root: &&Rc<Root<F>>| root.context == context;
-    roots.iter().find(name).or_else(|| {
+    let found = roots.iter().find(name).or_else(|| {
         let name = plugin_name();
         roots.iter().rev().find(|root| root.name == name).or(roots.last())
-    })
+    });
+    found.map(|root| &**root)
 }
 
 /// The name and the root id of the plugin whose callback this is.

@@ -69,22 +69,34 @@ impl Filter for AbRouting {
         if !self.0.paths.is_empty() {
             left &= !self.0.paths.ruled_out(view.path());
         }
+        let is_special = self.0.is_special || asked.is_some();
+        let mut written = 0;
         while left != 0 {
             let place = left.trailing_zeros() as usize;
             left &= left - 1;
-            if let Some(experiment) = self.0.all.get(place) {
-                pass.enter(place, experiment, asked, &mut effects);
+            let Some(experiment) = self.0.all.get(place) else { break };
+            let Some(header) = self.0.headers.get(experiment.header) else { break };
+            if written & header.bit != 0 {
+                continue;
+            }
+            let is_written = if is_special || !experiment.is_plain {
+                pass.enter_specially(place, experiment, header, asked, &mut effects)
+            } else {
+                pass.enter(experiment, header, &mut effects)
+            };
+            if is_written {
+                written |= header.bit;
             }
         }
         // A client's own value is gone where an arm was written. To look for one costs a host call, so there it is done only to be counted.
         if let [header] = self.0.headers.as_slice() {
-            let is_written = pass.written & header.bit != 0;
+            let is_written = written & header.bit != 0;
             if (!is_written || self.0.forged.is_some()) && view.request_header(header.name.as_str()).is_some()
             {
                 self.strip(header, is_written, &mut effects);
             }
-        } else if pass.written.count_ones() as usize != self.0.headers.len() || self.0.forged.is_some() {
-            self.strip_several(view, pass.written, &mut effects);
+        } else if written.count_ones() as usize != self.0.headers.len() || self.0.forged.is_some() {
+            self.strip_several(view, written, &mut effects);
         }
         if pass.is_open() {
             *stream = pass.finish(&mut effects);

@@ -20,8 +20,6 @@ const NONE: u8 = u8::MAX;
 pub(crate) struct Pass<'a> {
     filter: &'a Experiments,
     view: &'a View<'a>,
-    /// The arms' headers that are written.
-    pub(crate) written: u128,
     /// The key that was looked for last, and by which list: most experiments have the same.
     key: Result<Cow<'a, [u8]>, Reason>,
     list: usize,
@@ -58,59 +56,55 @@ struct Decision {
 impl<'a> Pass<'a> {
     #[inline]
     pub(crate) fn new(filter: &'a Experiments, view: &'a View<'a>) -> Self {
-        Self { filter, view, written: 0, key: Err(Reason::NoKey), list: usize::MAX, more: None }
+        Self { filter, view, key: Err(Reason::NoKey), list: usize::MAX, more: None }
     }
 
-    /// Takes the request through one experiment.
-    #[inline]
+    /// Takes the request through one experiment. Says whether an arm is written.
+    #[expect(
+        clippy::inline_always,
+        reason = "it is called in one place, and most of a request's time is spent here"
+    )]
+    #[inline(always)]
     pub(crate) fn enter(
         &mut self,
-        place: usize,
         experiment: &'a Experiment,
-        asked: Option<Asked<'_>>,
+        header: &'a ArmHeader,
         effects: &mut Effects<'a>,
-    ) {
-        let filter = self.filter;
-        let Some(header) = filter.headers.get(experiment.header) else { return };
-        if self.written & header.bit != 0 {
-            return;
-        }
-        if !experiment.is_plain || filter.is_special || asked.is_some() {
-            self.enter_specially(place, experiment, header, asked, effects);
-            return;
-        }
+    ) -> bool {
         if !experiment.is_for(self.view) {
-            return;
+            return false;
         }
         let arm = self.key(experiment.keys).and_then(|key| experiment.assign(key));
         match arm.map(|arm| experiment.arms.get(usize::from(arm))) {
             Ok(Some(arm)) => {
-                self.written |= header.bit;
                 effects.set_request_header(&header.name, arm.name.as_bytes());
                 effects.count(arm.exposures);
+                true
             }
-            Ok(None) => {}
-            Err(reason) => effects.count(experiment.skipped[reason]),
+            Ok(None) => false,
+            Err(reason) => {
+                effects.count(experiment.skipped[reason]);
+                false
+            }
         }
     }
 
     /// As [`enter`](Self::enter), with all that most experiments do not have.
     #[inline(never)]
-    fn enter_specially(
+    pub(crate) fn enter_specially(
         &mut self,
         place: usize,
         experiment: &'a Experiment,
         header: &'a ArmHeader,
         asked: Option<Asked<'_>>,
         effects: &mut Effects<'a>,
-    ) {
+    ) -> bool {
         let filter = self.filter;
         let is_for = experiment.enabled && experiment.is_for(self.view);
         let decided = if is_for { self.decide(experiment, asked) } else { None };
         match &decided {
             Some(Ok(Decision { arm, is_forced })) => {
-                let Some(arm) = experiment.arms.get(usize::from(*arm)) else { return };
-                self.written |= header.bit;
+                let Some(arm) = experiment.arms.get(usize::from(*arm)) else { return false };
                 effects.set_request_header(&header.name, arm.name.as_bytes());
                 effects.count(self.uncounted(experiment, *is_forced).unwrap_or(arm.exposures));
                 if let Some(change) = &arm.change {
@@ -126,9 +120,11 @@ impl<'a> Pass<'a> {
             Some(Err(reason)) => effects.count(experiment.skipped[*reason]),
             None => {}
         }
+        let arm = decided.and_then(Result::ok).map(|decision| decision.arm);
         if filter.has_requirements || experiment.response.is_some() {
-            self.note(place, experiment, is_for, decided.and_then(Result::ok).map(|decision| decision.arm));
+            self.note(place, experiment, is_for, arm);
         }
+        arm.is_some()
     }
 
     /// Notes an arm for requirements and for the response.
@@ -272,16 +268,21 @@ impl<'a> Pass<'a> {
     #[inline]
     fn key(&mut self, list: usize) -> Result<&[u8], Reason> {
         if self.list != list {
-            self.key = match self.filter.keys.get(list) {
-                Some(keys) => self.find_key(keys),
-                None => Err(Reason::NoKey),
-            };
-            self.list = list;
+            self.look_for_key(list);
         }
         match &self.key {
             Ok(key) => Ok(key),
             Err(reason) => Err(*reason),
         }
+    }
+
+    #[inline(never)]
+    fn look_for_key(&mut self, list: usize) {
+        self.key = match self.filter.keys.get(list) {
+            Some(keys) => self.find_key(keys),
+            None => Err(Reason::NoKey),
+        };
+        self.list = list;
     }
 
     /// The first source that is present, or else the visitor's cookie, or else a new visitor's id.
