@@ -63,6 +63,23 @@ impl Bootstrap {
         each(&mut self.0, "local", &mut |local| local["filename"] = json!(path));
     }
 
+    /// Runs the modules of dist/ wherever Envoy is started.
+    pub fn set_modules(&mut self) {
+        each(&mut self.0, "filename", &mut |name| {
+            if let Some(module) = name.as_str().and_then(|name| name.strip_prefix("dist/")) {
+                *name = json!(project::dist().join(module));
+            }
+        });
+    }
+
+    /// The plugin of this name: its `config`.
+    pub fn plugin(&mut self, name: &str) -> Option<&mut Value> {
+        let manager =
+            &mut self.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+        let filters = manager["http_filters"].as_array_mut()?;
+        Some(&mut filters.iter_mut().find(|filter| filter["name"] == name)?["typed_config"]["config"])
+    }
+
     /// Hands the plugins another configuration; none is no bytes.
     pub fn set_plugin_configuration(&mut self, config: Option<&[u8]>) {
         let value = config.map(|config| {

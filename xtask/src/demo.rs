@@ -1,12 +1,14 @@
-//! `cargo xtask demo`: the main job. A real Envoy with sticky A/B routing before two versions of a shop.
+//! `cargo xtask demo`: the main job. A real Envoy with all filters before two versions of a shop.
 
+mod logs;
 mod seen;
 
 use crate::{
-    bootstrap::Bootstrap, build, envoy::Envoy, progress, setup, upstream::Upstream, visitor::Visitor,
+    bootstrap::Bootstrap, build, envoy::Envoy, progress, project, setup, upstream::Upstream, visitor::Visitor,
 };
 use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
+use logs::Logs;
 use seen::{Answer, Seen};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -14,14 +16,16 @@ use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, process::Exit
 
 const USERS: usize = 200;
 const REQUESTS: usize = 1000;
-/// The ports of keep-running mode, those of envoy-configs/ab-routing.yaml; others are taken if these are not free.
+/// The ports of keep-running mode, those of envoy-configs/all.yaml; others are taken if these are not free.
 const PORTS: [u16; 2] = [8081, 8082];
 /// The environment variable with the testers' secret, and the demo's own.
 const SECRET: (&str, &str) = ("AB_QA_SECRET", "only for this demonstration");
+/// The plugin that picks arms.
+const AB_ROUTING: &str = "outrigger.ab_routing";
 /// The header that testers ask for arms in.
 const ASKING: &str = "x-force-arm";
 
-/// Runs Envoy with sticky A/B routing before two versions of a shop, sends it a thousand requests of two hundred users, and says what happened.
+/// Runs Envoy with all filters before two versions of a shop, sends it a thousand requests of two hundred users, and says what happened.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Check the outcome and exit, rather than keep running.
@@ -47,6 +51,7 @@ struct Stage {
     listener: SocketAddr,
     shops: [Upstream; 2],
     arms: Vec<Arm>,
+    logs: Logs,
 }
 
 /// Runs the command.
@@ -56,8 +61,10 @@ struct Stage {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let stage = Stage::start(args.once)?;
     let seen = stage.traffic()?;
-    stage.print(&seen);
+    let logged = stage.logs.collect(stage.listener)?;
+    stage.print(&seen, &logged);
     seen.check(&stage.arms)?;
+    logs::check(&logged)?;
     if !args.once {
         println!("\nEnvoy keeps running; Ctrl-C ends it.");
         loop {
@@ -81,16 +88,19 @@ impl Stage {
             }
         };
         let shops = [shop("v1", PORTS[0])?, shop("v2", PORTS[1])?];
-        let mut bootstrap = Bootstrap::load("ab-routing")?;
-        bootstrap.set_module(&build::module("ab-routing"));
+        let mut bootstrap = Bootstrap::load("all")?;
+        bootstrap.set_modules();
         bootstrap.set_cluster("v1", Some(shops[0].address()));
         bootstrap.set_cluster("v2", Some(shops[1].address()));
         // Testers may ask for an arm, with a signature by a secret that the VM's environment holds.
-        let mut config = configuration(&bootstrap)?;
+        let plugin = bootstrap.plugin(AB_ROUTING).context("the bootstrap has no ab-routing")?;
+        let text = plugin["configuration"]["value"].as_str().context("ab-routing has no configuration")?;
+        let mut config: Value = serde_json::from_str(text)?;
         config["overrides"] = json!({"header": ASKING, "secret_env": SECRET.0});
-        bootstrap.set_plugin_configuration(Some(config.to_string().as_bytes()));
+        plugin["configuration"]["value"] = json!(config.to_string());
         let (name, secret) = SECRET;
         bootstrap.set_environment(&BTreeMap::from([(name.to_owned(), secret.to_owned())]));
+        let logs = Logs::add_to(&mut bootstrap, &project::scratch("demo")?)?;
         // The file's own ports, so that its comments hold; free ones if these are taken, and for a check that must not meet another.
         let mut free = bootstrap.clone();
         free.with_free_ports();
@@ -102,7 +112,7 @@ impl Stage {
             Envoy::start(&program, &bootstrap.0, &arguments).or_else(|_| start_free())?
         };
         let listener = envoy.listener("main")?;
-        Ok(Self { envoy, listener, shops, arms: arms(&config).context("the bootstrap's experiments")? })
+        Ok(Self { envoy, listener, shops, arms: arms(&config).context("the bootstrap's experiments")?, logs })
     }
 
     /// Every user comes five times with the cookies of a browser, all users in turn; then a tester comes.
@@ -150,13 +160,14 @@ impl Stage {
         Ok(Answer { shop, experiment: experiment.clone(), arm, is_asking })
     }
 
-    fn print(&self, seen: &Seen) {
-        println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with ab-routing:");
+    fn print(&self, seen: &Seen, logged: &[logs::Line]) {
+        println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with all filters:");
         println!("{}", seen.table(&self.arms));
         println!("users who kept one arm over all their requests: {} of {USERS}", seen.constant());
         let [v1, v2] = seen.requests;
         println!("requests that the shops counted: v1 {v1}, v2 {v2}");
         println!("\nA tester of the banner, who wants to see checkout's arm b:\n{}", seen.tester_table());
+        logs::print(logged);
         let (listener, admin) = (self.listener, self.envoy.admin());
         println!("\nTry it:");
         println!(
@@ -165,7 +176,11 @@ impl Stage {
         println!("  curl -i -b visitor=you http://{listener}/              # the same visitor each time");
         println!("  curl -i -b visitor=you -H 'x-arm: b' http://{listener}/ # a forged arm changes nothing");
         println!("  curl -i -H '{ASKING}: {}' http://{listener}/", signed("checkout:b"));
-        println!("  curl -s http://{admin}/stats/prometheus | grep ab_");
+        println!(
+            "  curl -s 'http://{listener}/users/you@example.com?card=4111111111111111'; tail -1 {}",
+            self.logs.records.display()
+        );
+        println!("  curl -s http://{admin}/stats/prometheus | grep -E '^(ab|pii)_'");
     }
 }
 
@@ -179,14 +194,6 @@ fn signed(list: &str) -> String {
         }
     }
     text
-}
-
-/// The configuration of the bootstrap's filter.
-fn configuration(bootstrap: &Bootstrap) -> Result<Value> {
-    let listener = &bootstrap.0["static_resources"]["listeners"][0];
-    let filters = &listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
-    let text = filters[0]["typed_config"]["config"]["configuration"]["value"].as_str();
-    Ok(serde_json::from_str(text.context("the bootstrap's first filter has no configuration")?)?)
 }
 
 /// The arms of a configuration's experiments, which share a layer.
