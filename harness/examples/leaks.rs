@@ -13,7 +13,7 @@ use cases::{Case, Random};
 use harness::{
     Bytes, Module, Options, Proxy, Settings,
     outcome::{Call, ExchangeOutcome},
-    scenario::{Chunk, Cluster, Exchange, Request, Response},
+    scenario::{Chunk, Cluster, Connection, Exchange, Request, Response},
 };
 use serde_json::json;
 use std::{
@@ -184,6 +184,7 @@ fn exchange(case: &Case, key: &str, random: &mut Random) -> Exchange {
             .collect();
     }
     Exchange {
+        connection: Connection::default(),
         after_ms: 0,
         request,
         response: Response::default(),

@@ -1,11 +1,13 @@
 //! Scenario files: one exchange or several, a configuration, and what must come of it.
 
+mod connection;
 mod load;
 mod raw;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub use connection::Connection;
 pub use load::{ScenarioError, load_dir, load_file};
 
 use crate::{Bytes, expect::Expect};
@@ -147,6 +149,8 @@ impl<T: Into<Bytes>> From<T> for Chunk {
 pub struct Exchange {
     /// How many milliseconds pass before it.
     pub after_ms: u64,
+    /// Who sends it.
+    pub connection: Connection,
     /// What the client sends.
     pub request: Request,
     /// What the upstream answers.

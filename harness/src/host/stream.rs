@@ -1,7 +1,7 @@
 //! A stream: what all filters of a chain share of it, and what each has for itself.
 
 use super::abi::MapType;
-use crate::scenario::Headers;
+use crate::scenario::{Connection, Headers};
 use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// Which direction of a stream.
@@ -48,6 +48,8 @@ impl<T> Both<T> {
 pub(crate) struct Common {
     /// When it began, in nanoseconds since 1970.
     pub(crate) started: u64,
+    /// Who sends it.
+    pub(crate) connection: Connection,
     pub(crate) request: Half,
     pub(crate) response: Half,
     /// What Envoy says of how it ended: in words, and as the bits of `response.flags`.

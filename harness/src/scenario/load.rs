@@ -1,7 +1,8 @@
 //! Reads scenario files.
 
 use super::{
-    Chunk, Cluster, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario, UPSTREAMS,
+    Chunk, Cluster, Connection, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
+    UPSTREAMS,
     raw::{RawExpect, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
     values::{self, Problem},
 };
@@ -201,6 +202,7 @@ impl RawScenario {
 
 fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) -> Result<Exchange, Problem> {
     Ok(Exchange {
+        connection: Connection::default(),
         after_ms: 0,
         request: request.convert().map_err(|problem| problem.inside("request"))?,
         response: response.upstream().map_err(|problem| problem.inside("response"))?,

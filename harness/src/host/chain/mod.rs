@@ -140,7 +140,10 @@ impl Proxy {
     /// A client's request begins.
     pub(in crate::host) fn open(&mut self, id: u64, opening: Opening) {
         let Opening { chain, thread, exchange } = opening;
-        let common = Common { started: self.world.now(), ..Common::default() };
+        let connection = exchange.connection.clone();
+        let state = |(key, value): (&String, &crate::Bytes)| (key.clone().into_bytes(), value.0.clone());
+        let filter_state = connection.state.iter().map(state).collect();
+        let common = Common { started: self.world.now(), connection, filter_state, ..Common::default() };
         let common = Rc::new(RefCell::new(common));
         let mut links = Vec::new();
         let of_chain = |(number, plugin): (usize, &Plugin)| (plugin.chain == chain).then_some(number);

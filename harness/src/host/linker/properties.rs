@@ -11,15 +11,11 @@ use crate::{
     },
     scenario::Headers,
 };
+use serde_json::Value;
 use wasmtime::Linker;
 
-/// The client's address as every stream has it.
-const SOURCE: &[u8] = b"127.0.0.1:50000";
-const SOURCE_PORT: u64 = 50_000;
-/// The listener's.
-const DESTINATION: &[u8] = b"127.0.0.1:10000";
-const DESTINATION_PORT: u64 = 10_000;
-/// The upstream's.
+/// The upstream's address, and that of Envoy's own end.
+const LOCAL: &[u8] = b"127.0.0.1:50000";
 const UPSTREAM: &[u8] = b"127.0.0.1:20000";
 const UPSTREAM_PORT: u64 = 20_000;
 
@@ -83,20 +79,27 @@ fn property(state: &State, path: &[u8]) -> Found {
         [b"request", b"time"] => Ok(number(common.started)),
         [b"request", rest @ ..] => request(state, common, rest),
         [b"response", rest @ ..] => response(state, common, rest),
-        [b"source", b"address"] => Ok(SOURCE.to_vec()),
-        [b"source", b"port"] => Ok(number(SOURCE_PORT)),
-        [b"destination", b"address"] => Ok(DESTINATION.to_vec()),
-        [b"destination", b"port"] => Ok(number(DESTINATION_PORT)),
+        [b"source", b"address"] => Ok(common.connection.source_address().to_string().into_bytes()),
+        [b"source", b"port"] => Ok(number(common.connection.source_address().port().into())),
+        [b"destination", b"address"] => Ok(common.connection.destination.to_string().into_bytes()),
+        [b"destination", b"port"] => Ok(number(common.connection.destination.port().into())),
         [b"connection_id"] | [b"connection", b"id"] => Ok(number(1)),
-        [b"connection", b"mtls"] => Ok(vec![0]),
+        [b"connection", b"mtls"] => Ok(vec![u8::from(common.connection.principal.is_some())]),
+        [b"connection", b"uri_san_peer_certificate"] => text(common.connection.principal.as_ref()),
+        [b"connection", b"requested_server_name"] => Ok(common.connection.sni.clone().into_bytes()),
         [b"upstream", rest @ ..] if common.request.are_headers_sent => upstream(common, rest),
         [b"xds", b"cluster_name"] if common.route.is_some() => text(common.cluster.as_ref()),
         [b"xds", b"route_name"] => text(common.route.as_ref()),
         [b"xds", b"virtual_host_name"] => Ok(place.virtual_host.clone().into_bytes()),
         [b"xds", b"filter_chain_name"] => Ok(place.filter_chain.clone().into_bytes()),
         [b"xds", b"listener_direction"] => Ok(number(0)),
-        [b"metadata"] | [b"connection", b"requested_server_name"] => Ok(Vec::new()),
-        [b"metadata", b"filter_metadata"] => Ok(0_u32.to_le_bytes().to_vec()),
+        [b"metadata"] => Ok(Vec::new()),
+        [b"metadata", b"filter_metadata"] if common.connection.metadata.is_empty() => {
+            Ok(0_u32.to_le_bytes().to_vec())
+        }
+        [b"metadata", b"filter_metadata", filter, rest @ ..] => {
+            metadata(common.connection.metadata.get(&*String::from_utf8_lossy(filter)), rest)
+        }
         [b"filter_state", key] => common.filter_state.get(*key).cloned().ok_or(Status::NotFound),
         [key] => common.filter_state.get(&[b"wasm.", *key].concat()).cloned().ok_or(Status::NotFound),
         _ => Err(Status::NotFound),
@@ -183,9 +186,45 @@ fn upstream(common: &Common, rest: &[&[u8]]) -> Found {
         }
         [b"address"] => Ok(UPSTREAM.to_vec()),
         [b"port"] => Ok(number(UPSTREAM_PORT)),
-        [b"local_address"] => Ok(SOURCE.to_vec()),
+        [b"local_address"] => Ok(LOCAL.to_vec()),
         [b"transport_failure_reason"] => Ok(Vec::new()),
         _ => Err(Status::NotFound),
+    }
+}
+
+/// A value of metadata, by the names of members and the places in lists that lead to it.
+fn metadata(value: Option<&Value>, path: &[&[u8]]) -> Found {
+    let mut value = value.ok_or(Status::NotFound)?;
+    for part in path {
+        let part = String::from_utf8_lossy(part);
+        let inner = match value {
+            Value::Object(members) => members.get(&*part),
+            Value::Array(items) => part.parse::<usize>().ok().and_then(|place| items.get(place)),
+            _ => None,
+        };
+        value = inner.ok_or(Status::NotFound)?;
+    }
+    Ok(match value {
+        Value::Null => return Err(Status::SerializationFailure),
+        _ => serialised(value),
+    })
+}
+
+/// Strings as they are, numbers as doubles, objects as pairs and lists as pairs without values.
+fn serialised(value: &Value) -> Vec<u8> {
+    let list =
+        |pairs: Headers| if pairs.is_empty() { 0_u32.to_le_bytes().to_vec() } else { write_pairs(&pairs) };
+    match value {
+        Value::Null => Vec::new(),
+        Value::Bool(value) => vec![u8::from(*value)],
+        Value::Number(number) => number.as_f64().unwrap_or(0.0).to_le_bytes().to_vec(),
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Array(items) => {
+            list(items.iter().map(|item| (Bytes(serialised(item)), Bytes::default())).collect())
+        }
+        Value::Object(members) => {
+            list(members.iter().map(|(name, value)| (Bytes::from(name), Bytes(serialised(value)))).collect())
+        }
     }
 }
 
