@@ -58,7 +58,7 @@ struct Plugin<'n> {
 /// What stands for a variable that comes from the environment of Envoy itself, which is not here.
 const FROM_HOST: &str = "a value of the environment of the proxy";
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub fn variable(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("must be NAME=VALUE")?;
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }

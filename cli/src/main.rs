@@ -8,10 +8,12 @@
 
 mod bucket;
 mod check;
+mod configuration;
 mod document;
 mod finding;
 mod modules;
 mod redact;
+mod replay;
 mod scenarios;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +33,11 @@ enum Command {
     Check(check::Args),
     Test(scenarios::Args),
     Redact(redact::Args),
+    Replay(replay::Args),
+    Explain(replay::explain::Args),
+    Diff(replay::diff::Args),
+    Run(replay::run::Args),
+    Inspect(replay::inspect::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +46,11 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => scenarios::run(&args),
         Command::Redact(args) => redact::run(&args),
+        Command::Replay(args) => replay::run_command(&args),
+        Command::Explain(args) => replay::explain::run(&args),
+        Command::Diff(args) => replay::diff::run(&args),
+        Command::Run(args) => replay::run::run(&args),
+        Command::Inspect(args) => replay::inspect::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);

@@ -238,7 +238,7 @@ impl Exchange {
     }
 
     /// The client's headers as an outcome has them: sorted, and without what a proxy adds or takes.
-    fn sent_headers(&self) -> Headers {
+    pub fn sent_headers(&self) -> Headers {
         let request = &self.request;
         let lower = |name: &Bytes| Bytes::from(&name.0.to_ascii_lowercase());
         let mut sent: Headers =

@@ -50,6 +50,12 @@ pub struct ExchangeOutcome {
     pub metrics: BTreeMap<String, i64>,
     /// What the module logged.
     pub log: Vec<LogLine>,
+    /// Why the response has its status, in Envoy's words or a plugin's; only the harness says it.
+    #[serde(default)]
+    pub details: String,
+    /// Whether a plugin has answered in the upstream's place; only the harness says it.
+    #[serde(default)]
+    pub is_reply: bool,
     /// What plugins left in filter state, by their keys without `wasm.`, as an access log prints it. From Envoy there are the keys that a scenario asks for.
     #[serde(default)]
     pub state: BTreeMap<String, Bytes>,

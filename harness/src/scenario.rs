@@ -144,6 +144,11 @@ impl<T: Into<Bytes>> From<T> for Chunk {
     }
 }
 
+/// Reads a time of RFC 3339 in UTC, such as `2026-11-23T00:00:00.5Z`: nanoseconds since 1970.
+pub fn nanoseconds(text: &str) -> Option<u64> {
+    values::nanoseconds("", text).ok()
+}
+
 /// A request of the client, its answer by the upstream, and what must come of it.
 #[derive(Debug, Clone, Default)]
 pub struct Exchange {
@@ -168,6 +173,8 @@ pub struct Request {
     pub path: String,
     /// The authority.
     pub authority: String,
+    /// The scheme, as `x-forwarded-proto` has it.
+    pub scheme: String,
     /// The headers, in order.
     pub headers: Headers,
     /// The body's chunks. One is sent with its length, several are sent one by one; none is no body.
@@ -186,6 +193,7 @@ impl Default for Request {
             method: "GET".to_owned(),
             path: "/".to_owned(),
             authority: "shop.example".to_owned(),
+            scheme: "http".to_owned(),
             headers: Vec::new(),
             chunks: Vec::new(),
             is_chunked: false,

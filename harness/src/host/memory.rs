@@ -78,12 +78,15 @@ pub(crate) fn unrestricted(
     let state = guest.data_mut();
     *state.host_calls.entry(name).or_default() += 1;
     state.charge(0).map_err(wasmtime::Error::new)?;
-    match call(guest) {
-        Ok(()) => Ok(Status::Ok as u32),
-        Err(Refusal::Status(status)) => Ok(status as u32),
-        Err(Refusal::Other(status)) => Ok(status),
-        Err(Refusal::Trap(trap)) => Err(trap),
-    }
+    state.world.trace(|trace| trace.begin(name));
+    let status = match call(guest) {
+        Ok(()) => Status::Ok as u32,
+        Err(Refusal::Status(status)) => status as u32,
+        Err(Refusal::Other(status)) => status,
+        Err(Refusal::Trap(trap)) => return Err(trap),
+    };
+    guest.data().world.trace(|trace| trace.end(status));
+    Ok(status)
 }
 
 fn memory(guest: &mut Guest<'_>) -> Answer<Memory> {
@@ -102,6 +105,9 @@ pub(crate) fn read(guest: &mut Guest<'_>, at: u32, size: u32) -> Answer<Vec<u8>>
     }
     guest.data_mut().charge(size as usize)?;
     let bytes = memory.data(&*guest).get(at as usize..end).map(<[u8]>::to_vec);
+    if let Some(bytes) = bytes.as_deref().filter(|bytes| !bytes.is_empty()) {
+        guest.data().world.trace(|trace| trace.value(bytes, true));
+    }
     bytes.ok_or(Refusal::Status(Status::InvalidMemoryAccess))
 }
 
@@ -126,6 +132,7 @@ pub(crate) fn write_size(guest: &mut Guest<'_>, at: u32, size: usize) -> Answer 
 /// Hands bytes to the module in memory that it allocates, and writes where they are and how many. No bytes are no memory: place 0, size 0.
 pub(crate) fn give(guest: &mut Guest<'_>, bytes: &[u8], at: u32, size_at: u32) -> Answer {
     let size = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
+    guest.data().world.trace(|trace| trace.value(bytes, false));
     let mut place = 0;
     if size > 0 {
         let allocator =

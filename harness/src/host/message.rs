@@ -34,7 +34,7 @@ pub(crate) fn request(request: &Request, id: &str) -> Message {
         (":authority", &request.authority),
         (":path", &request.path),
         (":method", &request.method),
-        (":scheme", "http"),
+        (":scheme", &request.scheme),
     ]);
     let is_kept = |name: &[u8], value: &[u8]| match name {
         b"te" => value == b"trailers",
@@ -53,7 +53,7 @@ pub(crate) fn request(request: &Request, id: &str) -> Message {
     if length > 0 && !request.is_chunked {
         headers.push((Bytes::from("content-length"), Bytes::from(&length.to_string())));
     }
-    for (name, value) in [("x-forwarded-proto", "http"), ("x-request-id", id)] {
+    for (name, value) in [("x-forwarded-proto", request.scheme.as_str()), ("x-request-id", id)] {
         if !headers.iter().any(|(other, _)| other.0 == name.as_bytes()) {
             headers.push((Bytes::from(name), Bytes::from(value)));
         }

@@ -20,6 +20,7 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod vm;
 mod world;
 
@@ -27,4 +28,5 @@ pub use module::{LoadError, Module};
 pub use options::{FailurePolicy, Options, Place, Settings};
 pub use proxy::{Proxy, StartError};
 pub use run::{RunError, run};
+pub use trace::Step;
 pub use vm::{ConfigureError, Trap, Vm};

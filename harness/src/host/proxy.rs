@@ -1,6 +1,7 @@
 //! A proxy: its threads with their VMs, its plugins, and what happens in it, in virtual time.
 
 mod callouts;
+mod inspect;
 
 use super::{
     abi::Callback,
@@ -247,11 +248,6 @@ impl Proxy {
         self.world.0.borrow_mut().clock = until;
     }
 
-    /// The HTTP requests that plugins have sent since they were last asked for, here or by an exchange.
-    pub fn take_calls(&mut self) -> Vec<Call> {
-        mem::take(&mut self.calls)
-    }
-
     /// Answers what plugins have asked when they were configured.
     pub fn settle(&mut self) {
         for _ in 0..EVENT_LIMIT {
@@ -296,15 +292,6 @@ impl Proxy {
     /// The traps that have killed VMs, on any thread.
     pub fn traps(&self) -> Vec<&Trap> {
         self.threads.iter().flatten().filter_map(Vm::trap).collect()
-    }
-
-    /// How many calls of the ABI's functions all VMs have made in this exchange, by name, such as `proxy_get_header_map_pairs`.
-    pub fn host_calls(&self) -> BTreeMap<&'static str, u64> {
-        let mut calls = BTreeMap::new();
-        for (name, count) in self.threads.iter().flatten().flat_map(|vm| &vm.store.data().host_calls) {
-            *calls.entry(*name).or_default() += *count;
-        }
-        calls
     }
 
     fn begin(&mut self, thread: usize) -> Before {

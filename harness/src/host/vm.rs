@@ -7,6 +7,7 @@ use super::{
     module::{Module, Version},
     options::{FailurePolicy, Options},
     state::{Answer, Root, State},
+    trace::Step,
     world::World,
 };
 use crate::outcome::LogLine;
@@ -304,9 +305,18 @@ impl Vm {
         state.enter(callback, arguments.first().and_then(Val::i32).map_or(0, i32::cast_unsigned));
         let (world, fuel) = (state.world.clone(), state.options.fuel);
         let before = world.log_len();
+        world.trace(|trace| {
+            let arguments = arguments.iter().filter_map(Val::i32).map(i32::cast_unsigned).collect();
+            trace.add(Step::Callback { name: export.to_owned(), arguments });
+        });
         let called =
             self.store.set_fuel(fuel).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
-        self.fuel += fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        let taken = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        self.fuel += taken;
+        world.trace(|trace| {
+            let value = results.first().and_then(Val::i32).map(i32::cast_unsigned);
+            trace.add(Step::Return { name: export.to_owned(), value, instructions: taken });
+        });
         let failure = self.state().failure.take();
         let is_fine = called.is_ok();
         if let Some(error) = failure.or(called.err()) {

@@ -4,6 +4,7 @@ use super::{
     abi::Status,
     metrics::{self, Kind},
     options::{Place, Settings},
+    trace::Trace,
 };
 use crate::{outcome::LogLine, scenario::Cluster};
 use std::{
@@ -41,6 +42,14 @@ impl World {
             clusters: settings.clusters.clone(),
             ..Shared::default()
         })))
+    }
+
+    /// Takes a step down, where steps are.
+    #[inline]
+    pub(crate) fn trace(&self, step: impl FnOnce(&mut Trace)) {
+        if let Some(trace) = &mut self.0.borrow_mut().trace {
+            step(trace);
+        }
     }
 
     /// The time, in nanoseconds since 1970.
@@ -88,6 +97,8 @@ pub(crate) struct Shared {
     pub(super) foreign: BTreeMap<String, Foreign>,
     /// Lines of the log, each with its VM's id.
     pub(super) log: Vec<(String, LogLine)>,
+    /// What modules do, where it is taken down.
+    pub(super) trace: Option<Trace>,
     serial: u64,
     pub(super) stats: BTreeMap<(String, Kind), u64>,
     /// Values by VM id and key, each with the number of its last change. The numbers grow over all VM ids.

@@ -242,6 +242,7 @@ impl RawRequest {
             method: self.method.clone().unwrap_or(default.method),
             path: self.path.clone().unwrap_or(default.path),
             authority: self.authority.clone().unwrap_or(default.authority),
+            scheme: default.scheme,
             headers: values::headers("headers", self.headers.as_ref())?,
             chunks: body(self.body.as_ref(), self.chunks.as_deref())?,
             is_chunked,

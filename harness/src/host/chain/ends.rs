@@ -186,6 +186,7 @@ impl Proxy {
             if active.outcome.upstream.is_none() {
                 active.outcome.request_headers.clear();
             }
+            active.outcome.details = active.common.borrow().details.to_string();
             let state = mem::take(&mut active.common.borrow_mut().filter_state);
             let own = |(key, value): (Vec<u8>, Vec<u8>)| {
                 let key = key.strip_prefix(b"wasm.")?;

@@ -240,6 +240,9 @@ impl Proxy {
             return None;
         }
         if let Some(reply) = reply {
+            if let Some(active) = self.streams.get_mut(&id) {
+                active.outcome.is_reply = true;
+            }
             self.reply(id, reply);
             return None;
         }

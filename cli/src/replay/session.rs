@@ -1,0 +1,114 @@
+//! A filter with a configuration, and what it decides.
+
+use super::{decision::Decision, request::Recorded};
+use crate::{
+    configuration::Configuration,
+    modules::{Dist, ModuleError},
+};
+use harness::{Module, Options, Proxy, Settings};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A filter that requests go through, in order, through one VM.
+pub struct Session {
+    /// The filter's name.
+    pub filter: String,
+    proxy: Proxy,
+    /// Experiments with the headers that say their arms.
+    experiments: Vec<(String, String)>,
+}
+
+/// What a session is started with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// The filter: a name that is looked up in the folder of modules, or the path of a .wasm.
+    #[arg(long)]
+    pub filter: String,
+    /// The folder of modules [default: $OUTRIGGER_DIST, or else dist].
+    #[arg(long)]
+    pub dist: Option<PathBuf>,
+    /// A variable of the VM's environment; what a bootstrap or a manifest sets is set in any case.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::check::variable)]
+    pub env: Vec<(String, String)>,
+    /// The seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl Common {
+    /// Loads the module.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn module(&self) -> Result<Module, ModuleError> {
+        Dist::find(self.dist.as_deref()).load(&self.filter)
+    }
+
+    /// The filter's name in decisions.
+    pub fn name(&self) -> String {
+        let path = Path::new(&self.filter);
+        let is_path = path.extension().is_some_and(|extension| extension == "wasm");
+        let stem = path.file_stem().filter(|_| is_path).and_then(|stem| stem.to_str());
+        stem.unwrap_or(&self.filter).to_owned()
+    }
+
+    /// Reads a configuration and starts a session of it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the module refuses what is in it: with its path.
+    pub fn start(&self, module: &Module, config: Option<&Path>) -> Result<Session, String> {
+        let name = self.name();
+        let configuration = match config {
+            Some(path) => crate::configuration::read(path, &name)?,
+            None => Configuration::default(),
+        };
+        let at =
+            config.map_or_else(|| "the empty configuration".to_owned(), |path| path.display().to_string());
+        Session::new(&name, module, &configuration, self).map_err(|error| format!("{at}: {error}"))
+    }
+}
+
+impl Session {
+    fn new(
+        name: &str,
+        module: &Module,
+        configuration: &Configuration,
+        common: &Common,
+    ) -> Result<Self, String> {
+        let mut environment = configuration.environment.clone();
+        environment.extend(common.env.iter().cloned());
+        let mut proxy = Proxy::new(Settings { seed: common.seed, ..Settings::default() });
+        let options = Options { seed: common.seed, environment, ..Options::default() };
+        proxy.add(module, &options, configuration.bytes.as_deref()).map_err(|error| error.to_string())?;
+        proxy.settle();
+        let config: Value =
+            serde_json::from_slice(configuration.bytes.as_deref().unwrap_or(b"{}")).unwrap_or_default();
+        Ok(Self { filter: name.to_owned(), proxy, experiments: experiments(&config) })
+    }
+
+    /// Takes a request through the filter.
+    pub fn decide(&mut self, recorded: &Recorded) -> Decision {
+        if let Some(time) = recorded.time {
+            self.proxy.set_clock(time);
+        }
+        let outcome = self.proxy.exchange(&recorded.exchange);
+        let kind = |stat: &str| self.proxy.metric_kind(stat).unwrap_or("counter");
+        Decision::new(&self.filter, recorded, outcome, &self.experiments, &kind)
+    }
+
+    /// The proxy behind it.
+    pub fn proxy(&mut self) -> &mut Proxy {
+        &mut self.proxy
+    }
+}
+
+/// The experiments of a configuration with the headers that say their arms: those of ab-routing.
+fn experiments(config: &Value) -> Vec<(String, String)> {
+    let list =
+        ["/experiments", "/ab_routing/experiments"].iter().find_map(|path| config.pointer(path)?.as_array());
+    let one = |experiment: &Value| {
+        let text = |name: &str| experiment.get(name).and_then(Value::as_str);
+        Some((text("name")?.to_owned(), text("header").unwrap_or("x-arm").to_ascii_lowercase()))
+    };
+    list.into_iter().flatten().filter_map(one).collect()
+}
