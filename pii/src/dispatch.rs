@@ -1,65 +1,32 @@
-//! One pass over a text: a table says what each byte is, a run of letters, digits, `-` and `_` is a token, and a token's looks say which detectors
-//! are worth calling. Most tokens call none.
+//! One pass over a text: 64 bytes at a time are classified at once, a run of letters, digits, `-` and `_` is a token, and a token's looks say which
+//! detectors are worth calling. Most tokens call none.
 
 use crate::{
-    Engine, context, decode,
+    Engine, Finding,
+    classify::{Block, run},
+    context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
     span,
 };
 
-/// A part of a token.
-const TOKEN: u8 = 1;
-const DIGIT: u8 = 2;
-const UPPER: u8 = 4;
-const LOWER: u8 = 8;
-/// `-` and `_`.
-const JOIN: u8 = 16;
-/// A byte of a character outside ASCII.
-const HIGH: u8 = 32;
-
-const CLASSES: [u8; 256] = classes();
-
-#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = match byte as u8 {
-            b'0'..=b'9' => TOKEN | DIGIT,
-            b'A'..=b'Z' => TOKEN | UPPER,
-            b'a'..=b'z' => TOKEN | LOWER,
-            b'-' | b'_' => TOKEN | JOIN,
-            0x80..=0xff => TOKEN | HIGH,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    table
-}
-
 /// The fewest characters of base64 that are tried: those of four bytes.
 const SHORTEST_BASE64: usize = 6;
 
+/// Whether a byte is a part of a token.
 #[inline]
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte >= 0x80
 }
 
-/// Something found in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
-    pub start: usize,
-    pub end: usize,
-    pub entity: Entity,
-    /// Of 100.
-    pub confidence: u8,
-    /// Whether a field's name decided it.
-    pub by_key: bool,
-    /// Whether the value is one of JSON's that has no quotes, so that what replaces it needs some.
-    pub bare: bool,
-    /// The value with its encodings undone, if it has any.
-    pub value: Option<Box<[u8]>>,
+/// A token, and which of its bytes are what: a bit for each of the first 64.
+#[derive(Clone, Copy)]
+struct Token {
+    start: usize,
+    end: usize,
+    letters: u64,
+    digits: u64,
+    high: u64,
 }
 
 /// A pass over a text: its own or one that was decoded from it.
@@ -70,7 +37,7 @@ pub struct Pass<'a> {
     pub given: Set,
     /// How many layers of base64 may still be undone; `None` in a text that is gone through once more with its escapes undone.
     pub layers: Option<u8>,
-    pub hits: &'a mut Vec<Hit>,
+    pub hits: &'a mut Vec<Finding>,
     /// Tokens that begin before this place belong to something that was found.
     until: usize,
     /// Numbers that begin before this place belong to one that was found.
@@ -87,7 +54,7 @@ impl<'a> Pass<'a> {
         text: &'a [u8],
         given: Set,
         layers: Option<u8>,
-        hits: &'a mut Vec<Hit>,
+        hits: &'a mut Vec<Finding>,
     ) -> Self {
         Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0, near: None }
     }
@@ -141,7 +108,7 @@ impl<'a> Pass<'a> {
 
     fn note(&mut self, start: usize, end: usize, entity: Entity, confidence: u8, by_key: bool, bare: bool) {
         if self.engine.finds(entity) && start < end {
-            self.hits.push(Hit { start, end, entity, confidence, by_key, bare, value: None });
+            self.hits.push(Finding { start, end, entity, confidence, by_key, bare, value: None });
         }
     }
 
@@ -159,76 +126,136 @@ impl<'a> Pass<'a> {
     /// Goes through the text.
     pub fn run(mut self) {
         let mut place = 0;
-        while let Some(byte) = self.text.get(place) {
-            if class(*byte) & TOKEN == 0 {
-                match byte {
-                    b'@' if place >= self.until => contact::email(&mut self, place),
-                    b':' if self.at(place + 1) == b':' && class(self.before(place)) == 0 => {
-                        network::ipv6(&mut self, place);
-                    }
-                    _ => {}
-                }
-                place += 1;
-                continue;
-            }
-            let start = place;
-            let mut seen = 0;
-            while let Some(byte) = self.text.get(place) {
-                let class = class(*byte);
-                if class & TOKEN == 0 {
-                    break;
-                }
-                seen |= class;
-                place += 1;
-            }
-            if start >= self.until {
-                self.token(start, place, seen);
-            }
+        while place < self.text.len() {
+            place = self.block(place);
         }
     }
 
-    fn token(&mut self, start: usize, end: usize, seen: u8) {
+    /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
+    fn block(&mut self, base: usize) -> usize {
+        let block = Block::of(self.text, base);
+        let tokens = block.tokens();
+        // Two colons in a row may begin an address; the second may be in the next block.
+        let marks = block.ats | block.colons & (block.colons >> 1 | 1 << (Block::LENGTH - 1));
+        let mut events = tokens & !(tokens << 1) | marks;
+        while events != 0 {
+            let at = events.trailing_zeros() as usize;
+            events &= events - 1;
+            let start = base + at;
+            if marks >> at & 1 != 0 {
+                self.mark(start);
+                continue;
+            }
+            let length = run(tokens, at);
+            if at + length == Block::LENGTH {
+                return if at == 0 { self.long(base) } else { start };
+            }
+            let of = |class: u64| class >> at & ((1 << length) - 1);
+            self.token(Token {
+                start,
+                end: start + length,
+                letters: of(block.letters),
+                digits: of(block.digits),
+                high: of(block.high),
+            });
+        }
+        base + Block::LENGTH
+    }
+
+    /// What is no token and may be of interest all the same.
+    fn mark(&mut self, place: usize) {
+        match self.at(place) {
+            b'@' if place >= self.until => contact::email(self, place),
+            b':' if self.at(place + 1) == b':' && !is_token(self.before(place)) => network::ipv6(self, place),
+            _ => {}
+        }
+    }
+
+    /// A token of 64 bytes or more. Says where it ends.
+    fn long(&mut self, start: usize) -> usize {
+        let mut token = Token { start, end: start, letters: 0, digits: 0, high: 0 };
+        loop {
+            let block = Block::of(self.text, token.end);
+            let length = run(block.tokens(), 0);
+            let seen = if length < Block::LENGTH { (1 << length) - 1 } else { u64::MAX };
+            token.letters |= block.letters & seen;
+            token.digits |= block.digits & seen;
+            token.high |= block.high & seen;
+            token.end += length;
+            if length < Block::LENGTH {
+                break;
+            }
+        }
+        self.token(token);
+        token.end
+    }
+
+    #[inline]
+    fn token(&mut self, token: Token) {
+        let Token { start, end, .. } = token;
+        if start < self.until {
+            return;
+        }
         let length = end - start;
         let next = self.at(end);
-        if seen & DIGIT != 0 {
-            self.words(start, end, seen);
-        } else if length <= 2 && seen & (UPPER | LOWER) != 0 && self.at(end + 1).is_ascii_digit() {
-            number::find(self, start);
+        if token.digits != 0 {
+            self.words(token);
+        } else if length <= 2 && token.letters != 0 && self.at(end + 1).is_ascii_digit() {
+            self.number(start, run(token.letters, 0));
         }
-        if length >= 16 || next == b'.' && length <= 20 || length >= 10 && self.at(start) == b'-' {
+        if length >= 16 || next == b'.' || length >= 10 && self.at(start) == b'-' {
             secrets::find(self, start, end);
         }
-        if self.layers.is_some() && length >= 4 && seen & (UPPER | LOWER | DIGIT) != 0 {
+        if length >= 4 && self.layers.is_some() && token.letters | token.digits != 0 {
             self.base64(start, end);
         }
-        if seen & (UPPER | LOWER) != 0 || seen & HIGH != 0 {
-            match next {
-                b':' if length <= 4 && self.before(start) != b':' => network::colons(self, start, end),
-                _ => {}
-            }
-            span::after(self, start, end, next);
-        } else if next == b':' && length <= 4 && self.before(start) != b':' {
+        if next == b':' && length <= 4 && self.before(start) != b':' {
             network::colons(self, start, end);
+        }
+        if token.letters | token.high != 0 {
+            span::after(self, start, end, next);
         }
     }
 
     /// The words of a token with digits, each of which may begin a number.
-    fn words(&mut self, start: usize, end: usize, seen: u8) {
-        if is_uuid(self.part(start, end)) {
+    #[inline]
+    fn words(&mut self, token: Token) {
+        let Token { start, end, .. } = token;
+        if end - start >= Block::LENGTH {
+            return self.long_words(start, end);
+        }
+        if end - start == UUID && is_uuid(self.part(start, end)) {
             return;
         }
-        if seen & JOIN == 0 {
-            if start >= self.number_until {
-                number::find(self, start);
+        let plain = token.letters | token.digits;
+        let words = plain | token.high;
+        let mut begins = words & !(words << 1);
+        while begins != 0 {
+            let at = begins.trailing_zeros() as usize;
+            begins &= begins - 1;
+            if start + at >= self.number_until {
+                self.number(start + at, run(plain, at));
             }
-            return;
         }
+    }
+
+    /// Looks for a number that begins with a word of so many letters and digits.
+    #[inline]
+    fn number(&mut self, start: usize, word: usize) {
+        let end = start + word;
+        if number::begins(word, self.at(end), self.at(end + 1)) {
+            number::find(self, start);
+        }
+    }
+
+    fn long_words(&mut self, start: usize, end: usize) {
         let mut before = b'-';
         for place in start..end {
             let byte = self.at(place);
-            let begins = matches!(before, b'-' | b'_') && class(byte) & JOIN == 0;
+            let begins = matches!(before, b'-' | b'_') && !matches!(byte, b'-' | b'_');
             if begins && place >= self.number_until {
-                number::find(self, place);
+                let word = self.from(place).iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                self.number(place, word);
             }
             before = byte;
         }
@@ -242,7 +269,7 @@ impl<'a> Pass<'a> {
             return;
         }
         let run_end = if matches!(self.at(end), b'+' | b'/') {
-            let is_run = |byte: &u8| class(*byte) & TOKEN != 0 && *byte < 0x80 || matches!(byte, b'+' | b'/');
+            let is_run = |byte: &u8| *byte < 0x80 && (is_token(*byte) || matches!(byte, b'+' | b'/'));
             end + self.from(end).iter().position(|byte| !is_run(byte)).unwrap_or(self.text.len() - end)
         } else {
             end
@@ -258,9 +285,12 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// The length of a UUID.
+const UUID: usize = 36;
+
 /// The form of RFC 9562: 8-4-4-4-12 hex digits.
 fn is_uuid(token: &[u8]) -> bool {
-    token.len() == 36
+    token.len() == UUID
         && token.iter().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),

@@ -4,13 +4,14 @@ use crate::{
     Operator, Redacted, TokenKey, context,
     decode::{self, Decoded, Encoding},
     detect::identity::Rules,
-    dispatch::{Hit, Pass},
+    dispatch::Pass,
     entity::{Entity, Set},
     key::{Keys, Role},
     operator, span,
     stream::{self, Stream},
 };
 use memchr::memmem;
+use std::{cmp::Reverse, mem};
 
 /// Where a text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +34,8 @@ pub struct Finding {
     pub entity: Entity,
     /// How sure that is, of 100.
     pub confidence: u8,
+    /// Whether the name of its field decided it.
+    pub(crate) by_key: bool,
     /// Whether it is one of JSON's values without quotes.
     pub(crate) bare: bool,
     /// The value with its encodings undone.
@@ -188,6 +191,7 @@ impl Engine {
             end,
             entity,
             confidence: 100,
+            by_key: true,
             bare: false,
             value: decoded.map(|decoded| decoded.bytes.trim_ascii().into()),
         })
@@ -197,11 +201,12 @@ impl Engine {
     pub(crate) fn window(&self, text: &[u8], given: Set) -> Vec<Finding> {
         let mut hits = Vec::new();
         self.layer(text, given, self.layers, &mut hits);
-        if hits.is_empty() { Vec::new() } else { resolve(hits) }
+        resolve(&mut hits);
+        hits
     }
 
     /// Goes through a text as it is, and with its escapes undone where it has any.
-    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Hit>) {
+    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>) {
         let Some(decoded) = decode::escapes(text, self.blind) else {
             self.scan(text, given, Some(layers), hits);
             return;
@@ -212,10 +217,10 @@ impl Engine {
         to_raw(hits, from, &decoded, text);
     }
 
-    fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Hit>) {
+    fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Finding>) {
         Pass::new(self, text, given, layers, hits).run();
-        let note = |hits: &mut Vec<Hit>, start, end, entity| {
-            hits.push(Hit { start, end, entity, confidence: 100, by_key: false, bare: false, value: None });
+        let note = |hits: &mut Vec<Finding>, start, end, entity| {
+            hits.push(Finding { start, end, entity, confidence: 100, by_key: false, bare: false, value: None });
         };
         for (literal, entity) in &self.literals {
             for start in literal.find_iter(text) {
@@ -311,7 +316,7 @@ impl Engine {
 }
 
 /// From places in a decoded text to those in the raw one.
-fn to_raw(hits: &mut [Hit], from: usize, decoded: &Decoded, text: &[u8]) {
+fn to_raw(hits: &mut [Finding], from: usize, decoded: &Decoded, text: &[u8]) {
     for hit in hits.iter_mut().skip(from) {
         let (start, end) = decoded.raw(hit.start, hit.end);
         if hit.value.is_none() {
@@ -326,36 +331,30 @@ fn to_raw(hits: &mut [Hit], from: usize, decoded: &Decoded, text: &[u8]) {
 
 /// Of overlapping matches the longest stands, of equally long ones what a field's name decided, then the entity of the higher priority. It
 /// covers what any of them covered, so that no part of a match is left over.
-fn resolve(mut hits: Vec<Hit>) -> Vec<Finding> {
-    hits.sort_by_key(|hit| (hit.start, std::cmp::Reverse(hit.end)));
-    let mut spans: Vec<Finding> = Vec::new();
+fn resolve(hits: &mut Vec<Finding>) {
+    let order = |hit: &Finding| (hit.start, Reverse(hit.end));
+    if !hits.is_sorted_by_key(order) {
+        hits.sort_by_key(order);
+    }
+    let rank = |hit: &Finding| (hit.end - hit.start, hit.by_key, Reverse(hit.entity));
     let mut best = None;
-    for hit in hits {
-        let rank = (hit.end - hit.start, hit.by_key, std::cmp::Reverse(hit.entity));
-        let finding = Finding {
-            start: hit.start,
-            end: hit.end,
-            entity: hit.entity,
-            confidence: hit.confidence,
-            bare: hit.bare,
-            value: hit.value,
-        };
-        let Some(last) = spans.last_mut().filter(|last| finding.start < last.end) else {
-            best = Some(rank);
-            spans.push(finding);
-            continue;
-        };
-        let (start, end) = (last.start, last.end.max(finding.end));
-        let is_better = best.as_ref().is_none_or(|best| rank > *best);
-        if is_better {
-            best = Some(rank);
-            *last = finding;
+    hits.dedup_by(|hit, last| {
+        if hit.start >= last.end {
+            best = None;
+            return false;
+        }
+        let (start, end) = (last.start, last.end.max(hit.end));
+        let old = *best.get_or_insert_with(|| rank(last));
+        let new = rank(hit);
+        if new > old {
+            best = Some(new);
+            mem::swap(hit, last);
         }
         // The value of a part is not that of the whole.
         if (last.start, last.end) != (start, end) {
             last.value = None;
             (last.start, last.end) = (start, end);
         }
-    }
-    spans
+        true
+    });
 }

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod checksum;
+mod classify;
 mod config;
 mod context;
 mod decode;

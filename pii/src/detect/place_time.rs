@@ -41,31 +41,40 @@ fn decimal(pass: &Pass<'_>, start: usize, limit: u32) -> Option<(usize, usize)> 
     (decimals >= 4).then_some((decimals, start + whole + 1 + decimals))
 }
 
-/// A date that the words around it call one of birth.
-pub fn date(pass: &mut Pass<'_>, start: usize) -> bool {
-    let text = pass.from(start);
-    let begins = text.get(..2).unwrap_or_default();
-    if text.get(..6).is_some_and(|row| row.iter().all(u8::is_ascii_digit)) && !matches!(begins, b"19" | b"20")
-    {
-        return false;
-    }
-    let fits = |format: &[u8]| {
-        text.len() >= format.len()
-            && text.iter().zip(format).all(|(byte, class)| match class {
-                b'9' => byte.is_ascii_digit(),
-                b'-' => matches!(byte, b'-' | b'/' | b'.'),
-                _ => false,
-            })
-            && !text.get(format.len()).is_some_and(u8::is_ascii_alphanumeric)
-    };
-    let formats: [&[u8]; 7] =
-        [b"9999-99-99", b"99-99-9999", b"9-99-9999", b"99-9-9999", b"9-9-9999", b"99-99-99", b"99999999"];
-    let Some(format) = formats.iter().find(|format| fits(format)) else { return false };
-    let end = start + format.len();
+/// A date that begins with so many digits, and that the words around it call one of birth.
+pub fn date(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
+    let Some(length) = date_length(pass.from(start), row) else { return false };
+    let end = start + length;
     if !pass.near(start, end).has(Entity::DateOfBirth) {
         return false;
     }
     pass.hit(start, end, Entity::DateOfBirth, 70);
     pass.skip_numbers_to(end);
     true
+}
+
+/// The length of a date in one of the usual orders, at the front of a text that begins with so many digits.
+fn date_length(text: &[u8], row: usize) -> Option<usize> {
+    let group = |place: usize| {
+        let rest = text.get(place..).unwrap_or_default();
+        rest.iter().take(5).take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let is_separated = |place: usize| matches!(text.get(place), Some(b'-' | b'/' | b'.'));
+    let length = match row {
+        8 if matches!(text.get(..2), Some(b"19" | b"20")) => row,
+        1 | 2 | 4 if is_separated(row) => {
+            let second = group(row + 1);
+            let place = row + 1 + second;
+            if !is_separated(place) {
+                return None;
+            }
+            let third = group(place + 1);
+            if !matches!((row, second, third), (4 | 2, 2, 2) | (1 | 2, 1 | 2, 4)) {
+                return None;
+            }
+            place + 1 + third
+        }
+        _ => return None,
+    };
+    (!text.get(length).is_some_and(u8::is_ascii_alphanumeric)).then_some(length)
 }
