@@ -4,6 +4,7 @@
 //! which then becomes one byte, which may complete another. So any nesting of these costs one pass, whatever its depth: each step but the
 //! last makes the stack shorter. Base64 is undone by layers, which the engine counts.
 
+use crate::classify;
 use memchr::memchr3;
 
 /// An encoding that is undone.
@@ -83,6 +84,9 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
 
 /// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
 fn has_escape(text: &[u8]) -> bool {
+    if !classify::may_be_escaped(text) {
+        return false;
+    }
     let mut rest = text;
     while let Some(place) = memchr3(b'%', b'\\', b'&', rest) {
         let Some((first, behind)) = rest.get(place..).and_then(<[u8]>::split_first) else { return false };
@@ -265,11 +269,8 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
 #[inline]
 pub fn begins_as_text(first: [u8; 4]) -> bool {
     // The first character alone says whether the first byte is a control character, or the middle of one outside ASCII.
-    if first
-        .first()
-        .and_then(|lead| sextet(*lead))
-        .is_none_or(|lead| !matches!(lead, 2 | 3 | 8..=31 | 48..=61))
-    {
+    const LEADS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
+    if first.first().and_then(|lead| sextet(*lead)).is_none_or(|lead| LEADS >> lead & 1 == 0) {
         return false;
     }
     let Some(bytes @ [first, second, third]) = group(first) else { return false };
@@ -277,7 +278,28 @@ pub fn begins_as_text(first: [u8; 4]) -> bool {
     if first < 0x80 && second < 0x80 && third < 0x80 {
         return is_text(first) && is_text(second) && is_text(third);
     }
-    bytes.iter().all(|byte| is_text(*byte)) && is_cut_utf8(&bytes)
+    bytes.iter().all(|byte| is_text(*byte)) && begins_utf8(bytes)
+}
+
+/// Whether three bytes are UTF-8, but for a character that is cut off at their end: the table of the Unicode standard's section 3.9.
+#[inline]
+fn begins_utf8([first, second, third]: [u8; 3]) -> bool {
+    // What may follow the first byte of a character outside ASCII, and whether that ends the character.
+    let follows = |lead: u8, byte: u8| match lead {
+        0xc2..=0xdf | 0xe1..=0xec | 0xee | 0xef | 0xf1..=0xf3 => matches!(byte, 0x80..=0xbf),
+        0xe0 => matches!(byte, 0xa0..=0xbf),
+        0xed => matches!(byte, 0x80..=0x9f),
+        0xf0 => matches!(byte, 0x90..=0xbf),
+        0xf4 => matches!(byte, 0x80..=0x8f),
+        _ => false,
+    };
+    let begins = |byte: u8| byte < 0x80 || matches!(byte, 0xc2..=0xf4);
+    match (first, second) {
+        (..0x80, ..0x80) => begins(third),
+        (..0x80, _) => follows(second, third),
+        (..0xe0, _) => follows(first, second) && begins(third),
+        _ => follows(first, second) && matches!(third, 0x80..=0xbf),
+    }
 }
 
 /// Whether a text is UTF-8, but for a character that is cut off at its end.
@@ -340,7 +362,15 @@ const fn sextets() -> [u8; 256] {
 
 #[cfg(test)]
 mod tests {
-    use super::{base64, escapes};
+    use super::{base64, begins_utf8, escapes, is_cut_utf8};
+
+    #[test]
+    fn three_bytes_begin_utf8_as_the_standard_library_says() {
+        for value in 0..1_u32 << 24 {
+            let [_, bytes @ ..] = value.to_be_bytes();
+            assert_eq!(begins_utf8(bytes), is_cut_utf8(&bytes), "{bytes:x?}");
+        }
+    }
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {

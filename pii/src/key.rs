@@ -1,6 +1,9 @@
 //! The names of fields, and the words around a value, that say what the value is.
 
-use crate::entity::{Entity, Set};
+use crate::{
+    classify::{Block, run},
+    entity::{Entity, Set},
+};
 use std::borrow::Cow;
 
 mod names;
@@ -39,8 +42,9 @@ pub struct Keys {
     slots: Vec<u16>,
     /// The lengths of the names that begin with a letter, a bit for each.
     lengths: [u64; 256],
-    /// A bit for each last three letters that a name has.
-    tails: [u64; TAILS / 64],
+    /// The last three letters of the names of fields, and those of the words.
+    names: Tails,
+    words: Tails,
 }
 
 impl Keys {
@@ -52,14 +56,18 @@ impl Keys {
             entries: Vec::with_capacity(640),
             slots: vec![u16::MAX; SLOTS],
             lengths: [0; 256],
-            tails: [0; TAILS / 64],
+            names: Tails::EMPTY,
+            words: Tails::EMPTY,
         };
         for (name, entity) in own {
             let name: String = normal(name.as_bytes()).map(char::from).collect();
+            keys.names.insert(name.as_bytes());
             keys.entry(Cow::Owned(name)).key = Some((entity, Role::Decides));
         }
         for (entity, role, names) in names::KEYS {
             for name in names.iter().filter(|_| on.has(*entity)) {
+                keys.names.insert(name.as_bytes());
+                keys.words.insert(name.as_bytes());
                 let entry = keys.entry(Cow::Borrowed(name));
                 entry.key = entry.key.or(Some((*entity, *role)));
                 entry.words = entry.words.with(*entity);
@@ -67,11 +75,13 @@ impl Keys {
         }
         for (entities, names) in names::WORDS {
             for name in *names {
+                keys.words.insert(name.as_bytes());
                 let entry = keys.entry(Cow::Borrowed(name));
                 entry.words = entities.iter().fold(entry.words, |words, entity| words.with(*entity));
             }
         }
         for name in names::ANY_NUMBER {
+            keys.words.insert(name.as_bytes());
             let entry = keys.entry(Cow::Borrowed(name));
             let identity = Entity::ALL.iter().filter(|entity| entity.group() == crate::Group::Identity);
             entry.words = identity.fold(entry.words, |words, entity| words.with(*entity));
@@ -86,12 +96,6 @@ impl Keys {
             let first = name.bytes().next().unwrap_or(0);
             if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
                 *lengths |= 1 << name.len().min(63);
-            }
-            if let Some(three) = name.as_bytes().last_chunk() {
-                let tail = tail(*three);
-                if let Some(bits) = self.tails.get_mut(tail / 64) {
-                    *bits |= 1 << (tail % 64);
-                }
             }
             let hash = hash(name.as_bytes());
             self.entries.push(Entry { hash, name, key: None, words: Set::EMPTY });
@@ -130,18 +134,15 @@ impl Keys {
     }
 
     /// What a field of this name holds: by the whole name, or else by its last words.
+    #[inline]
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
+        // Most names are known to be none of these by their last three letters.
+        if self.names.may_end(name) { self.known(name) } else { None }
+    }
+
+    #[inline(never)]
+    fn known(&self, name: &[u8]) -> Option<(Entity, Role)> {
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
-        // Most names of fields are known to be none of these by their last three letters. (In `clientIp` a name of two begins within them.)
-        if let Some(three @ [_, second, last]) = name.last_chunk()
-            && three.iter().all(u8::is_ascii_alphabetic)
-            && !(second.is_ascii_uppercase() || last.is_ascii_uppercase())
-        {
-            let tail = tail(*three);
-            if self.tails.get(tail / 64).is_none_or(|bits| bits >> (tail % 64) & 1 == 0) {
-                return None;
-            }
-        }
         let mut text = [0_u8; LONGEST];
         let mut length = 0;
         // Where words begin in the normal name.
@@ -181,38 +182,58 @@ impl Keys {
     /// What the words of a text speak of: each word, and each two in a row.
     pub fn words(&self, text: &[u8]) -> Set {
         let mut found = Set::EMPTY;
-        // The word that is being read, and the same with the word before it in front: their hashes, lengths and first letters.
-        let (mut word, mut pair) = (Hashed::EMPTY, Hashed::EMPTY);
-        for byte in text.iter().copied().chain([b' ']) {
-            if is_letter(byte) {
-                let byte = byte.to_ascii_lowercase();
-                word.push(byte);
-                pair.push(byte);
-                continue;
-            }
-            if word.length > 0 {
-                found = found.or(self.words_of(word));
-                if pair.length > word.length {
-                    found = found.or(self.words_of(pair));
+        let mut before: &[u8] = &[];
+        let mut place = 0;
+        while place < text.len() {
+            let words = Block::of(text, place).words();
+            let mut begins = words & !(words << 1);
+            let mut next = place + Block::LENGTH;
+            while begins != 0 {
+                let at = begins.trailing_zeros() as usize;
+                begins &= begins - 1;
+                let mut length = run(words, at);
+                if at + length == Block::LENGTH {
+                    if at > 0 {
+                        // The word goes beyond the block, and the next one begins with it.
+                        next = place + at;
+                        break;
+                    }
+                    let rest = text.get(place..).unwrap_or_default();
+                    length = rest.iter().position(|byte| !is_letter(*byte)).unwrap_or(rest.len());
+                    next = place + length;
                 }
-                pair = word;
-                word = Hashed::EMPTY;
+                let word = text.get(place + at..place + at + length).unwrap_or_default();
+                let may_be = last_three(word).is_none_or(|three| match three {
+                    [0, ..] => true,
+                    _ => three.iter().any(|byte| *byte >= 0x80) || self.words.has(three),
+                });
+                if may_be {
+                    found = found.or(self.words_of(&[], word));
+                    if !before.is_empty() {
+                        found = found.or(self.words_of(before, word));
+                    }
+                }
+                before = word;
             }
+            place = next;
         }
         found
     }
 
-    /// What a hashed word speaks of. Two words with one hash of 32 bits and one length are taken for the same.
-    fn words_of(&self, hashed: Hashed) -> Set {
-        let lengths = self.lengths.get(usize::from(hashed.first)).copied().unwrap_or(0);
-        if lengths >> hashed.length.min(63) & 1 == 0 {
+    /// What a word speaks of, with the word before it in front. Two words with one hash of 32 bits and one length are taken for the same.
+    fn words_of(&self, before: &[u8], word: &[u8]) -> Set {
+        let length = before.len() + word.len();
+        let Some(first) = before.iter().chain(word).next() else { return Set::EMPTY };
+        let lengths = self.lengths.get(usize::from(first.to_ascii_lowercase())).copied().unwrap_or(0);
+        if lengths >> length.min(63) & 1 == 0 {
             return Set::EMPTY;
         }
-        let mut slot = slot(hashed.hash);
+        let hash = hash(before.iter().chain(word));
+        let mut slot = slot(hash);
         loop {
             let index = self.slots.get(slot).copied().unwrap_or(u16::MAX);
             let Some(entry) = self.entries.get(usize::from(index)) else { return Set::EMPTY };
-            if entry.hash == hashed.hash && entry.name.len() == hashed.length {
+            if entry.hash == hash && entry.name.len() == length {
                 return entry.words;
             }
             slot = (slot + 1) % SLOTS;
@@ -220,42 +241,72 @@ impl Keys {
     }
 }
 
-/// FNV-1a of the letters so far.
-#[derive(Clone, Copy)]
-struct Hashed {
-    hash: u32,
-    length: usize,
-    first: u8,
-}
-
-impl Hashed {
-    const EMPTY: Self = Self { hash: 0x811c_9dc5, length: 0, first: 0 };
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.hash = (self.hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        if self.length == 0 {
-            self.first = byte;
-        }
-        self.length += 1;
-    }
-}
+/// The last three letters of names, without digits behind them: a bit for each three, of which several have the same.
+#[derive(Debug)]
+struct Tails([u64; TAILS / 64]);
 
 /// The bits of the table of last letters.
 const TAILS: usize = 8192;
 
-/// The place of three letters, in any case, in the table.
-fn tail(three: [u8; 3]) -> usize {
-    three.iter().fold(0, |sum, letter| sum << 4 ^ usize::from(letter & 31) ^ sum >> 9) % TAILS
+impl Tails {
+    const EMPTY: Self = Self([0; TAILS / 64]);
+
+    /// The place of three letters, in any case, in the table.
+    #[inline]
+    fn place(three: [u8; 3]) -> usize {
+        let letters = three.iter().fold(0_usize, |sum, letter| sum << 5 | usize::from(letter & 31));
+        letters.wrapping_mul(0x9e35) >> 6 & (TAILS - 1)
+    }
+
+    #[inline]
+    fn has(&self, three: [u8; 3]) -> bool {
+        let place = Self::place(three);
+        self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    }
+
+    /// Takes the end of a normal name.
+    fn insert(&mut self, name: &[u8]) {
+        let place = Self::place(last_three(name).unwrap_or_default());
+        if let Some(bits) = self.0.get_mut(place / 64) {
+            *bits |= 1 << (place % 64);
+        }
+    }
+
+    /// Whether a name may be one of these, or end with one as with its last words.
+    #[inline]
+    fn may_end(&self, name: &[u8]) -> bool {
+        let Some(three @ [first, second, third]) = last_three(name) else { return true };
+        let is_plain = three.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == 0);
+        // In `clientIp` and `client_ip` a name of two letters begins within the last three.
+        let is_hump = |before: u8, byte: u8| before.is_ascii_lowercase() && byte.is_ascii_uppercase();
+        !is_plain || is_hump(first, second) || is_hump(second, third) || self.has(three)
+    }
 }
 
+/// The last three characters before the digits and separators at the end of a name, with zeros in front where there are fewer; `None` if there are
+/// none.
 #[inline]
-fn hash(name: &[u8]) -> u32 {
-    let mut hashed = Hashed::EMPTY;
-    for byte in name {
-        hashed.push(*byte);
+fn last_three(name: &[u8]) -> Option<[u8; 3]> {
+    let mut core = name;
+    while let [head @ .., last] = core
+        && !(last.is_ascii_alphabetic() || *last >= 0x80)
+    {
+        core = head;
     }
-    hashed.hash
+    match core {
+        [.., first, second, third] => Some([*first, *second, *third]),
+        [second, third] => Some([0, *second, *third]),
+        [third] => Some([0, 0, *third]),
+        [] => None,
+    }
+}
+
+/// FNV-1a of a name in lower case.
+#[inline]
+fn hash<'n>(name: impl IntoIterator<Item = &'n u8>) -> u32 {
+    name.into_iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[inline]
