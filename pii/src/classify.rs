@@ -20,6 +20,8 @@ pub struct Block {
     pub ats: u64,
     /// `:`.
     pub colons: u64,
+    /// What may stand between the groups of a number, and some that may not: a space, `~` and all from `(` to `/`.
+    pub separators: u64,
 }
 
 impl Block {
@@ -45,6 +47,7 @@ impl Block {
             block.high |= put(classes.high);
             block.ats |= put(classes.ats);
             block.colons |= put(classes.colons);
+            block.separators |= put(classes.separators);
         }
         block
     }
@@ -64,6 +67,7 @@ impl Block {
             high: bytes.to_bitmask(),
             ats: is(b'@').to_bitmask(),
             colons: is(b':').to_bitmask(),
+            separators: (is_within(bytes, b'(', 8) | is(b' ') | is(b'~')).to_bitmask(),
         }
     }
 
@@ -88,6 +92,7 @@ struct Step {
     high: u32,
     ats: u32,
     colons: u32,
+    separators: u32,
 }
 
 /// The last bytes of a text, of which so many are wanted, and how many stand before these.
@@ -135,7 +140,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             for length in 1..80 {
                 for place in 0..length {
-                    let mut text = vec![b' '; length];
+                    let mut text = vec![b'!'; length];
                     text[place] = byte;
                     let begin = place.saturating_sub(usize::from(byte) % 65);
                     let block = Block::of(&text, begin);
@@ -149,6 +154,7 @@ mod tests {
                         high: bit(byte >= 0x80),
                         ats: bit(byte == b'@'),
                         colons: bit(byte == b':'),
+                        separators: bit(matches!(byte, b' ' | b'~' | b'('..=b'/')),
                     };
                     assert_eq!(block, expected, "{byte} at {place} of {length}");
                     assert_eq!(may_be_escaped(&text), matches!(byte, b'%' | b'\\'));

@@ -42,6 +42,9 @@ pub struct Pass<'a> {
     until: usize,
     /// Numbers that begin before this place belong to one that was found.
     number_until: usize,
+    /// The block that is gone through, and where it begins.
+    block: Block,
+    base: usize,
     /// Runs of base64 that begin before this place were tried.
     base64_until: usize,
     /// What the neighbourhood of the place that was asked for last speaks of.
@@ -56,7 +59,19 @@ impl<'a> Pass<'a> {
         layers: Option<u8>,
         hits: &'a mut Vec<Finding>,
     ) -> Self {
-        Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0, near: None }
+        Self {
+            engine,
+            text,
+            given,
+            layers,
+            hits,
+            until: 0,
+            number_until: 0,
+            block: Block::default(),
+            base: 0,
+            base64_until: 0,
+            near: None,
+        }
     }
 
     /// The byte at a place; 0 beyond the ends.
@@ -134,6 +149,7 @@ impl<'a> Pass<'a> {
     /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
     fn block(&mut self, base: usize) -> usize {
         let block = Block::of(self.text, base);
+        (self.block, self.base) = (block, base);
         let tokens = block.tokens();
         // Two colons in a row may begin an address; the second may be in the next block.
         let marks = block.ats | block.colons & (block.colons >> 1 | 1 << (Block::LENGTH - 1));
@@ -246,6 +262,20 @@ impl<'a> Pass<'a> {
         if number::begins(word, self.at(end), self.at(end + 1)) {
             number::find(self, start);
         }
+    }
+
+    /// How many letters and digits a number that begins at a place has at most: those of the block from there on, up to what no number has in it.
+    /// `None` where the block ends before that.
+    #[inline]
+    pub fn reach(&self, start: usize) -> Option<usize> {
+        let at = start.checked_sub(self.base).filter(|at| *at < Block::LENGTH)?;
+        let plain = self.block.letters | self.block.digits;
+        let length = run(plain | self.block.joins | self.block.separators, at);
+        if at + length >= Block::LENGTH {
+            return None;
+        }
+        let seen = plain >> at & ((1 << length) - 1);
+        Some(seen.count_ones() as usize)
     }
 
     fn long_words(&mut self, start: usize, end: usize) {

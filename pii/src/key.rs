@@ -3,6 +3,7 @@
 use crate::{
     classify::{Block, run},
     entity::{Entity, Set},
+    span,
 };
 use std::borrow::Cow;
 
@@ -80,6 +81,10 @@ impl Keys {
                 entry.words = entities.iter().fold(entry.words, |words, entity| words.with(*entity));
             }
         }
+        // What the dispatcher knows by itself.
+        for name in span::NAMES {
+            keys.names.insert(name);
+        }
         for name in names::ANY_NUMBER {
             keys.words.insert(name.as_bytes());
             let entry = keys.entry(Cow::Borrowed(name));
@@ -133,15 +138,17 @@ impl Keys {
         self.entries.get(self.find(name).ok()?)
     }
 
-    /// What a field of this name holds: by the whole name, or else by its last words.
+    /// Whether the name may be known. Most are known to be none of these by their last three letters.
     #[inline]
-    pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
-        // Most names are known to be none of these by their last three letters.
-        if self.names.may_end(name) { self.known(name) } else { None }
+    pub fn may_know(&self, name: &[u8]) -> bool {
+        self.names.may_end(name)
     }
 
-    #[inline(never)]
-    fn known(&self, name: &[u8]) -> Option<(Entity, Role)> {
+    /// What a field of this name holds: by the whole name, or else by its last words.
+    pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
+        if !self.may_know(name) {
+            return None;
+        }
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
         let mut text = [0_u8; LONGEST];
         let mut length = 0;

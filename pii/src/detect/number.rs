@@ -109,6 +109,9 @@ pub fn find(pass: &mut Pass<'_>, start: usize) {
         if row <= 3 && next == b'.' && (network::ipv4(pass, start) || place_time::coordinates(pass, start)) {
             return;
         }
+        if pass.reach(start).is_some_and(|most| most < SHORTEST) {
+            return;
+        }
         if place_time::date(pass, start, row) || phone::find(pass, start, row) {
             return;
         }

@@ -56,7 +56,14 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
 }
 
 /// Credentials behind the name of their scheme: RFC 6750 and RFC 7617.
+#[inline]
 pub fn scheme(pass: &mut Pass<'_>, start: usize, end: usize) {
+    if matches!(end - start, 5 | 6) && matches!(pass.at(start), b'b' | b'B') {
+        credentials(pass, start, end);
+    }
+}
+
+fn credentials(pass: &mut Pass<'_>, start: usize, end: usize) {
     const SHORTEST: usize = 8;
     let word = pass.part(start, end);
     if !word.eq_ignore_ascii_case(b"bearer") && !word.eq_ignore_ascii_case(b"basic") {

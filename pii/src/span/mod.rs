@@ -15,39 +15,59 @@ use crate::{detect::secrets::url, dispatch::Pass, entity::Entity, key::Role};
 #[inline]
 pub fn after(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
     match next {
+        b'=' | b':' | b']' | b'/' => {
+            let is_url = next == b':' && pass.at(end + 1) == b'/' && pass.at(end + 2) == b'/';
+            if is_url {
+                url::userinfo(pass, end + 3);
+            } else if pass.engine.keys().may_know(pass.part(start, end)) {
+                key(pass, start, end, next);
+            }
+        }
+        b'"' | b'\'' => json::member(pass, end, next),
+        b' ' | b'+' => header::scheme(pass, start, end),
+        _ => {}
+    }
+}
+
+/// The value of a token that may be the name of a field.
+#[inline(never)]
+fn key(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
+    match next {
         b'=' => {
             if pass.part(start, end).eq_ignore_ascii_case(b"name") && multipart::field(pass, start, end) {
                 return;
             }
             pair::assigned(pass, start, end, end + 1);
         }
-        b':' if pass.at(end + 1) == b'/' && pass.at(end + 2) == b'/' => url::userinfo(pass, end + 3),
         b':' => header::field(pass, start, end),
-        b'"' | b'\'' => json::member(pass, end, next),
         b']' if pass.at(end + 1) == b'=' => pair::assigned(pass, start, end, end + 2),
-        b' ' | b'+' => header::scheme(pass, start, end),
         b'/' if pass.before(start) == b'/' => path::segment(pass, start, end),
         _ => {}
     }
 }
 
-/// What the value of a field of this name is. Before all others come the signatures of signed URLs, by the list of OpenTelemetry's semantic
-/// conventions for `url.query`, which is case-sensitive.
+/// The names that are known here, and not by their entity alone. The first are those of the signatures of signed URLs, by the list of
+/// OpenTelemetry's semantic conventions for `url.query`, which is case-sensitive; the last is that of a multipart field.
+pub const NAMES: [&[u8]; 8] = [
+    b"X-Amz-Signature",
+    b"X-Amz-Credential",
+    b"X-Amz-Security-Token",
+    b"AWSAccessKeyId",
+    b"Signature",
+    b"sig",
+    b"X-Goog-Signature",
+    b"name",
+];
+
+/// What the value of a field of this name is. Before all others come the signatures of signed URLs.
 fn look_up(pass: &Pass<'_>, name: &[u8]) -> Option<(Entity, Role)> {
-    const SIGNATURES: [&[u8]; 7] = [
-        b"X-Amz-Signature",
-        b"X-Amz-Credential",
-        b"X-Amz-Security-Token",
-        b"AWSAccessKeyId",
-        b"Signature",
-        b"sig",
-        b"X-Goog-Signature",
-    ];
-    let may_be = matches!(name.first(), Some(b'X' | b'A' | b'S' | b's'));
-    if may_be && SIGNATURES.contains(&name) {
-        return Some((Entity::UrlSignature, Role::Decides));
+    let keys = pass.engine.keys();
+    if !keys.may_know(name) {
+        return None;
     }
-    pass.engine.keys().entity(name)
+    let is_signature = matches!(name.first(), Some(b'X' | b'A' | b'S' | b's'))
+        && NAMES.iter().take(NAMES.len() - 1).any(|known| *known == name);
+    if is_signature { Some((Entity::UrlSignature, Role::Decides)) } else { keys.entity(name) }
 }
 
 /// Notes the value of a field whose name decides, unless it says nothing.
