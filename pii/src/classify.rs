@@ -2,9 +2,6 @@
 
 use wide::u8x16;
 
-/// How many bytes are looked at in one step.
-const LANES: usize = 16;
-
 /// The classes of at most [`Block::LENGTH`] bytes from a place on. A bit beyond the end of the text is in no class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Block {
@@ -20,8 +17,6 @@ pub struct Block {
     pub ats: u64,
     /// `:`.
     pub colons: u64,
-    /// What may stand between the groups of a number, and some that may not: a space, `~` and all from `(` to `/`.
-    pub separators: u64,
 }
 
 impl Block {
@@ -31,44 +26,51 @@ impl Block {
     /// The block that begins at a place.
     #[inline]
     pub fn of(text: &[u8], place: usize) -> Self {
-        let mut block = Self::default();
-        for shift in (0..Self::LENGTH).step_by(LANES) {
-            let from = place + shift;
-            let Some(rest) = text.len().checked_sub(from).filter(|rest| *rest > 0) else { break };
-            let (bytes, back) = match text.get(from..).and_then(<[u8]>::first_chunk) {
-                Some(bytes) => (*bytes, 0),
-                None => last(text, rest),
-            };
-            let classes = Self::step(u8x16::new(bytes));
-            let put = |bits: u32| u64::from(bits >> back) << shift;
-            block.letters |= put(classes.letters);
-            block.digits |= put(classes.digits);
-            block.joins |= put(classes.joins);
-            block.high |= put(classes.high);
-            block.ats |= put(classes.ats);
-            block.colons |= put(classes.colons);
-            block.separators |= put(classes.separators);
+        let rest = text.get(place..).unwrap_or_default();
+        if let Some(bytes) = rest.first_chunk() {
+            return Self::full(bytes);
         }
-        block
+        let back = Self::LENGTH - rest.len();
+        match text.last_chunk() {
+            Some(bytes) if !rest.is_empty() => {
+                let block = Self::full(bytes);
+                Self {
+                    letters: block.letters >> back,
+                    digits: block.digits >> back,
+                    joins: block.joins >> back,
+                    high: block.high >> back,
+                    ats: block.ats >> back,
+                    colons: block.colons >> back,
+                }
+            }
+            _ => {
+                let mut bytes = [0; Self::LENGTH];
+                bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+                Self::full(&bytes)
+            }
+        }
     }
 
     #[inline]
-    fn step(bytes: u8x16) -> Step {
-        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-        // What is not less than its minimum with a limit is at most that limit; differences that are negative wrap to large ones.
-        let is_within = |bytes: u8x16, first: u8, count: u8| {
-            let offset = bytes - u8x16::splat(first);
-            offset.min(u8x16::splat(count - 1)).simd_eq(offset)
-        };
-        Step {
-            letters: is_within(bytes | u8x16::splat(0x20), b'a', 26).to_bitmask(),
-            digits: is_within(bytes, b'0', 10).to_bitmask(),
-            joins: (is(b'-') | is(b'_')).to_bitmask(),
-            high: bytes.to_bitmask(),
-            ats: is(b'@').to_bitmask(),
-            colons: is(b':').to_bitmask(),
-            separators: (is_within(bytes, b'(', 8) | is(b' ') | is(b'~')).to_bitmask(),
+    fn full(bytes: &[u8; Self::LENGTH]) -> Self {
+        let mut block = Self::default();
+        for (step, bytes) in bytes.as_chunks().0.iter().enumerate() {
+            let bytes = u8x16::new(*bytes);
+            let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+            // What is not more than a limit is its minimum with it; differences that are negative wrap to large ones.
+            let is_within = |bytes: u8x16, first: u8, count: u8| {
+                let offset = bytes - u8x16::splat(first);
+                offset.min(u8x16::splat(count - 1)).simd_eq(offset)
+            };
+            let put = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (step * 16);
+            block.letters |= put(is_within(bytes | u8x16::splat(0x20), b'a', 26));
+            block.digits |= put(is_within(bytes, b'0', 10));
+            block.joins |= put(is(b'-') | is(b'_'));
+            block.high |= put(bytes);
+            block.ats |= put(is(b'@'));
+            block.colons |= put(is(b':'));
         }
+        block
     }
 
     /// Letters, digits and bytes outside ASCII: the parts of words.
@@ -84,30 +86,6 @@ impl Block {
     }
 }
 
-/// The classes of one step.
-struct Step {
-    letters: u32,
-    digits: u32,
-    joins: u32,
-    high: u32,
-    ats: u32,
-    colons: u32,
-    separators: u32,
-}
-
-/// The last bytes of a text, of which so many are wanted, and how many stand before these.
-#[inline]
-fn last(text: &[u8], rest: usize) -> ([u8; LANES], usize) {
-    if let Some(bytes) = text.last_chunk() {
-        return (*bytes, LANES - rest);
-    }
-    let mut bytes = [0; LANES];
-    for (into, byte) in bytes.iter_mut().zip(text.iter().skip(text.len() - rest)) {
-        *into = *byte;
-    }
-    (bytes, 0)
-}
-
 /// The number of bits from a place on that are all set.
 #[inline]
 pub const fn run(bits: u64, place: usize) -> usize {
@@ -118,15 +96,25 @@ pub const fn run(bits: u64, place: usize) -> usize {
 #[inline]
 pub fn may_be_escaped(text: &[u8]) -> bool {
     let (mut escapes, mut ampersands, mut semicolons) = (u8x16::ZERO, u8x16::ZERO, u8x16::ZERO);
-    let mut place = 0;
-    while let Some(rest) = text.get(place..).filter(|rest| !rest.is_empty()) {
-        let bytes = rest.first_chunk().map_or_else(|| last(text, rest.len()).0, |bytes| *bytes);
+    let mut look = |bytes: [u8; 16]| {
         let bytes = u8x16::new(bytes);
         let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
         escapes |= is(b'%') | is(b'\\');
         ampersands |= is(b'&');
         semicolons |= is(b';');
-        place += LANES;
+    };
+    let (steps, rest) = text.as_chunks();
+    for bytes in steps {
+        look(*bytes);
+    }
+    match text.last_chunk() {
+        // Some bytes are looked at twice.
+        Some(bytes) => look(*bytes),
+        None => {
+            let mut bytes = [0; 16];
+            bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+            look(bytes);
+        }
     }
     escapes.to_bitmask() != 0 || ampersands.to_bitmask() != 0 && semicolons.to_bitmask() != 0
 }
@@ -154,7 +142,6 @@ mod tests {
                         high: bit(byte >= 0x80),
                         ats: bit(byte == b'@'),
                         colons: bit(byte == b':'),
-                        separators: bit(matches!(byte, b' ' | b'~' | b'('..=b'/')),
                     };
                     assert_eq!(block, expected, "{byte} at {place} of {length}");
                     assert_eq!(may_be_escaped(&text), matches!(byte, b'%' | b'\\'));

@@ -225,7 +225,8 @@ fn entity(stack: &mut Decoded) -> bool {
 /// if it is long enough to be no accident.
 pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
     const NO_ACCIDENT: usize = 12;
-    if !begins_as_text(*run.first_chunk()?) || !goes_on_as_text(run) {
+    let first = *run.first_chunk::<4>()?;
+    if !may_begin_text(first[0]) || !begins_as_text(first) || !goes_on_as_text(run) {
         return None;
     }
     let mut decoded = Decoded::with_capacity(run.len() / 4 * 3 + 3);
@@ -265,19 +266,18 @@ pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
     (decoded.bytes.len() >= if is_whole { 4 } else { NO_ACCIDENT }).then_some(decoded)
 }
 
+/// Whether a first character of base64 may be that of text: it alone says whether the first byte is a control character, or the middle of one
+/// outside ASCII.
+#[inline]
+pub fn may_begin_text(first: u8) -> bool {
+    const SEXTETS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
+    sextet(first).is_some_and(|sextet| SEXTETS >> sextet & 1 == 1)
+}
+
 /// Whether four characters are the base64 of three bytes of text.
 #[inline]
-pub fn begins_as_text(first: [u8; 4]) -> bool {
-    // The first character alone says whether the first byte is a control character, or the middle of one outside ASCII.
-    const LEADS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
-    if first.first().and_then(|lead| sextet(*lead)).is_none_or(|lead| LEADS >> lead & 1 == 0) {
-        return false;
-    }
-    let Some(bytes @ [first, second, third]) = group(first) else { return false };
-    // Most words fail at the first or the second.
-    if first < 0x80 && second < 0x80 && third < 0x80 {
-        return is_text(first) && is_text(second) && is_text(third);
-    }
+pub fn begins_as_text(characters: [u8; 4]) -> bool {
+    let Some(bytes) = group(characters) else { return false };
     bytes.iter().all(|byte| is_text(*byte)) && begins_utf8(bytes)
 }
 
@@ -327,9 +327,10 @@ fn is_text(byte: u8) -> bool {
 /// The three bytes of four characters of either alphabet of RFC 4648.
 #[inline]
 fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
-    let value = characters.iter().try_fold(0_u32, |value, byte| Some(value << 6 | sextet(*byte)?))?;
+    let sextets = characters.map(|byte| SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX));
+    let value = sextets.iter().fold(0_u32, |value, sextet| value << 6 | u32::from(*sextet));
     let [_, first, second, third] = value.to_be_bytes();
-    Some([first, second, third])
+    sextets.iter().all(|sextet| *sextet < 64).then_some([first, second, third])
 }
 
 #[inline]
@@ -340,7 +341,7 @@ fn sextet(byte: u8) -> Option<u32> {
     }
 }
 
-const SEXTETS: [u8; 256] = sextets();
+static SEXTETS: [u8; 256] = sextets();
 
 #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
 const fn sextets() -> [u8; 256] {

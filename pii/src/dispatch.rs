@@ -42,9 +42,6 @@ pub struct Pass<'a> {
     until: usize,
     /// Numbers that begin before this place belong to one that was found.
     number_until: usize,
-    /// The block that is gone through, and where it begins.
-    block: Block,
-    base: usize,
     /// Runs of base64 that begin before this place were tried.
     base64_until: usize,
     /// What the neighbourhood of the place that was asked for last speaks of.
@@ -67,8 +64,6 @@ impl<'a> Pass<'a> {
             hits,
             until: 0,
             number_until: 0,
-            block: Block::default(),
-            base: 0,
             base64_until: 0,
             near: None,
         }
@@ -149,7 +144,6 @@ impl<'a> Pass<'a> {
     /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
     fn block(&mut self, base: usize) -> usize {
         let block = Block::of(self.text, base);
-        (self.block, self.base) = (block, base);
         let tokens = block.tokens();
         // Two colons in a row may begin an address; the second may be in the next block.
         let marks = block.ats | block.colons & (block.colons >> 1 | 1 << (Block::LENGTH - 1));
@@ -208,27 +202,27 @@ impl<'a> Pass<'a> {
 
     #[inline]
     fn token(&mut self, token: Token) {
-        let Token { start, end, .. } = token;
+        let Token { start, end, letters, digits, high } = token;
         if start < self.until {
             return;
         }
         let length = end - start;
-        let next = self.at(end);
-        if token.digits != 0 {
+        let (first, next) = (self.at(start), self.at(end));
+        if digits != 0 {
             self.words(token);
-        } else if length <= 2 && token.letters != 0 && self.at(end + 1).is_ascii_digit() {
-            self.number(start, run(token.letters, 0));
+        } else if length <= 2 && letters != 0 && self.at(end + 1).is_ascii_digit() {
+            self.number(start, run(letters, 0), 0);
         }
-        if length >= 16 || next == b'.' || length >= 10 && self.at(start) == b'-' {
+        if length >= 16 || next == b'.' || length >= 10 && first == b'-' {
             secrets::find(self, start, end);
         }
-        if length >= 4 && self.layers.is_some() && token.letters | token.digits != 0 {
+        if length >= 4 && decode::may_begin_text(first) && self.layers.is_some() && letters | digits != 0 {
             self.base64(start, end);
         }
         if next == b':' && length <= 4 && self.before(start) != b':' {
             network::colons(self, start, end);
         }
-        if token.letters | token.high != 0 {
+        if letters | high != 0 {
             span::after(self, start, end, next);
         }
     }
@@ -250,34 +244,22 @@ impl<'a> Pass<'a> {
             let at = begins.trailing_zeros() as usize;
             begins &= begins - 1;
             if start + at >= self.number_until {
-                self.number(start + at, run(plain, at));
+                self.number(start + at, run(plain, at), run(token.digits, at));
             }
         }
     }
 
-    /// Looks for a number that begins with a word of so many letters and digits.
+    /// Looks for a number that begins with a word of so many letters and digits, of which the first are so many digits.
     #[inline]
-    fn number(&mut self, start: usize, word: usize) {
+    fn number(&mut self, start: usize, word: usize, row: usize) {
         let end = start + word;
         if number::begins(word, self.at(end), self.at(end + 1)) {
-            number::find(self, start);
+            number::find(self, start, row);
         }
     }
 
-    /// How many letters and digits a number that begins at a place has at most: those of the block from there on, up to what no number has in it.
-    /// `None` where the block ends before that.
-    #[inline]
-    pub fn reach(&self, start: usize) -> Option<usize> {
-        let at = start.checked_sub(self.base).filter(|at| *at < Block::LENGTH)?;
-        let plain = self.block.letters | self.block.digits;
-        let length = run(plain | self.block.joins | self.block.separators, at);
-        if at + length >= Block::LENGTH {
-            return None;
-        }
-        let seen = plain >> at & ((1 << length) - 1);
-        Some(seen.count_ones() as usize)
-    }
-
+    /// The words of a token that is longer than a block.
+    #[inline(never)]
     fn long_words(&mut self, start: usize, end: usize) {
         let mut before = b'-';
         for place in start..end {
@@ -285,7 +267,8 @@ impl<'a> Pass<'a> {
             let begins = matches!(before, b'-' | b'_') && !matches!(byte, b'-' | b'_');
             if begins && place >= self.number_until {
                 let word = self.from(place).iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-                self.number(place, word);
+                let row = self.from(place).iter().take_while(|byte| byte.is_ascii_digit()).count();
+                self.number(place, word, row);
             }
             before = byte;
         }

@@ -260,9 +260,9 @@ impl Tails {
 
     /// The place of three letters, in any case, in the table.
     #[inline]
-    fn place(three: [u8; 3]) -> usize {
-        let letters = three.iter().fold(0_usize, |sum, letter| sum << 5 | usize::from(letter & 31));
-        letters.wrapping_mul(0x9e35) >> 6 & (TAILS - 1)
+    fn place([first, second, third]: [u8; 3]) -> usize {
+        let letters = u32::from_le_bytes([0, first, second, third]) & 0x1f1f_1f00;
+        (letters.wrapping_mul(0x9e37_79b1) >> 19) as usize % TAILS
     }
 
     #[inline]

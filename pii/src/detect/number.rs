@@ -100,16 +100,15 @@ pub fn begins(word: usize, next: u8, follows: u8) -> bool {
     goes_on && (is_separator(next) || matches!(next, b')' | b'(' | b','))
 }
 
-/// Looks for a number that begins at a place, which is the beginning of a word that [may begin](begins) one.
-pub fn find(pass: &mut Pass<'_>, start: usize) {
-    let row = pass.from(start).iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+/// Looks for a number that begins at a place with so many digits: at the beginning of a word that [may begin](begins) one.
+pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
     if row > 0 {
         // How many digits there are, and what comes behind them, rules out most of these.
         let next = pass.at(start + row);
         if row <= 3 && next == b'.' && (network::ipv4(pass, start) || place_time::coordinates(pass, start)) {
             return;
         }
-        if pass.reach(start).is_some_and(|most| most < SHORTEST) {
+        if row < SHORTEST && is_short(pass.from(start)) {
             return;
         }
         if place_time::date(pass, start, row) || phone::find(pass, start, row) {
@@ -154,6 +153,24 @@ pub fn find(pass: &mut Pass<'_>, start: usize) {
         }
     }
     pass.skip_numbers_to(found);
+}
+
+/// Whether fewer characters than a number has at the least come before one that no number has in it.
+#[inline]
+fn is_short(text: &[u8]) -> bool {
+    let mut count = 0;
+    // A number of so few characters has no more bytes between them.
+    for byte in text.iter().take(3 * SHORTEST) {
+        if byte.is_ascii_alphanumeric() {
+            count += 1;
+            if count == SHORTEST {
+                return false;
+            }
+        } else if !is_separator(*byte) && !matches!(byte, b'(' | b')') {
+            break;
+        }
+    }
+    true
 }
 
 /// Whether the text has a separator before its end, so that a dot behind it is the next one.

@@ -124,7 +124,7 @@ impl Digits {
     }
 }
 
-/// A number whose first digit is at a place, with so many in a row, of nine at most. Says whether it was an international one.
+/// A number whose first digit is at a place, with so many in a row. Says whether it was an international one.
 pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
     // A bare row of digits is a number from nine on, or where it begins with a zero or a `+`.
     let next = pass.at(start + row);
