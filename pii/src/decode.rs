@@ -277,8 +277,9 @@ pub fn may_begin_text(first: u8) -> bool {
 /// Whether four characters are the base64 of three bytes of text.
 #[inline]
 pub fn begins_as_text(characters: [u8; 4]) -> bool {
-    let Some(bytes) = group(characters) else { return false };
-    bytes.iter().all(|byte| is_text(*byte)) && begins_utf8(bytes)
+    let Some(bytes @ [first, second, third]) = group(characters) else { return false };
+    // Most words fail at the second byte, if not at the first.
+    is_text(first) && is_text(second) && is_text(third) && begins_utf8(bytes)
 }
 
 /// Whether three bytes are UTF-8, but for a character that is cut off at their end: the table of the Unicode standard's section 3.9.

@@ -13,6 +13,38 @@ use crate::{
 /// The fewest characters of base64 that are tried: those of four bytes.
 const SHORTEST_BASE64: usize = 6;
 
+/// What the byte behind a token may make of it: the name of a field,
+const KEY: u8 = 1;
+/// a string's end,
+const QUOTE: u8 = 2;
+/// a word with something behind it,
+const SPACE: u8 = 4;
+/// the first part of something longer,
+const DOT: u8 = 8;
+/// or the beginning of a run of base64.
+const RUN: u8 = 16;
+
+static NEXT: [u8; 256] = next();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+const fn next() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'=' | b':' | b']' => KEY,
+            b'/' => KEY | RUN,
+            b'"' | b'\'' => QUOTE,
+            b' ' => SPACE,
+            b'+' => SPACE | RUN,
+            b'.' => DOT,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+}
+
 /// Whether a byte is a part of a token.
 #[inline]
 fn is_token(byte: u8) -> bool {
@@ -160,19 +192,20 @@ impl<'a> Pass<'a> {
             if at + length == Block::LENGTH {
                 return if at == 0 { self.long(base) } else { start };
             }
-            let of = |class: u64| class >> at & ((1 << length) - 1);
+            let seen = (1 << length) - 1;
             self.token(Token {
                 start,
                 end: start + length,
-                letters: of(block.letters),
-                digits: of(block.digits),
-                high: of(block.high),
+                letters: block.letters >> at & seen,
+                digits: block.digits >> at & seen,
+                high: block.high >> at & seen,
             });
         }
         base + Block::LENGTH
     }
 
     /// What is no token and may be of interest all the same.
+    #[inline(never)]
     fn mark(&mut self, place: usize) {
         match self.at(place) {
             b'@' if place >= self.until => contact::email(self, place),
@@ -182,6 +215,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A token of 64 bytes or more. Says where it ends.
+    #[inline(never)]
     fn long(&mut self, start: usize) -> usize {
         let mut token = Token { start, end: start, letters: 0, digits: 0, high: 0 };
         loop {
@@ -200,7 +234,7 @@ impl<'a> Pass<'a> {
         token.end
     }
 
-    #[inline]
+    #[inline(always)]
     fn token(&mut self, token: Token) {
         let Token { start, end, letters, digits, high } = token;
         if start < self.until {
@@ -208,16 +242,21 @@ impl<'a> Pass<'a> {
         }
         let length = end - start;
         let (first, next) = (self.at(start), self.at(end));
+        let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
         if digits != 0 {
             self.words(token);
         } else if length <= 2 && letters != 0 && self.at(end + 1).is_ascii_digit() {
             self.number(start, run(letters, 0), 0);
         }
-        if length >= 16 || next == b'.' || length >= 10 && first == b'-' {
+        if length >= 16 || says & DOT != 0 || length >= 10 && first == b'-' {
             secrets::find(self, start, end);
         }
-        if length >= 4 && decode::may_begin_text(first) && self.layers.is_some() && letters | digits != 0 {
+        let may_be_long = length >= SHORTEST_BASE64 || length >= 4 && says & RUN != 0;
+        if may_be_long && decode::may_begin_text(first) && self.layers.is_some() && letters | digits != 0 {
             self.base64(start, end);
+        }
+        if says & (KEY | QUOTE | SPACE) == 0 {
+            return;
         }
         if next == b':' && length <= 4 && self.before(start) != b':' {
             network::colons(self, start, end);
@@ -275,12 +314,17 @@ impl<'a> Pass<'a> {
     }
 
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
+    #[inline]
     fn base64(&mut self, start: usize, end: usize) {
         // Most words that are no base64 are known by their first three bytes.
         let begins = self.from(start).first_chunk().is_some_and(|first| decode::begins_as_text(*first));
-        if start < self.base64_until || !begins {
-            return;
+        if begins && start >= self.base64_until {
+            self.base64_run(start, end);
         }
+    }
+
+    #[inline(never)]
+    fn base64_run(&mut self, start: usize, end: usize) {
         let run_end = if matches!(self.at(end), b'+' | b'/') {
             let is_run = |byte: &u8| *byte < 0x80 && (is_token(*byte) || matches!(byte, b'+' | b'/'));
             end + self.from(end).iter().position(|byte| !is_run(byte)).unwrap_or(self.text.len() - end)

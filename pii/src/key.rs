@@ -43,7 +43,7 @@ pub struct Keys {
     slots: Vec<u16>,
     /// The lengths of the names that begin with a letter, a bit for each.
     lengths: [u64; 256],
-    /// The last three letters of the names of fields, and those of the words.
+    /// The last letters of the names of fields, and those of the words.
     names: Tails,
     words: Tails,
 }
@@ -138,7 +138,7 @@ impl Keys {
         self.entries.get(self.find(name).ok()?)
     }
 
-    /// Whether the name may be known. Most are known to be none of these by their last three letters.
+    /// Whether the name may be known. Most are known to be none of these by their last letters.
     #[inline]
     pub fn may_know(&self, name: &[u8]) -> bool {
         self.names.may_end(name)
@@ -210,11 +210,8 @@ impl Keys {
                     next = place + length;
                 }
                 let word = text.get(place + at..place + at + length).unwrap_or_default();
-                let may_be = last_three(word).is_none_or(|three| match three {
-                    [0, ..] => true,
-                    _ => three.iter().any(|byte| *byte >= 0x80) || self.words.has(three),
-                });
-                if may_be {
+                // The end of a word is that of the word with the one before it in front.
+                if self.words.may_end(word) {
                     found = found.or(self.words_of(&[], word));
                     if !before.is_empty() {
                         found = found.or(self.words_of(before, word));
@@ -248,64 +245,80 @@ impl Keys {
     }
 }
 
-/// The last three letters of names, without digits behind them: a bit for each three, of which several have the same.
+/// The last one to four letters of names, without digits behind them: a bit for each, of which several have the same.
 #[derive(Debug)]
 struct Tails([u64; TAILS / 64]);
 
 /// The bits of the table of last letters.
-const TAILS: usize = 8192;
+const TAILS: usize = 16384;
 
 impl Tails {
     const EMPTY: Self = Self([0; TAILS / 64]);
 
-    /// The place of three letters, in any case, in the table.
+    /// The place of at most four letters, in any case, with zeros in front, in the table.
     #[inline]
-    fn place([first, second, third]: [u8; 3]) -> usize {
-        let letters = u32::from_le_bytes([0, first, second, third]) & 0x1f1f_1f00;
-        (letters.wrapping_mul(0x9e37_79b1) >> 19) as usize % TAILS
+    fn place(four: [u8; 4]) -> usize {
+        let letters = u32::from_le_bytes(four) & 0x1f1f_1f1f;
+        (letters.wrapping_mul(0x9e37_79b1) >> 18) as usize % TAILS
     }
 
     #[inline]
-    fn has(&self, three: [u8; 3]) -> bool {
-        let place = Self::place(three);
+    fn has(&self, four: [u8; 4]) -> bool {
+        let place = Self::place(four);
         self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 
-    /// Takes the end of a normal name.
+    /// Takes the ends of a normal name.
     fn insert(&mut self, name: &[u8]) {
-        let place = Self::place(last_three(name).unwrap_or_default());
-        if let Some(bits) = self.0.get_mut(place / 64) {
-            *bits |= 1 << (place % 64);
+        let mut four = [0; 4];
+        let core = name.iter().rev().skip_while(|byte| byte.is_ascii_digit());
+        for (index, byte) in core.take(4).enumerate() {
+            if let Some(into) = four.get_mut(3 - index) {
+                *into = *byte;
+            }
+            let place = Self::place(four);
+            if let Some(bits) = self.0.get_mut(place / 64) {
+                *bits |= 1 << (place % 64);
+            }
         }
     }
 
     /// Whether a name may be one of these, or end with one as with its last words.
     #[inline]
     fn may_end(&self, name: &[u8]) -> bool {
-        let Some(three @ [first, second, third]) = last_three(name) else { return true };
-        let is_plain = three.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == 0);
-        // In `clientIp` and `client_ip` a name of two letters begins within the last three.
-        let is_hump = |before: u8, byte: u8| before.is_ascii_lowercase() && byte.is_ascii_uppercase();
-        !is_plain || is_hump(first, second) || is_hump(second, third) || self.has(three)
+        match name.last_chunk() {
+            Some(four) if is_word(*four) => self.has(*four),
+            _ => last_letters(name).is_none_or(|four| self.has(four)),
+        }
     }
 }
 
-/// The last three characters before the digits and separators at the end of a name, with zeros in front where there are fewer; `None` if there are
-/// none.
+/// Whether four bytes are letters, with no word that begins after the first: in `clientIp` one of two letters does.
 #[inline]
-fn last_three(name: &[u8]) -> Option<[u8; 3]> {
-    let mut core = name;
-    while let [head @ .., last] = core
-        && !(last.is_ascii_alphabetic() || *last >= 0x80)
-    {
-        core = head;
+fn is_word(four: [u8; 4]) -> bool {
+    let upper = !u32::from_le_bytes(four) & 0x2020_2020;
+    four.iter().all(u8::is_ascii_alphabetic) && upper & !(upper << 8) & 0x2020_2000 == 0
+}
+
+/// The last letters before the digits and separators at the end of a name, up to where their word begins, and four at most, with zeros in front;
+/// `None` if there are none of ASCII.
+#[inline(never)]
+fn last_letters(name: &[u8]) -> Option<[u8; 4]> {
+    let mut four = [0; 4];
+    let is_end = |byte: &&u8| !(byte.is_ascii_alphabetic() || **byte >= 0x80);
+    let mut behind = 0_u8;
+    for (into, byte) in four.iter_mut().rev().zip(name.iter().rev().skip_while(is_end)) {
+        let is_hump = byte.is_ascii_lowercase() && behind.is_ascii_uppercase();
+        if *byte >= 0x80 {
+            return None;
+        }
+        if !byte.is_ascii_alphabetic() || is_hump {
+            break;
+        }
+        *into = *byte;
+        behind = *byte;
     }
-    match core {
-        [.., first, second, third] => Some([*first, *second, *third]),
-        [second, third] => Some([0, *second, *third]),
-        [third] => Some([0, 0, *third]),
-        [] => None,
-    }
+    (four != [0; 4]).then_some(four)
 }
 
 /// FNV-1a of a name in lower case.

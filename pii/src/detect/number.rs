@@ -114,6 +114,10 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         if place_time::date(pass, start, row) || phone::find(pass, start, row) {
             return;
         }
+        let is_alone = !is_separator(next) || !pass.at(start + row + 1).is_ascii_alphanumeric();
+        if (SHORTEST..LONGEST).contains(&row) && is_alone && !next.is_ascii_alphabetic() {
+            return digits(pass, start, row);
+        }
     }
     let compact = compact(pass, start);
     if compact.count < SHORTEST {
@@ -153,6 +157,18 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         }
     }
     pass.skip_numbers_to(found);
+}
+
+/// A row of digits without any other group.
+fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
+    let value = pass.part(start, start + row);
+    if is_decimal(pass, start) {
+        return;
+    }
+    let is_card = payment::card(pass, start, start + row, value);
+    if identity(pass, start, start + row, value, 0) || is_card {
+        pass.skip_numbers_to(start + row);
+    }
 }
 
 /// Whether fewer characters than a number has at the least come before one that no number has in it.
