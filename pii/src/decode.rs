@@ -331,7 +331,8 @@ fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
     let sextets = characters.map(|byte| SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX));
     let value = sextets.iter().fold(0_u32, |value, sextet| value << 6 | u32::from(*sextet));
     let [_, first, second, third] = value.to_be_bytes();
-    sextets.iter().all(|sextet| *sextet < 64).then_some([first, second, third])
+    let [a, b, c, d] = sextets;
+    (a | b | c | d < 64).then_some([first, second, third])
 }
 
 #[inline]

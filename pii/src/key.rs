@@ -43,9 +43,9 @@ pub struct Keys {
     slots: Vec<u16>,
     /// The lengths of the names that begin with a letter, a bit for each.
     lengths: [u64; 256],
-    /// The last letters of the names of fields, and those of the words.
-    names: Tails,
-    words: Tails,
+    /// How the names of fields end, and how the words.
+    names: Ends,
+    words: Ends,
 }
 
 impl Keys {
@@ -57,8 +57,8 @@ impl Keys {
             entries: Vec::with_capacity(640),
             slots: vec![u16::MAX; SLOTS],
             lengths: [0; 256],
-            names: Tails::EMPTY,
-            words: Tails::EMPTY,
+            names: Ends::EMPTY,
+            words: Ends::EMPTY,
         };
         for (name, entity) in own {
             let name: String = normal(name.as_bytes()).map(char::from).collect();
@@ -210,8 +210,12 @@ impl Keys {
                     next = place + length;
                 }
                 let word = text.get(place + at..place + at + length).unwrap_or_default();
-                // The end of a word is that of the word with the one before it in front.
-                if self.words.may_end(word) {
+                // The end of a longer word is that of the word with the one before it in front.
+                let may_be = match word.last_chunk() {
+                    Some(four) if four.iter().all(u8::is_ascii_alphabetic) => self.words.has(*four),
+                    _ => true,
+                };
+                if may_be {
                     found = found.or(self.words_of(&[], word));
                     if !before.is_empty() {
                         found = found.or(self.words_of(before, word));
@@ -245,21 +249,24 @@ impl Keys {
     }
 }
 
-/// The last one to four letters of names, without digits behind them: a bit for each, of which several have the same.
+/// How names end: with which four letters, or with which fewer they are whole, without digits behind them. A bit for each end, of which several
+/// have the same.
 #[derive(Debug)]
-struct Tails([u64; TAILS / 64]);
+struct Ends([u64; ENDS / 64]);
 
-/// The bits of the table of last letters.
-const TAILS: usize = 16384;
+/// The bits of the table of ends.
+const ENDS: usize = 16384;
+/// What stands before the letters of a name of fewer than four; as the letters do, it counts by its low five bits.
+const WHOLE: u8 = 0x1b;
 
-impl Tails {
-    const EMPTY: Self = Self([0; TAILS / 64]);
+impl Ends {
+    const EMPTY: Self = Self([0; ENDS / 64]);
 
-    /// The place of at most four letters, in any case, with zeros in front, in the table.
+    /// The place of four letters, in any case, in the table.
     #[inline]
     fn place(four: [u8; 4]) -> usize {
         let letters = u32::from_le_bytes(four) & 0x1f1f_1f1f;
-        (letters.wrapping_mul(0x9e37_79b1) >> 18) as usize % TAILS
+        (letters.wrapping_mul(0x27d4_eb2f) >> 18) as usize % ENDS
     }
 
     #[inline]
@@ -268,18 +275,16 @@ impl Tails {
         self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 
-    /// Takes the ends of a normal name.
+    /// Takes the end of a normal name.
     fn insert(&mut self, name: &[u8]) {
-        let mut four = [0; 4];
         let core = name.iter().rev().skip_while(|byte| byte.is_ascii_digit());
-        for (index, byte) in core.take(4).enumerate() {
-            if let Some(into) = four.get_mut(3 - index) {
-                *into = *byte;
-            }
-            let place = Self::place(four);
-            if let Some(bits) = self.0.get_mut(place / 64) {
-                *bits |= 1 << (place % 64);
-            }
+        let mut end = [0; 4];
+        for (into, byte) in end.iter_mut().rev().zip(core.chain([&WHOLE])) {
+            *into = *byte;
+        }
+        let place = Self::place(end);
+        if let Some(bits) = self.0.get_mut(place / 64) {
+            *bits |= 1 << (place % 64);
         }
     }
 
@@ -288,37 +293,49 @@ impl Tails {
     fn may_end(&self, name: &[u8]) -> bool {
         match name.last_chunk() {
             Some(four) if is_word(*four) => self.has(*four),
-            _ => last_letters(name).is_none_or(|four| self.has(four)),
+            _ => self.may_end_by_words(name),
         }
+    }
+
+    /// The same for a name with separators, digits, letters of other scripts or beginnings of words among its last four bytes.
+    #[inline(never)]
+    fn may_end_by_words(&self, name: &[u8]) -> bool {
+        let is_end = |byte: &u8| !(byte.is_ascii_alphabetic() || *byte >= 0x80);
+        let end = name.len() - name.iter().rev().take_while(|byte| is_end(byte)).count();
+        let mut four = 0_u32;
+        let mut count = 0;
+        for (place, byte) in name.iter().enumerate().take(end).rev() {
+            if byte.is_ascii_alphabetic() {
+                four |= u32::from(*byte) << (24 - 8 * count);
+                count += 1;
+                if count == 4 {
+                    return self.has(four.to_le_bytes());
+                }
+                let before = place.checked_sub(1).and_then(|place| name.get(place)).copied().unwrap_or(b'_');
+                let is_begin = !is_letter(before) || byte.is_ascii_uppercase() && before.is_ascii_lowercase();
+                let whole = four | u32::from(WHOLE) << (24 - 8 * count);
+                if is_begin && self.has(whole.to_le_bytes()) {
+                    return true;
+                }
+            } else if is_letter(*byte) {
+                // What has digits or letters of other scripts in it is looked up.
+                return true;
+            }
+        }
+        // A name of nothing but digits may be one of the user's.
+        end == 0
     }
 }
 
 /// Whether four bytes are letters, with no word that begins after the first: in `clientIp` one of two letters does.
 #[inline]
 fn is_word(four: [u8; 4]) -> bool {
-    let upper = !u32::from_le_bytes(four) & 0x2020_2020;
-    four.iter().all(u8::is_ascii_alphabetic) && upper & !(upper << 8) & 0x2020_2000 == 0
-}
-
-/// The last letters before the digits and separators at the end of a name, up to where their word begins, and four at most, with zeros in front;
-/// `None` if there are none of ASCII.
-#[inline(never)]
-fn last_letters(name: &[u8]) -> Option<[u8; 4]> {
-    let mut four = [0; 4];
-    let is_end = |byte: &&u8| !(byte.is_ascii_alphabetic() || **byte >= 0x80);
-    let mut behind = 0_u8;
-    for (into, byte) in four.iter_mut().rev().zip(name.iter().rev().skip_while(is_end)) {
-        let is_hump = byte.is_ascii_lowercase() && behind.is_ascii_uppercase();
-        if *byte >= 0x80 {
-            return None;
-        }
-        if !byte.is_ascii_alphabetic() || is_hump {
-            break;
-        }
-        *into = *byte;
-        behind = *byte;
-    }
-    (four != [0; 4]).then_some(four)
+    let four = u32::from_le_bytes(four);
+    let lower = four | 0x2020_2020;
+    // Of each byte the high bit says whether it is at least `a` and at most `z`; in a byte of ASCII nothing is carried.
+    let letters = (lower.wrapping_add(0x1f1f_1f1f)) & !(lower.wrapping_add(0x0505_0505)) & !lower & 0x8080_8080;
+    let upper = !four & 0x2020_2020;
+    four & 0x8080_8080 == 0 && letters == 0x8080_8080 && upper & !(upper << 8) & 0x2020_2000 == 0
 }
 
 /// FNV-1a of a name in lower case.

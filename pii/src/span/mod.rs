@@ -15,11 +15,10 @@ use crate::{detect::secrets::url, dispatch::Pass, entity::Entity, key::Role};
 #[inline]
 pub fn after(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
     match next {
+        b':' if pass.at(end + 1) == b'/' && pass.at(end + 2) == b'/' => url::userinfo(pass, end + 3),
+        b'/' if pass.before(start) != b'/' => {}
         b'=' | b':' | b']' | b'/' => {
-            let is_url = next == b':' && pass.at(end + 1) == b'/' && pass.at(end + 2) == b'/';
-            if is_url {
-                url::userinfo(pass, end + 3);
-            } else if pass.engine.keys().may_know(pass.part(start, end)) {
+            if pass.engine.keys().may_know(pass.part(start, end)) {
                 key(pass, start, end, next);
             }
         }
@@ -41,7 +40,7 @@ fn key(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
         }
         b':' => header::field(pass, start, end),
         b']' if pass.at(end + 1) == b'=' => pair::assigned(pass, start, end, end + 2),
-        b'/' if pass.before(start) == b'/' => path::segment(pass, start, end),
+        b'/' => path::segment(pass, start, end),
         _ => {}
     }
 }
