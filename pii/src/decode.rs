@@ -282,6 +282,12 @@ pub fn begins_as_text(characters: [u8; 4]) -> bool {
     is_text(first) && is_text(second) && is_text(third) && begins_utf8(bytes)
 }
 
+/// Whether four characters within a run are the base64 of three bytes that may be in a text.
+#[inline]
+pub fn may_be_text(characters: [u8; 4]) -> bool {
+    group(characters).is_some_and(|bytes| bytes.iter().all(|byte| is_text(*byte)))
+}
+
 /// Whether three bytes are UTF-8, but for a character that is cut off at their end: the table of the Unicode standard's section 3.9.
 #[inline]
 fn begins_utf8([first, second, third]: [u8; 3]) -> bool {

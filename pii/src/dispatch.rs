@@ -316,9 +316,11 @@ impl<'a> Pass<'a> {
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
     #[inline]
     fn base64(&mut self, start: usize, end: usize) {
-        // Most words that are no base64 are known by their first three bytes.
-        let begins = self.from(start).first_chunk().is_some_and(|first| decode::begins_as_text(*first));
-        if begins && start >= self.base64_until {
+        // Most words that are no base64 are known by their first six bytes.
+        let text = self.part(start, end);
+        let begins = text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
+        let goes_on = || text.get(4..).and_then(<[u8]>::first_chunk).is_none_or(|next| decode::may_be_text(*next));
+        if begins && goes_on() && start >= self.base64_until {
             self.base64_run(start, end);
         }
     }

@@ -146,10 +146,19 @@ impl Keys {
 
     /// What a field of this name holds: by the whole name, or else by its last words.
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
-        if !self.may_know(name) {
-            return None;
-        }
+        if self.may_know(name) { self.known(name) } else { None }
+    }
+
+    /// The same for a name that [may be known](Self::may_know).
+    pub fn known(&self, name: &[u8]) -> Option<(Entity, Role)> {
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
+        if is_lower(name) {
+            // Most names are one word in lower case, and have no other part.
+            return match self.get(name).and_then(|entry| entry.key) {
+                Some((_, Role::Never)) | None => None,
+                found => found.filter(|_| name.len() > 1),
+            };
+        }
         let mut text = [0_u8; LONGEST];
         let mut length = 0;
         // Where words begin in the normal name.
@@ -325,6 +334,12 @@ impl Ends {
         // A name of nothing but digits may be one of the user's.
         end == 0
     }
+}
+
+/// Whether a name is nothing but letters in lower case.
+#[inline]
+fn is_lower(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_lowercase)
 }
 
 /// Whether four bytes are letters, with no word that begins after the first: in `clientIp` one of two letters does.

@@ -101,8 +101,9 @@ pub fn ipv6(pass: &mut Pass<'_>, start: usize) {
         length -= 1;
     }
     let Some(address) = text.get(..length) else { return };
-    let colons = memchr::memchr_iter(b':', address).count();
-    let is_short = colons < 2 || length < 6 || !address.iter().any(u8::is_ascii_digit);
+    let colons = address.iter().filter(|byte| **byte == b':').count();
+    // Eight groups have seven colons, and six with an IPv4 address; fewer groups stand around two colons in a row.
+    let is_short = colons < 6 && !address.windows(2).any(|two| two == b"::") || length < 6 || !address.iter().any(u8::is_ascii_digit);
     if is_short || pass.at(start + length).is_ascii_alphanumeric() {
         return;
     }

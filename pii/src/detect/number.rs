@@ -102,6 +102,9 @@ pub fn begins(word: usize, next: u8, follows: u8) -> bool {
 
 /// Looks for a number that begins at a place with so many digits: at the beginning of a word that [may begin](begins) one.
 pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
+    if is_decimal(pass, start) {
+        return decimal(pass, start, row);
+    }
     if row > 0 {
         // How many digits there are, and what comes behind them, rules out most of these.
         let next = pass.at(start + row);
@@ -111,7 +114,9 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         if row < SHORTEST && is_short(pass.from(start)) {
             return;
         }
-        if place_time::date(pass, start, row) || phone::find(pass, start, row) {
+        if place_time::date(pass, start, row)
+            || phone::may_begin(pass, start, row) && phone::find(pass, start)
+        {
             return;
         }
         let is_alone = !is_separator(next) || !pass.at(start + row + 1).is_ascii_alphanumeric();
@@ -124,9 +129,6 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         return;
     }
     network::mac(pass, start);
-    if is_decimal(pass, start) {
-        return;
-    }
     let mut found = 0;
     if row == 0 {
         found = payment::iban(pass, start, &compact);
@@ -159,12 +161,17 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
     pass.skip_numbers_to(found);
 }
 
+/// What is behind a digit and a dot may begin a pair of coordinates or a date, unless it is within a row of four numbers, and nothing else.
+fn decimal(pass: &mut Pass<'_>, start: usize, row: usize) {
+    let is_pair = (1..=3).contains(&row) && place_time::coordinates(pass, start);
+    if !is_pair && place_time::is_date(pass, start, row) && !network::ipv4(pass, start) {
+        place_time::date(pass, start, row);
+    }
+}
+
 /// A row of digits without any other group.
 fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
     let value = pass.part(start, start + row);
-    if is_decimal(pass, start) {
-        return;
-    }
     let is_card = payment::card(pass, start, start + row, value);
     if identity(pass, start, start + row, value, 0) || is_card {
         pass.skip_numbers_to(start + row);

@@ -124,19 +124,21 @@ impl Digits {
     }
 }
 
-/// A number whose first digit is at a place, with so many in a row. Says whether it was an international one.
-pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
+/// Whether a number may begin with so many digits in a row.
+#[inline]
+pub fn may_begin(pass: &Pass<'_>, start: usize, row: usize) -> bool {
     // A bare row of digits is a number from nine on, or where it begins with a zero or a `+`.
     let next = pass.at(start + row);
-    let is_bare = next == 0 || next.is_ascii_alphanumeric() || !b" -./()+".contains(&next);
-    if is_bare
-        && row < 9
-        && !matches!(pass.before(start), b'+')
-        && !matches!(pass.at(start), b'0')
-        && !matches!(next, b'x' | b'X')
-    {
-        return false;
-    }
+    let is_bare = !b" -./()+".contains(&next);
+    !is_bare
+        || row >= 9
+        || matches!(pass.before(start), b'+')
+        || matches!(pass.at(start), b'0')
+        || matches!(next, b'x' | b'X')
+}
+
+/// A number whose first digit is at a place. Says whether it was an international one.
+pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
     let found = digits(pass, start);
     if found.count < 7 {
         return false;

@@ -41,7 +41,14 @@ fn decimal(pass: &Pass<'_>, start: usize, limit: u32) -> Option<(usize, usize)> 
     (decimals >= 4).then_some((decimals, start + whole + 1 + decimals))
 }
 
+/// Whether a date begins at a place, with so many digits.
+#[inline]
+pub fn is_date(pass: &Pass<'_>, start: usize, row: usize) -> bool {
+    date_length(pass.from(start), row).is_some()
+}
+
 /// A date that begins with so many digits, and that the words around it call one of birth.
+#[inline]
 pub fn date(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
     let Some(length) = date_length(pass.from(start), row) else { return false };
     let end = start + length;
@@ -54,27 +61,31 @@ pub fn date(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
 }
 
 /// The length of a date in one of the usual orders, at the front of a text that begins with so many digits.
+#[inline]
 fn date_length(text: &[u8], row: usize) -> Option<usize> {
+    match row {
+        8 if matches!(text.get(..2), Some(b"19" | b"20")) => {}
+        1 | 2 | 4 if matches!(text.get(row), Some(b'-' | b'/' | b'.')) => {}
+        _ => return None,
+    }
+    groups_length(text, row)
+}
+
+fn groups_length(text: &[u8], row: usize) -> Option<usize> {
     let group = |place: usize| {
         let rest = text.get(place..).unwrap_or_default();
         rest.iter().take(5).take_while(|byte| byte.is_ascii_digit()).count()
     };
     let is_separated = |place: usize| matches!(text.get(place), Some(b'-' | b'/' | b'.'));
-    let length = match row {
-        8 if matches!(text.get(..2), Some(b"19" | b"20")) => row,
-        1 | 2 | 4 if is_separated(row) => {
-            let second = group(row + 1);
-            let place = row + 1 + second;
-            if !is_separated(place) {
-                return None;
-            }
-            let third = group(place + 1);
-            if !matches!((row, second, third), (4 | 2, 2, 2) | (1 | 2, 1 | 2, 4)) {
-                return None;
-            }
-            place + 1 + third
+    let mut length = row;
+    if row < 8 {
+        let second = group(row + 1);
+        let place = row + 1 + second;
+        let third = if is_separated(place) { group(place + 1) } else { 0 };
+        if !matches!((row, second, third), (4 | 2, 2, 2) | (1 | 2, 1 | 2, 4)) {
+            return None;
         }
-        _ => return None,
-    };
+        length = place + 1 + third;
+    }
     (!text.get(length).is_some_and(u8::is_ascii_alphanumeric)).then_some(length)
 }

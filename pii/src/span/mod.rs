@@ -66,7 +66,7 @@ fn look_up(pass: &Pass<'_>, name: &[u8]) -> Option<(Entity, Role)> {
     }
     let is_signature = matches!(name.first(), Some(b'X' | b'A' | b'S' | b's'))
         && NAMES.iter().take(NAMES.len() - 1).any(|known| *known == name);
-    if is_signature { Some((Entity::UrlSignature, Role::Decides)) } else { keys.entity(name) }
+    if is_signature { Some((Entity::UrlSignature, Role::Decides)) } else { keys.known(name) }
 }
 
 /// Notes the value of a field whose name decides, unless it says nothing.
