@@ -200,13 +200,13 @@ impl Engine {
     /// Finds what there is in a text that fits a window.
     pub(crate) fn window(&self, text: &[u8], given: Set) -> Vec<Finding> {
         let mut hits = Vec::new();
-        self.layer(text, given, self.layers, &mut hits);
+        self.layer(text, given, self.layers, &mut hits, Values::InText);
         resolve(&mut hits);
         hits
     }
 
     /// Goes through a text as it is, and with its escapes undone where it has any.
-    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>) {
+    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>, values: Values) {
         let Some(decoded) = decode::escapes(text, self.blind) else {
             self.scan(text, given, Some(layers), hits);
             return;
@@ -214,7 +214,7 @@ impl Engine {
         self.scan(text, given, None, hits);
         let from = hits.len();
         self.scan(&decoded.bytes, given, Some(layers), hits);
-        to_raw(hits, from, &decoded, text);
+        to_raw(hits, from, &decoded, text, values);
     }
 
     fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Finding>) {
@@ -238,7 +238,7 @@ impl Engine {
         if self.blind == Some(Encoding::Base64) {
             return None;
         }
-        let decoded = decode::base64(pass.part(start, end), u32::try_from(start).ok()?)?;
+        let decoded = decode::base64(pass.part(start, end), start)?;
         let (_, read) = decoded.raw(0, decoded.bytes.len());
         let layers = pass.layers?;
         if layers == 0 {
@@ -248,8 +248,8 @@ impl Engine {
         // What stands before the run speaks of what is in it.
         let near = context::around(pass, start, end);
         let from = pass.hits.len();
-        self.layer(&decoded.bytes, near, layers - 1, pass.hits);
-        to_raw(pass.hits, from, &decoded, pass.text);
+        self.layer(&decoded.bytes, near, layers - 1, pass.hits, Values::Kept);
+        to_raw(pass.hits, from, &decoded, pass.text, Values::Kept);
         Some(if read + 4 > end { end } else { read })
     }
 
@@ -315,11 +315,20 @@ impl Engine {
     }
 }
 
+/// What becomes of a value that is decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// Its escapes in the raw text are undone again when it is written.
+    InText,
+    /// It is kept.
+    Kept,
+}
+
 /// From places in a decoded text to those in the raw one.
-fn to_raw(hits: &mut [Finding], from: usize, decoded: &Decoded, text: &[u8]) {
+fn to_raw(hits: &mut [Finding], from: usize, decoded: &Decoded, text: &[u8], values: Values) {
     for hit in hits.iter_mut().skip(from) {
         let (start, end) = decoded.raw(hit.start, hit.end);
-        if hit.value.is_none() {
+        if hit.value.is_none() && values == Values::Kept {
             let value = decoded.bytes.get(hit.start..hit.end).unwrap_or_default();
             if text.get(start..end) != Some(value) {
                 hit.value = Some(value.into());
