@@ -92,9 +92,20 @@ pub const fn run(bits: u64, place: usize) -> usize {
     (!(bits >> place)).trailing_zeros() as usize
 }
 
-/// Whether a text may have an escape: a `%`, a backslash, or both an ampersand and a semicolon.
+/// What there is of escapes in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escapes {
+    /// Nothing.
+    None,
+    /// A `%` or a backslash.
+    Begun,
+    /// Both an ampersand and a semicolon, wherever they are.
+    MaybeEntities,
+}
+
+/// Looks for escapes.
 #[inline]
-pub fn may_be_escaped(text: &[u8]) -> bool {
+pub fn escapes(text: &[u8]) -> Escapes {
     let (mut escapes, mut ampersands, mut semicolons) = (u8x16::ZERO, u8x16::ZERO, u8x16::ZERO);
     let mut look = |bytes: [u8; 16]| {
         let bytes = u8x16::new(bytes);
@@ -116,12 +127,18 @@ pub fn may_be_escaped(text: &[u8]) -> bool {
             look(bytes);
         }
     }
-    escapes.to_bitmask() != 0 || ampersands.to_bitmask() != 0 && semicolons.to_bitmask() != 0
+    if escapes.to_bitmask() != 0 {
+        Escapes::Begun
+    } else if ampersands.to_bitmask() != 0 && semicolons.to_bitmask() != 0 {
+        Escapes::MaybeEntities
+    } else {
+        Escapes::None
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, may_be_escaped};
+    use super::{Block, Escapes, escapes};
 
     #[test]
     fn every_byte_has_its_classes_at_every_place() {
@@ -144,10 +161,13 @@ mod tests {
                         colons: bit(byte == b':'),
                     };
                     assert_eq!(block, expected, "{byte} at {place} of {length}");
-                    assert_eq!(may_be_escaped(&text), matches!(byte, b'%' | b'\\'));
+                    let begun = if matches!(byte, b'%' | b'\\') { Escapes::Begun } else { Escapes::None };
+                    assert_eq!(escapes(&text), begun);
                 }
             }
         }
-        assert!(may_be_escaped(b"a&b;") && !may_be_escaped(b"a&b") && !may_be_escaped(b""));
+        for (text, expected) in [("a&b;", Escapes::MaybeEntities), ("a&b", Escapes::None), ("", Escapes::None)] {
+            assert_eq!(escapes(text.as_bytes()), expected, "{text}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! which then becomes one byte, which may complete another. So any nesting of these costs one pass, whatever its depth: each step but the
 //! last makes the stack shorter. Base64 is undone by layers, which the engine counts.
 
-use crate::classify;
+use crate::classify::{self, Escapes};
 use memchr::memchr3;
 
 mod base64;
@@ -131,19 +131,20 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
     while stack.taken < text.len() {
         let rest = text.get(stack.taken..).unwrap_or_default();
         if open == 0 {
-            let length = memchr3(b'%', b'\\', b'&', rest).unwrap_or(rest.len());
+            // An entity is undone when its end comes, so its beginning is of no interest.
+            let length = memchr3(b'%', b'\\', b';', rest).unwrap_or(rest.len());
             stack.bytes.extend_from_slice(rest.get(..length).unwrap_or_default());
             stack.taken += length;
-            open = LONGEST_ENTITY;
+            open = 1;
             continue;
         }
         let Some(byte) = rest.first() else { break };
         stack.bytes.push(*byte);
         stack.taken += 1;
-        open = if matches!(byte, b'%' | b'\\' | b'&') { LONGEST_ENTITY } else { open - 1 };
+        open = if matches!(byte, b'%' | b'\\') { LONGEST_ESCAPE } else { open - 1 };
         while reduce(&mut stack, blind) {
             changed = true;
-            open = LONGEST_ENTITY;
+            open = LONGEST_ESCAPE;
         }
     }
     changed.then_some(Decoded { bytes: stack.bytes, map: Map::Escapes(stack.escaped) })
@@ -151,18 +152,15 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
 
 /// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
 fn has_escape(text: &[u8]) -> bool {
-    if !classify::may_be_escaped(text) {
-        return false;
+    match classify::escapes(text) {
+        Escapes::None => return false,
+        Escapes::Begun => return true,
+        Escapes::MaybeEntities => {}
     }
-    let mut rest = text;
-    while let Some(place) = memchr3(b'%', b'\\', b'&', rest) {
-        let Some((first, behind)) = rest.get(place..).and_then(<[u8]>::split_first) else { return false };
-        if *first != b'&' || behind.iter().take(LONGEST_ENTITY).any(|byte| *byte == b';') {
-            return true;
-        }
-        rest = behind;
-    }
-    false
+    memchr::memchr_iter(b'&', text).any(|place| {
+        let behind = text.get(place..).unwrap_or_default();
+        behind.iter().take(LONGEST_ENTITY + 1).any(|byte| *byte == b';')
+    })
 }
 
 /// Replaces an escape at the end of the stack by what it stands for.
@@ -234,6 +232,9 @@ fn hex_value(stack: &Stack, digits: usize) -> Option<u32> {
 fn replace(stack: &mut Stack, length: usize, meant: char) -> bool {
     stack.replace(length, meant.encode_utf8(&mut [0; 4]).as_bytes())
 }
+
+/// The longest escape that is no entity: `\u0040`.
+const LONGEST_ESCAPE: usize = 6;
 
 /// The longest entity that is undone, with its `&` and `;`.
 const LONGEST_ENTITY: usize = 10;

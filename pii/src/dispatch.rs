@@ -7,7 +7,7 @@ use crate::{
     context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
-    span,
+    span::{self, header, json},
 };
 
 /// The fewest characters of base64 that are tried: those of four bytes.
@@ -255,14 +255,19 @@ impl<'a> Pass<'a> {
         if may_be_long && decode::may_begin_text(first) && self.layers.is_some() && letters | digits != 0 {
             self.base64(start, end);
         }
-        if says & (KEY | QUOTE | SPACE) == 0 {
-            return;
-        }
-        if next == b':' && length <= 4 && self.before(start) != b':' {
-            network::colons(self, start, end);
-        }
-        if letters | high != 0 {
-            span::after(self, start, end, next);
+        if says & KEY != 0 {
+            if next == b':' && length <= 4 && self.before(start) != b':' {
+                network::colons(self, start, end);
+            }
+            if letters | high != 0 {
+                span::named(self, start, end, next);
+            }
+        } else if says & (QUOTE | SPACE) != 0 && letters | high != 0 {
+            if says & QUOTE != 0 {
+                json::member(self, end, next);
+            } else {
+                header::scheme(self, start, end);
+            }
         }
     }
 

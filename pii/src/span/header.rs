@@ -7,10 +7,8 @@ use crate::{
     key::Role,
 };
 
-/// The value of a name that ends before a colon.
-pub fn field(pass: &mut Pass<'_>, start: usize, end: usize) {
-    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
-    let mut from = end + 1;
+/// The value behind a colon, of a name that decides.
+pub fn field(pass: &mut Pass<'_>, mut from: usize, found: (Entity, Role)) {
     while matches!(pass.at(from), b' ' | b'\t') {
         from += 1;
     }

@@ -1,11 +1,10 @@
 //! `key=value`, of queries, forms, cookies and logs.
 
 use super::note;
-use crate::dispatch::Pass;
+use crate::{dispatch::Pass, entity::Entity, key::Role};
 
-/// The value of a key that ends before `=`.
-pub fn assigned(pass: &mut Pass<'_>, start: usize, end: usize, mut from: usize) {
-    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
+/// The value behind `=`, of a key that decides.
+pub fn assigned(pass: &mut Pass<'_>, mut from: usize, found: (Entity, Role)) {
     // Logs write `key = value` and `key: =value`; a query has no space there.
     while pass.at(from) == b' ' {
         from += 1;
