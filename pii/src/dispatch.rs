@@ -321,10 +321,13 @@ impl<'a> Pass<'a> {
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
     #[inline]
     fn base64(&mut self, start: usize, end: usize) {
-        // Most words that are no base64 are known by their first six bytes.
+        // Most words that are no base64 are known by their first six bytes, the others mostly by some more.
         let text = self.part(start, end);
         let begins = text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
-        let goes_on = || text.get(4..).and_then(<[u8]>::first_chunk).is_none_or(|next| decode::may_be_text(*next));
+        let goes_on = || {
+            let groups = text.as_chunks().0;
+            groups.iter().take(decode::CERTAIN_GROUPS).skip(1).all(|group| decode::may_be_text(*group))
+        };
         if begins && goes_on() && start >= self.base64_until {
             self.base64_run(start, end);
         }

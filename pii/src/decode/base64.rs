@@ -2,6 +2,9 @@
 
 use super::{Decoded, Map};
 
+/// How many groups of four must be text, if a run has so many, for it to be read at all.
+pub const CERTAIN_GROUPS: usize = 5;
+
 /// A run of base64 or base64url that reads as text: what it says, and how many raw bytes it took.
 ///
 /// Base64 of anything else is not decoded: nothing that is looked for is binary. A run may end in the middle: what was read until then counts
@@ -91,14 +94,13 @@ fn is_cut_utf8(text: &[u8]) -> bool {
 
 /// Whether a run goes on as text for some groups: a look before anything is allocated.
 fn goes_on_as_text(run: &[u8]) -> bool {
-    const GROUPS: usize = 5;
-    let mut bytes = [b' '; GROUPS * 3];
+    let mut bytes = [b' '; CERTAIN_GROUPS * 3];
     for (chunk, into) in run.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
         let group = chunk.first_chunk().and_then(|chunk| group(*chunk));
         let Some(group) = group.filter(|group| group.iter().all(|byte| is_text(*byte))) else { return false };
         into.copy_from_slice(&group);
     }
-    is_cut_utf8(&bytes) || run.len() < GROUPS * 4
+    is_cut_utf8(&bytes) || run.len() < CERTAIN_GROUPS * 4
 }
 
 #[inline]

@@ -108,7 +108,10 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
     if row > 0 {
         // How many digits there are, and what comes behind them, rules out most of these.
         let next = pass.at(start + row);
-        if row <= 3 && next == b'.' && (network::ipv4(pass, start) || place_time::coordinates(pass, start)) {
+        if row <= 3
+            && next == b'.'
+            && (network::ipv4(pass, start) || place_time::coordinates(pass, start, row))
+        {
             return;
         }
         if row < SHORTEST && is_short(pass.from(start)) {
@@ -162,8 +165,9 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
 }
 
 /// What is behind a digit and a dot may begin a pair of coordinates or a date, unless it is within a row of four numbers, and nothing else.
+#[inline]
 fn decimal(pass: &mut Pass<'_>, start: usize, row: usize) {
-    let is_pair = (1..=3).contains(&row) && place_time::coordinates(pass, start);
+    let is_pair = place_time::coordinates(pass, start, row);
     if !is_pair && place_time::is_date(pass, start, row) && !network::ipv4(pass, start) {
         place_time::date(pass, start, row);
     }

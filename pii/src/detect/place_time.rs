@@ -2,8 +2,17 @@
 
 use crate::{dispatch::Pass, entity::Entity};
 
-/// A pair of coordinates whose first begins at a place. Says whether it was one.
-pub fn coordinates(pass: &mut Pass<'_>, start: usize) -> bool {
+/// A pair of coordinates whose first begins at a place, with so many digits. Says whether it was one.
+#[inline]
+pub fn coordinates(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
+    // There are four decimals at the least.
+    (1..=3).contains(&row)
+        && pass.at(start + row) == b'.'
+        && pass.at(start + row + 4).is_ascii_digit()
+        && pair(pass, start)
+}
+
+fn pair(pass: &mut Pass<'_>, start: usize) -> bool {
     let Some((first, middle)) = decimal(pass, start, 90) else { return false };
     let separators = pass
         .from(middle)
@@ -72,16 +81,16 @@ fn date_length(text: &[u8], row: usize) -> Option<usize> {
 }
 
 fn groups_length(text: &[u8], row: usize) -> Option<usize> {
-    let group = |place: usize| {
-        let rest = text.get(place..).unwrap_or_default();
-        rest.iter().take(5).take_while(|byte| byte.is_ascii_digit()).count()
-    };
-    let is_separated = |place: usize| matches!(text.get(place), Some(b'-' | b'/' | b'.'));
+    let is_digit = |place: usize| text.get(place).is_some_and(u8::is_ascii_digit);
     let mut length = row;
     if row < 8 {
-        let second = group(row + 1);
+        let second = usize::from(is_digit(row + 1)) + usize::from(is_digit(row + 2));
         let place = row + 1 + second;
-        let third = if is_separated(place) { group(place + 1) } else { 0 };
+        let is_separated = matches!(text.get(place), Some(b'-' | b'/' | b'.'));
+        if !is_separated || !is_digit(row + 1) || !is_digit(place + 1) || !is_digit(place + 2) {
+            return None;
+        }
+        let third = if is_digit(place + 3) { 2 + 2 * usize::from(is_digit(place + 4)) } else { 2 };
         if !matches!((row, second, third), (4 | 2, 2, 2) | (1 | 2, 1 | 2, 4)) {
             return None;
         }
