@@ -166,7 +166,9 @@ mod tests {
                 }
             }
         }
-        for (text, expected) in [("a&b;", Escapes::MaybeEntities), ("a&b", Escapes::None), ("", Escapes::None)] {
+        for (text, expected) in
+            [("a&b;", Escapes::MaybeEntities), ("a&b", Escapes::None), ("", Escapes::None)]
+        {
             assert_eq!(escapes(text.as_bytes()), expected, "{text}");
         }
     }

@@ -97,11 +97,12 @@ impl Stack {
         let length = self.bytes.len().saturating_sub(count);
         // No more than a few are taken back.
         let kept = self.escaped.iter().rposition(|escaped| escaped.place < length).map_or(0, |last| last + 1);
-        let begin = match (self.escaped.get(kept), kept.checked_sub(1).and_then(|last| self.escaped.get(last))) {
-            (Some(first), _) if first.place == length => first.begin,
-            (_, Some(before)) => before.raw(length).0,
-            _ => length,
-        };
+        let begin =
+            match (self.escaped.get(kept), kept.checked_sub(1).and_then(|last| self.escaped.get(last))) {
+                (Some(first), _) if first.place == length => first.begin,
+                (_, Some(before)) => before.raw(length).0,
+                _ => length,
+            };
         self.bytes.truncate(length);
         self.escaped.truncate(kept);
         for byte in by {

@@ -88,17 +88,7 @@ impl<'a> Pass<'a> {
         layers: Option<u8>,
         hits: &'a mut Vec<Finding>,
     ) -> Self {
-        Self {
-            engine,
-            text,
-            given,
-            layers,
-            hits,
-            until: 0,
-            number_until: 0,
-            base64_until: 0,
-            near: None,
-        }
+        Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0, near: None }
     }
 
     /// The byte at a place; 0 beyond the ends.
@@ -297,7 +287,7 @@ impl<'a> Pass<'a> {
     #[inline]
     fn number(&mut self, start: usize, word: usize, row: usize) {
         let end = start + word;
-        if number::begins(word, self.at(end), self.at(end + 1)) {
+        if number::begins(word, self.at(end), self.at(end + 1)) && !number::is_decimals(self, start, row) {
             number::find(self, start, row);
         }
     }

@@ -220,7 +220,15 @@ impl Engine {
     fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Finding>) {
         Pass::new(self, text, given, layers, hits).run();
         let note = |hits: &mut Vec<Finding>, start, end, entity| {
-            hits.push(Finding { start, end, entity, confidence: 100, by_key: false, bare: false, value: None });
+            hits.push(Finding {
+                start,
+                end,
+                entity,
+                confidence: 100,
+                by_key: false,
+                bare: false,
+                value: None,
+            });
         };
         for (literal, entity) in &self.literals {
             for start in literal.find_iter(text) {

@@ -348,7 +348,8 @@ fn is_word(four: [u8; 4]) -> bool {
     let four = u32::from_le_bytes(four);
     let lower = four | 0x2020_2020;
     // Of each byte the high bit says whether it is at least `a` and at most `z`; in a byte of ASCII nothing is carried.
-    let letters = (lower.wrapping_add(0x1f1f_1f1f)) & !(lower.wrapping_add(0x0505_0505)) & !lower & 0x8080_8080;
+    let letters =
+        (lower.wrapping_add(0x1f1f_1f1f)) & !(lower.wrapping_add(0x0505_0505)) & !lower & 0x8080_8080;
     let upper = !four & 0x2020_2020;
     four & 0x8080_8080 == 0 && letters == 0x8080_8080 && upper & !(upper << 8) & 0x2020_2000 == 0
 }

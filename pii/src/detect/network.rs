@@ -22,7 +22,8 @@ pub fn ipv4(pass: &mut Pass<'_>, start: usize) -> bool {
         if digits == 0 {
             return false;
         }
-        is_address &= value <= 255 && (digits == 1 || text.get(first) != Some(&b'0')) && (octet > 0 || value > 0);
+        is_address &=
+            value <= 255 && (digits == 1 || text.get(first) != Some(&b'0')) && (octet > 0 || value > 0);
         if octet < 3 {
             if text.get(length) != Some(&b'.') {
                 return false;
@@ -111,7 +112,9 @@ pub fn ipv6(pass: &mut Pass<'_>, start: usize) {
     let Some(address) = text.get(..length) else { return };
     let colons = address.iter().filter(|byte| **byte == b':').count();
     // Eight groups have seven colons, and six with an IPv4 address; fewer groups stand around two colons in a row.
-    let is_short = colons < 6 && !address.windows(2).any(|two| two == b"::") || length < 6 || !address.iter().any(u8::is_ascii_digit);
+    let is_short = colons < 6 && !address.windows(2).any(|two| two == b"::")
+        || length < 6
+        || !address.iter().any(u8::is_ascii_digit);
     if is_short || pass.at(start + length).is_ascii_alphanumeric() {
         return;
     }

@@ -52,7 +52,15 @@ fn is_separator(byte: u8) -> bool {
 /// Reads the groups from a place on. A group of many letters without a digit is a word, and ends the number.
 #[inline]
 fn compact(pass: &Pass<'_>, start: usize) -> Compact {
-    let mut compact = Compact { characters: [0; LONGEST], ends: [0; LONGEST], start, count: 0, digits: 0, groups: 0, letters: 0 };
+    let mut compact = Compact {
+        characters: [0; LONGEST],
+        ends: [0; LONGEST],
+        start,
+        count: 0,
+        digits: 0,
+        groups: 0,
+        letters: 0,
+    };
     let mut letters = 0;
     let mut groups = 1;
     for (place, byte) in pass.from(start).iter().enumerate() {
@@ -75,7 +83,9 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
         } else {
             compact.groups |= 1 << compact.count;
             groups += 1;
-            if groups > MOST_GROUPS || !is_separator(*byte) || !pass.at(start + place + 1).is_ascii_alphanumeric()
+            if groups > MOST_GROUPS
+                || !is_separator(*byte)
+                || !pass.at(start + place + 1).is_ascii_alphanumeric()
             {
                 break;
             }
@@ -164,6 +174,15 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
     pass.skip_numbers_to(found);
 }
 
+/// Whether so many digits are the decimals of a number, and no part of a date or of coordinates.
+#[inline]
+pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
+    pass.before(start) == b'.'
+        && row != 8
+        && !matches!(pass.at(start + row), b'.' | b'-' | b'/')
+        && is_decimal(pass, start)
+}
+
 /// What is behind a digit and a dot may begin a pair of coordinates or a date, unless it is within a row of four numbers, and nothing else.
 #[inline]
 fn decimal(pass: &mut Pass<'_>, start: usize, row: usize) {
@@ -206,6 +225,7 @@ fn is_grouped(pass: &Pass<'_>, start: usize, end: usize) -> bool {
 }
 
 /// Whether the number is the rest of a decimal one.
+#[inline]
 fn is_decimal(pass: &Pass<'_>, start: usize) -> bool {
     pass.before(start) == b'.' && start > 1 && pass.at(start - 2).is_ascii_digit()
 }

@@ -137,7 +137,8 @@ impl Rules {
         let letters = letters & ((1 << length) - 1);
         let same = self.0.get(length).filter(|same| letters & !same.letters == 0);
         let rules = same.map_or(&[][..], |same| same.rules.as_slice()).iter();
-        let fitting = rules.filter(move |shaped| shaped.digits & letters == 0 && shaped.letters & !letters == 0);
+        let fitting =
+            rules.filter(move |shaped| shaped.digits & letters == 0 && shaped.letters & !letters == 0);
         fitting.map(|shaped| shaped.rule)
     }
 }
