@@ -129,7 +129,7 @@ impl Digits {
 pub fn may_begin(pass: &Pass<'_>, start: usize, row: usize) -> bool {
     // A bare row of digits is a number from nine on, or where it begins with a zero or a `+`.
     let next = pass.at(start + row);
-    let is_bare = !b" -./()+".contains(&next);
+    let is_bare = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+');
     !is_bare
         || row >= 9
         || matches!(pass.before(start), b'+')
