@@ -118,14 +118,13 @@ pub fn escapes(text: &[u8]) -> Escapes {
     for bytes in steps {
         look(*bytes);
     }
-    match text.last_chunk() {
+    if let Some(bytes) = text.last_chunk() {
         // Some bytes are looked at twice.
-        Some(bytes) => look(*bytes),
-        None => {
-            let mut bytes = [0; 16];
-            bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
-            look(bytes);
-        }
+        look(*bytes);
+    } else {
+        let mut bytes = [0; 16];
+        bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+        look(bytes);
     }
     if escapes.to_bitmask() != 0 {
         Escapes::Begun
@@ -136,9 +135,40 @@ pub fn escapes(text: &[u8]) -> Escapes {
     }
 }
 
+/// Where a value without quotes ends: at the next pair, or at the end of the word.
+#[inline]
+pub fn value_end(text: &[u8]) -> usize {
+    let mut place = 0;
+    let (steps, rest) = text.as_chunks();
+    for bytes in steps {
+        let bytes = u8x16::new(*bytes);
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let is_end = bytes.min(u8x16::splat(b' ')).simd_eq(bytes)
+            | is(b'&')
+            | is(b';')
+            | is(b'"')
+            | is(b'\'')
+            | is(b'<')
+            | is(b'>')
+            | is(b'|')
+            | is(b'#');
+        let ends = is_end.to_bitmask();
+        if ends != 0 {
+            return place + ends.trailing_zeros() as usize;
+        }
+        place += 16;
+    }
+    place + rest.iter().position(|byte| ends_value(*byte)).unwrap_or(rest.len())
+}
+
+#[inline]
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b'&' | b';' | b'"' | b'\'' | b'<' | b'>' | b'|' | b'#' | 0..=b' ')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Block, Escapes, escapes};
+    use super::{Block, Escapes, ends_value, escapes, value_end};
 
     #[test]
     fn every_byte_has_its_classes_at_every_place() {
@@ -161,8 +191,10 @@ mod tests {
                         colons: bit(byte == b':'),
                     };
                     assert_eq!(block, expected, "{byte} at {place} of {length}");
-                    let begun = if matches!(byte, b'%' | b'\\') { Escapes::Begun } else { Escapes::None };
-                    assert_eq!(escapes(&text), begun);
+                    let expected = if matches!(byte, b'%' | b'\\') { Escapes::Begun } else { Escapes::None };
+                    assert_eq!(escapes(&text), expected);
+                    let end = if ends_value(byte) { place } else { length };
+                    assert_eq!(value_end(&text), end, "{byte} at {place} of {length}");
                 }
             }
         }

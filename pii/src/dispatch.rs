@@ -224,6 +224,10 @@ impl<'a> Pass<'a> {
         token.end
     }
 
+    #[expect(
+        clippy::inline_always,
+        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
+    )]
     #[inline(always)]
     fn token(&mut self, token: Token) {
         let Token { start, end, letters, digits, high } = token;

@@ -309,6 +309,11 @@ impl Ends {
     /// The same for a name with separators, digits, letters of other scripts or beginnings of words among its last four bytes.
     #[inline(never)]
     fn may_end_by_words(&self, name: &[u8]) -> bool {
+        match *name {
+            [first, second] if is_lower(name) => return self.has([0, WHOLE, first, second]),
+            [first, second, third] if is_lower(name) => return self.has([WHOLE, first, second, third]),
+            _ => {}
+        }
         let is_end = |byte: &u8| !(byte.is_ascii_alphabetic() || *byte >= 0x80);
         let end = name.len() - name.iter().rev().take_while(|byte| is_end(byte)).count();
         let mut four = 0_u32;

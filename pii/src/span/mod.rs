@@ -27,7 +27,6 @@ pub fn named(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
 fn known(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
     let name = pass.part(start, end);
     let from = match next {
-        b'=' => end + 1,
         b']' if pass.at(end + 1) == b'=' => end + 2,
         b']' => return,
         b'/' => return path::segment(pass, start, end),
@@ -76,11 +75,16 @@ fn note(pass: &mut Pass<'_>, start: usize, end: usize, (entity, role): (Entity, 
 
 /// Literals that stand where a value is missing.
 pub fn says_nothing(value: &[u8]) -> bool {
-    const LITERALS: [&[u8]; 9] =
-        [b"", b"true", b"false", b"null", b"none", b"nil", b"undefined", b"yes", b"no"];
+    const LITERALS: [&[u8]; 8] = [b"true", b"false", b"null", b"none", b"nil", b"undefined", b"yes", b"no"];
     let value = value.trim_ascii();
-    LITERALS.iter().any(|literal| value.eq_ignore_ascii_case(literal))
-        || value.iter().all(|byte| *byte == b'*')
+    match value.first() {
+        None => true,
+        Some(b'*') => value.iter().all(|byte| *byte == b'*'),
+        Some(b't' | b'f' | b'n' | b'u' | b'y' | b'T' | b'F' | b'N' | b'U' | b'Y') => {
+            LITERALS.iter().any(|literal| value.eq_ignore_ascii_case(literal))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a value looks as one of the entity may.

@@ -1,7 +1,7 @@
 //! `key=value`, of queries, forms, cookies and logs.
 
 use super::note;
-use crate::{dispatch::Pass, entity::Entity, key::Role};
+use crate::{classify, dispatch::Pass, entity::Entity, key::Role};
 
 /// The value behind `=`, of a key that decides.
 pub fn assigned(pass: &mut Pass<'_>, mut from: usize, found: (Entity, Role)) {
@@ -20,8 +20,7 @@ pub fn assigned(pass: &mut Pass<'_>, mut from: usize, found: (Entity, Role)) {
 
 /// The length of a value without quotes: to the next pair, or the end of the word.
 pub fn value_length(text: &[u8]) -> usize {
-    let ends = |byte: &u8| matches!(byte, b'&' | b';' | b'"' | b'\'' | b'<' | b'>' | b'|' | b'#' | 0..=b' ');
-    let length = text.iter().position(ends).unwrap_or(text.len());
+    let length = classify::value_end(text);
     let value = text.get(..length).unwrap_or_default();
     // What ends a sentence or a list behind a value is not the value's.
     let trailing = value.iter().rev().take_while(|byte| matches!(byte, b',' | b')' | b']' | b'}')).count();

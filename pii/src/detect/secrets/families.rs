@@ -110,7 +110,7 @@ const BITS: usize = 4096;
 #[inline]
 const fn place([first, second, third]: [u8; 3]) -> usize {
     let letters = ((first & 31) as usize) << 10 | ((second & 31) as usize) << 5 | (third & 31) as usize;
-    (letters * 0x9e35 >> 7) % BITS
+    ((letters * 0x9e35) >> 7) % BITS
 }
 
 static BEGINS: [u64; BITS / 64] = begins();
