@@ -13,6 +13,10 @@ use crate::{
 /// The fewest characters of base64 that are tried: those of four bytes.
 const SHORTEST_BASE64: usize = 6;
 
+/// For how many findings there is room from the first on: a text with an escape has most of them twice before they are put in order, and
+/// more room costs more than this.
+const ROOM: usize = 16;
+
 /// What the byte behind a token may make of it: the name of a field,
 const KEY: u8 = 1;
 /// a string's end,
@@ -140,6 +144,9 @@ impl<'a> Pass<'a> {
 
     fn note(&mut self, start: usize, end: usize, entity: Entity, confidence: u8, by_key: bool, bare: bool) {
         if self.engine.finds(entity) && start < end {
+            if self.hits.capacity() == 0 {
+                self.hits.reserve(ROOM);
+            }
             self.hits.push(Finding { start, end, entity, confidence, by_key, bare, value: None });
         }
     }

@@ -60,12 +60,12 @@ fn nothing_is_allocated_where_there_is_nothing_to_find() {
 }
 
 #[test]
-fn four_findings_cost_one_allocation_and_escapes_three_more() {
+fn four_findings_cost_one_allocation_and_escapes_two_more() {
     let engine = Engine::default();
     let plain =
         "/v2/users?email=joe.bloggs@example.com&ip=198.51.100.7&card=4111-1111-1111-1111&session=abc1";
     assert_eq!(count(&engine, plain, Place::Text), (4, 1));
-    // What is decoded, its map, and more room: what is found as it stands and what is found decoded are both noted first.
+    // What is decoded, and its map.
     let (found, allocations) = count(&engine, &plain.replace('@', "%40"), Place::Text);
-    assert!(found == 4 && allocations <= 4, "{found} found, {allocations} allocations");
+    assert!(found == 4 && allocations <= 3, "{found} found, {allocations} allocations");
 }
