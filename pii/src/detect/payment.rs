@@ -66,6 +66,7 @@ fn is_issued(digits: &[u8]) -> bool {
 
 /// An IBAN from a place on. Says where it ends, or 0.
 pub fn iban(pass: &mut Pass<'_>, start: usize, compact: &Compact) -> usize {
+    let [_, _, b'0'..=b'9', b'0'..=b'9'] = compact.first(4) else { return 0 };
     let Some(length) = iban_length(compact.first(2)) else { return 0 };
     let value = compact.first(length);
     let end = compact.end(length);

@@ -81,8 +81,8 @@ const LONGEST: usize = 15;
 struct Digits {
     bytes: [u8; LONGEST + 2],
     count: usize,
-    /// Ends of groups: how many digits there were, and where.
-    ends: [(usize, usize); LONGEST + 2],
+    /// Ends of groups: how many digits there were, and where, from the beginning.
+    ends: [(u8, u8); LONGEST + 2],
     groups: usize,
 }
 
@@ -97,7 +97,7 @@ fn digits(pass: &Pass<'_>, start: usize) -> Digits {
             gap = 0;
             if !pass.at(start + place + 1).is_ascii_digit() {
                 if let Some(end) = found.ends.get_mut(found.groups) {
-                    *end = (found.count, start + place + 1);
+                    *end = (narrow(found.count), narrow(place + 1));
                 }
                 found.groups += 1;
             }
@@ -111,20 +111,34 @@ fn digits(pass: &Pass<'_>, start: usize) -> Digits {
     found
 }
 
+/// A group's end is within 51 bytes: at most three to each digit.
+fn narrow(place: usize) -> u8 {
+    u8::try_from(place).unwrap_or(u8::MAX)
+}
+
+impl Digits {
+    /// The ends of groups, the last first: how many digits there were, and where in the text.
+    fn ends(&self, start: usize) -> impl Iterator<Item = (usize, usize)> {
+        let ends = self.ends.iter().take(self.groups).rev();
+        ends.map(move |(count, end)| (usize::from(*count), start + usize::from(*end)))
+    }
+}
+
+/// Whether a number may begin with so many digits in a row.
+#[inline]
+pub fn may_begin(pass: &Pass<'_>, start: usize, row: usize) -> bool {
+    // A bare row of digits is a number from nine on, or where it begins with a zero or a `+`.
+    let next = pass.at(start + row);
+    let is_bare = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+');
+    !is_bare
+        || row >= 9
+        || matches!(pass.before(start), b'+')
+        || matches!(pass.at(start), b'0')
+        || matches!(next, b'x' | b'X')
+}
+
 /// A number whose first digit is at a place. Says whether it was an international one.
 pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
-    // A bare row of digits is a number from nine on, or where it begins with a zero or a `+`.
-    let row = pass.from(start).iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
-    let next = pass.at(start + row);
-    let is_bare = next == 0 || next.is_ascii_alphanumeric() || !b" -./()+".contains(&next);
-    if is_bare
-        && row < 9
-        && !matches!(pass.before(start), b'+')
-        && !matches!(pass.at(start), b'0')
-        && !matches!(next, b'x' | b'X')
-    {
-        return false;
-    }
     let found = digits(pass, start);
     if found.count < 7 {
         return false;
@@ -132,9 +146,8 @@ pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
     let before = pass.before(start);
     if before == b'+' && !pass.before(start - 1).is_ascii_digit() {
         let value = |count| found.bytes.get(..count).unwrap_or_default();
-        let ends = found.ends.iter().take(found.groups).rev();
         let fitting =
-            ends.copied().find(|(count, end)| is_international(value(*count)) && is_end(pass, *end));
+            found.ends(start).find(|(count, end)| is_international(value(*count)) && is_end(pass, *end));
         if let Some((_, end)) = fitting {
             let end = extension(pass, end);
             pass.hit(start - 1, end, Entity::Phone, 85);
@@ -152,9 +165,8 @@ fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
     if matches!(pass.before(start), b'.' | b':') || pass.before(start) == b'/' && is_row || found.groups > 7 {
         return;
     }
-    let ends = found.ends.iter().take(found.groups).rev();
     let Some((_, end)) =
-        ends.copied().find(|(count, end)| (7..=LONGEST).contains(count) && is_end(pass, *end))
+        found.ends(start).find(|(count, end)| (7..=LONGEST).contains(count) && is_end(pass, *end))
     else {
         return;
     };

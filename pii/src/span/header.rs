@@ -7,10 +7,8 @@ use crate::{
     key::Role,
 };
 
-/// The value of a name that ends before a colon.
-pub fn field(pass: &mut Pass<'_>, start: usize, end: usize) {
-    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
-    let mut from = end + 1;
+/// The value behind a colon, of a name that decides.
+pub fn field(pass: &mut Pass<'_>, mut from: usize, found: (Entity, Role)) {
     while matches!(pass.at(from), b' ' | b'\t') {
         from += 1;
     }
@@ -56,7 +54,14 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
 }
 
 /// Credentials behind the name of their scheme: RFC 6750 and RFC 7617.
+#[inline]
 pub fn scheme(pass: &mut Pass<'_>, start: usize, end: usize) {
+    if matches!(end - start, 5 | 6) && matches!(pass.at(start), b'b' | b'B') {
+        credentials(pass, start, end);
+    }
+}
+
+fn credentials(pass: &mut Pass<'_>, start: usize, end: usize) {
     const SHORTEST: usize = 8;
     let word = pass.part(start, end);
     if !word.eq_ignore_ascii_case(b"bearer") && !word.eq_ignore_ascii_case(b"basic") {

@@ -6,8 +6,19 @@ use crate::{checksum, dispatch::Pass, entity::Entity};
 /// Bits of entropy a character below which a tail is a placeholder: `XXXX...`.
 const LEAST_ENTROPY: f64 = 2.5;
 
-/// The token of a vendor that begins with a token of the text.
-pub fn find(pass: &mut Pass<'_>, start: usize, end: usize) {
+/// The token of a vendor that begins with a token of the text, whose first characters may be those of a family or not.
+#[inline]
+pub fn find(pass: &mut Pass<'_>, start: usize, end: usize, may_begin: bool) {
+    // The lengths of the tokens that no prefix gives away.
+    const ODD: u128 = 1 << 14 | 1 << 24 | 1 << 26 | 1 << 35 | 1 << 36 | 1 << 37 | 1 << 68;
+    let length = end - start;
+    if may_begin || length < 128 && ODD >> length & 1 == 1 {
+        any(pass, start, end);
+    }
+}
+
+#[inline(never)]
+fn any(pass: &mut Pass<'_>, start: usize, end: usize) {
     let first = pass.at(start).to_ascii_lowercase();
     for family in families::of(first) {
         if let Some(length) = matches(family, pass.from(start)) {
