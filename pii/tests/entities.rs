@@ -92,6 +92,14 @@ fn identity() {
         ("S6859080I", "sg_nric=S6859080I"),
         ("111.444.777-35", "br_cpf=111.444.777-35"),
         ("11.222.333/0001-81", "br_cnpj=11.222.333/0001-81"),
+        // Receita Federal, Instrução Normativa RFB 2.229/2024: letters too since July 2026.
+        ("12.ABC.345/01DE-35", "br_cnpj=12.ABC.345/01DE-35"),
+        ("cnpj 12ABC34501DE35", "br_cnpj=12ABC34501DE35"),
+        ("?id=12.abc.345/01de-35", "br_cnpj=12.abc.345/01de-35"),
+        ("A1.B2C.3D4/0001-93", "br_cnpj=A1.B2C.3D4/0001-93"),
+        ("1A.2B3.C4D/0001-79", "br_cnpj=1A.2B3.C4D/0001-79"),
+        ("AMKA 01013099997", "gr_amka=01013099997"),
+        ("davcna 50223054", "si_tin=50223054"),
         ("TFN 123456782", "au_tfn=123456782"),
         ("ABN 51 824 753 556", "au_abn=51 824 753 556"),
         ("medicare 2123 45670 1", "au_medicare=2123 45670 1"),
@@ -114,6 +122,11 @@ fn identity() {
     check("000-12-3456 666-12-3456 900-12-3456 123-00-4567 123-45-0000", &[]);
     check("12345678A X1234567A RSSMRA85T10A562T S6859080J 811228-9873 111.444.777-36", &[]);
     check("AB123456E GB123456A DA123456A", &[]);
+    check("12.ABC.345/01DE-36 12ABC34501DE35 00.000.000/0000-00", &[]);
+    check("CNPJ 12ABC34501DE36", &[]);
+    // Not Luhn but its mirror; weights 7 to 1 rather than 8 to 2; a remainder that has no digit.
+    check("AMKA 01010100015", &[]);
+    check("davcna 15012554, davcna 10000000", &[]);
     check("/files/20070901/2013-03-11-release-1.20101030.html?t=1447318800", &[]);
     check("7f9c24e8-3b12-4b5e-9c1d-811228987400 5b1f0e6c9a", &[]);
 }
@@ -233,4 +246,22 @@ fn the_name_of_a_field_decides_its_value() {
     assert_eq!(redact("phone", "030 1234567"), "*********67");
     assert_eq!(redact("user-agent", "Mozilla/5.0 joe@example.com"), "Mozilla/5.0 [EMAIL]");
     assert_eq!(redact("x-forwarded-for", "198.51.100.7, 203.0.113.9"), "198.51.100.0, 203.0.113.0");
+    assert_eq!(redact("referer", "https://a.example/?ssn=123456789#x"), "https://a.example/?ssn=[US_SSN]#x");
+}
+
+#[test]
+fn cookies_are_a_text_of_pairs_or_a_secret_as_a_whole() {
+    let engine = Engine::default();
+    let cookies = b"theme=dark; mail=joe%40example.com; sid=abc123";
+    let text = engine.redact(cookies, Place::Text, None);
+    assert_eq!(text.as_str(), "theme=dark; mail=[EMAIL]; sid=[SECRET]");
+    assert_eq!(engine.redact(cookies, Place::Field(b"cookie"), None).as_str(), "[SECRET]");
+}
+
+#[test]
+fn findings_are_counted_by_entity() {
+    let found = Engine::default().find(b"joe@example.com ann@example.com 198.51.100.7", Place::Text);
+    let counts: Vec<_> = found.entities().iter().map(|entity| (entity.id(), found.count(entity))).collect();
+    assert_eq!(counts, [("email", 2), ("ipv4", 1)]);
+    assert!(Engine::default().find(b"nothing", Place::Text).entities().is_empty());
 }
