@@ -192,7 +192,11 @@ impl<'a> Pass<'a> {
         let next = self.at(end);
         if seen & DIGIT != 0 {
             self.words(start, end, seen);
-        } else if length <= 2 && seen & (UPPER | LOWER) != 0 && self.at(end + 1).is_ascii_digit() {
+        } else if length <= 2
+            && seen & (UPPER | LOWER) != 0
+            // A firm's number in Brazil may begin with groups of letters: `AB.CDE.FGH/0001-95`.
+            && (self.at(end + 1).is_ascii_digit() || next == b'.' && self.at(end + 4) == b'.')
+        {
             number::find(self, start);
         }
         if length >= 16 || next == b'.' && length <= 20 || length >= 10 && self.at(start) == b'-' {

@@ -191,6 +191,12 @@ impl Entity {
         self as usize
     }
 
+    /// Whether its values are numbers that somebody gives, so that the word for one may stand behind the name.
+    pub(crate) fn has_number(self) -> bool {
+        matches!(self.group(), Group::Payment | Group::Identity)
+            || matches!(self, Self::Phone | Self::Imei | Self::Vin)
+    }
+
     /// Whether all values are so few that an unkeyed hash of one can be tried out: numbers, addresses and dates, not free text.
     pub fn is_small_domain(self) -> bool {
         matches!(self.group(), Group::Payment | Group::Identity | Group::Network | Group::PlaceTime)

@@ -229,6 +229,91 @@ fn encodings() {
     check("/blog/disabling-battery-in-ubuntu-vms", &[]);
 }
 
+/// What generated sets showed that published ones do not have.
+#[test]
+fn names_of_fields_in_the_wild() {
+    check(
+        r#"{"user":{"ip":"198.51.100.7","theme":"dark","nif":"12345678Z"}}"#,
+        &["ipv4=198.51.100.7", "es_nif=12345678Z"],
+    );
+    check(r#"{"user":["Ann"],"login":"joe"}"#, &["name=Ann", "name=joe"]);
+    check("peselNumber=80021261549&nr_pesel=80021261549", &["pl_pesel=80021261549", "pl_pesel=80021261549"]);
+    check("utrNumber=8125792188&numer_nip=1&user_number=12&token_no=3", &["uk_utr=8125792188", "pl_nip=1"]);
+    check("user_pwd=x1&customer.sin=046454286&map_pin=5", &["password=x1", "ca_sin=046454286"]);
+    check("pan=4111111111111111&pan=ABCPE1234F&pan=zoom", &["card=4111111111111111", "in_pan=ABCPE1234F"]);
+    check(
+        "PAN card: OKFTF2573G\nGraphics card: RTX 3080\ncard=4111111111111111",
+        &["in_pan=OKFTF2573G", "card=4111111111111111"],
+    );
+    check("SIN=669 323 024 status=ok", &["ca_sin=669 323 024"]);
+    check(
+        "phone=+357 22 373312 took=3ms tel=(264) 235-9426 x=1",
+        &["phone=+357 22 373312", "phone=(264) 235-9426"],
+    );
+    check("card=4111111111111111 200 512", &["card=4111111111111111"]);
+    check("ll=87.036275%2C%20-102.658832&z=1", &["coordinates=87.036275%2C%20-102.658832"]);
+    check(
+        "from=8170:47f3:cc72:830b:edcd:bc60:c586:566c cc:a1:ba:75:6f:4e",
+        &["ipv6=8170:47f3:cc72:830b:edcd:bc60:c586:566c", "mac=cc:a1:ba:75:6f:4e"],
+    );
+}
+
+#[test]
+fn words_of_other_scripts() {
+    check(
+        "ЕГН 8402067152, ΑΜΚΑ 01013099997, ΑΦΜ 032561516",
+        &["bg_egn=8402067152", "gr_amka=01013099997", "gr_afm=032561516"],
+    );
+    check(
+        "rodné číslo 6407107168 a RČ 7610032309",
+        &["cz_rodne_cislo=6407107168", "cz_rodne_cislo=7610032309"],
+    );
+    check("fødselsnummer is 07054827401", &["no_fodselsnummer=07054827401"]);
+    check("주민등록번호 8611103220574", &["kr_rrn=8611103220574"]);
+}
+
+#[test]
+fn numbers_that_look_like_others() {
+    // A social insurance number is no social security number.
+    check("social insurance number 312 470 504", &[]);
+    check("my social is 123456789", &["us_ssn=123456789"]);
+    check("INV-2022-274204 INV-2018-112114", &[]);
+    check("resident registration number 4302162581447", &["kr_rrn=4302162581447"]);
+    check("490503-2217479", &["kr_rrn=490503-2217479"]);
+    check("SA ID number 5101187933180", &["za_id=5101187933180"]);
+    check("range 6353305/66434951 id 397817116490768220 ean 5902025538085", &[]);
+    check("My phone number is 091 121 8289", &["phone=091 121 8289"]);
+    // Parts of numbers that are wrong as a whole.
+    check("6011 9572 6087 4556 EG61 8062 0877 5860 9663 8080 3502 3", &[]);
+    check("numero fiscal 24 85 264 433 094", &[]);
+    check("IBAN MC53 7154 2252 29XJ EZRT TWZJ A89 in", &["iban=MC53 7154 2252 29XJ EZRT TWZJ A89"]);
+    check("005-05-1749 00.455.718/0001-72", &["us_ssn=005-05-1749", "br_cnpj=00.455.718/0001-72"]);
+    check(
+        "read cc14:f2bb:47e2:5763:f5b8:70ea:47b4:53b2 less",
+        &["ipv6=cc14:f2bb:47e2:5763:f5b8:70ea:47b4:53b2"],
+    );
+    check("PK84 UDJW RCXL 6FFV 7BVM RPZQ", &["iban=PK84 UDJW RCXL 6FFV 7BVM RPZQ"]);
+    check("/v2/born?value=v20.15.30.27 Mozilla/5.0%20%28X11%3B%20rv:1.9.7.20%29", &[]);
+    check("Mobile/8B119 Safari/6532.32.7", &[]);
+    check(
+        "AKIAQSYCPBZEJWHADGDT sq0atp-vedPPLBfnhtcbTNGDgDhzR",
+        &["api_token=AKIAQSYCPBZEJWHADGDT", "api_token=sq0atp-vedPPLBfnhtcbTNGDgDhzR"],
+    );
+}
+
+#[test]
+fn telephone_numbers_with_a_country_code() {
+    check("0045 34 40 62 57, 00971501122600", &["phone=0045 34 40 62 57", "phone=00971501122600"]);
+    check("?to=007%20771%20001%209487", &["phone=007%20771%20001%209487"]);
+    check(
+        "+216.20.164.253 +687.29.19.88 +682 21 234",
+        &["phone=+216.20.164.253", "phone=+687.29.19.88", "phone=+682 21 234"],
+    );
+    check("(+30) 2415 703158 and +(371) 63100133", &["phone=(+30) 2415 703158", "phone=+(371) 63100133"]);
+    check("69 987 88 37 office", &["phone=69 987 88 37"]);
+    check("0001234567890 0.0049301234567 12:0049301234567 numero fiscal 00 82 128 932 502", &[]);
+}
+
 #[test]
 fn an_unquoted_json_value_stays_json() {
     let engine = Engine::default();

@@ -24,6 +24,11 @@ pub struct Compact {
 }
 
 impl Compact {
+    /// Whether two letters and two digits are first.
+    fn begins_as_iban(&self) -> bool {
+        matches!(self.characters, [b'A'..=b'Z', b'A'..=b'Z', b'0'..=b'9', b'0'..=b'9', ..])
+    }
+
     /// The first characters.
     pub fn first(&self, count: usize) -> &[u8] {
         self.characters.get(..count).unwrap_or_default()
@@ -63,7 +68,8 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
             all_digits &= byte.is_ascii_digit();
             compact.digits += usize::from(all_digits);
             letters = if byte.is_ascii_digit() { 0 } else { letters + usize::from(groups > 1) };
-            if letters > 6 {
+            // An IBAN may have groups of letters alone.
+            if letters > 6 && !compact.begins_as_iban() {
                 break;
             }
         } else if !is_separator(*byte) || !pass.at(start + place + 1).is_ascii_alphanumeric() {
@@ -92,7 +98,10 @@ pub fn find(pass: &mut Pass<'_>, start: usize) {
         return;
     }
     if first.is_ascii_digit() {
-        if network::ipv4(pass, start) || place_time::coordinates(pass, start) || place_time::date(pass, start)
+        // A number with a country code may be written with dots.
+        if pass.before(start) != b'+' && network::ipv4(pass, start)
+            || place_time::coordinates(pass, start)
+            || place_time::date(pass, start)
         {
             return;
         }
@@ -161,6 +170,10 @@ fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8]) -> bool
             continue;
         }
         let near = pass.near(start, end);
+        // A way of writing that telephone numbers have too.
+        if confidence < 60 && near.has(Entity::Phone) && !near.has(rule.entity) {
+            continue;
+        }
         let confidence = crate::context::raised(confidence, near.has(rule.entity));
         if confidence >= crate::context::THRESHOLD && best.is_none_or(|(least, _)| confidence > least) {
             best = Some((confidence, rule.entity));
@@ -176,5 +189,9 @@ fn continues(pass: &Pass<'_>, start: usize, end: usize) -> bool {
     let before =
         start > 1 && matches!(pass.before(start), b'-' | b'.') && pass.at(start - 2).is_ascii_digit();
     let after = matches!(pass.at(end), b'-' | b'.') && pass.at(end + 1).is_ascii_digit();
-    before || after
+    // A part of a number whose groups have spaces between them.
+    let is_spaced = pass.part(start, end).contains(&b' ')
+        && (pass.at(end) == b' ' && pass.at(end + 1).is_ascii_digit()
+            || start > 1 && pass.before(start) == b' ' && pass.at(start - 2).is_ascii_digit());
+    before || after || is_spaced
 }

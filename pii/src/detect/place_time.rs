@@ -43,6 +43,10 @@ fn decimal(pass: &Pass<'_>, start: usize, limit: u32) -> Option<(usize, usize)> 
 
 /// A date that the words around it call one of birth.
 pub fn date(pass: &mut Pass<'_>, start: usize) -> bool {
+    // The rest of a version.
+    if pass.before(start) == b'.' {
+        return false;
+    }
     let text = pass.from(start);
     let begins = text.get(..2).unwrap_or_default();
     if text.get(..6).is_some_and(|row| row.iter().all(u8::is_ascii_digit)) && !matches!(begins, b"19" | b"20")

@@ -10,6 +10,12 @@ use crate::{
 /// The value of a name that ends before a colon.
 pub fn field(pass: &mut Pass<'_>, start: usize, end: usize) {
     let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
+    // `cc:` of an address is no name.
+    let hex =
+        |from: usize| pass.from(from).iter().take(5).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if hex(start) == end - start && (pass.before(start) == b':' || pass.at(end + 1 + hex(end + 1)) == b':') {
+        return;
+    }
     let mut from = end + 1;
     while matches!(pass.at(from), b' ' | b'\t') {
         from += 1;
@@ -27,7 +33,9 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
         }
         // What must have a shape is found by it, in a container too.
         b'[' | b'{' if found.1 == Role::IfShaped => {}
-        b'[' | b'{' => json::container(pass, from, found),
+        // `"user": {..}` is an object about somebody: its members have names of their own.
+        b'{' if found == (Entity::Name, Role::Exactly) => {}
+        b'[' | b'{' => json::container(pass, from, (entity, Role::Decides)),
         _ if is_json => {
             let text = pass.from(from);
             let length = text

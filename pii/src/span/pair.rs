@@ -1,7 +1,7 @@
 //! `key=value`, of queries, forms, cookies and logs.
 
 use super::note;
-use crate::dispatch::Pass;
+use crate::{detect::number, dispatch::Pass, entity::Entity};
 
 /// The value of a key that ends before `=`.
 pub fn assigned(pass: &mut Pass<'_>, start: usize, end: usize, mut from: usize) {
@@ -16,6 +16,13 @@ pub fn assigned(pass: &mut Pass<'_>, start: usize, end: usize, mut from: usize) 
         return note(pass, from + 1, from + 1 + length, found, false);
     }
     let end = from + value_length(pass.from(from));
+    // `ssn=123 45 6789 status=ok`: a number in groups goes on behind the space that ends a value.
+    let is_pair = found.0 == Entity::Coordinates && pass.at(end) == b',';
+    let goes_on = pass.at(end) == b' ' || pass.at(end) == b')' && pass.at(end + 1) == b' ';
+    if is_pair || goes_on && found.0.has_number() {
+        let lead = pass.part(from, end).iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
+        number::find(pass, from + lead);
+    }
     note(pass, from, end, found, false);
 }
 

@@ -7,12 +7,12 @@ use crate::{
 };
 
 pub const RULES: &[Rule] = &[
-    rule(Entity::UsSsn, "999999999", us_ssn).bare(20).formats(&[
+    rule(Entity::UsSsn, "999999999", us_ssn).formats(&[
         ("xxx-xx-xxxx", 80),
         ("xxx xx xxxx", 55),
         ("xxx.xx.xxxx", 55),
     ]),
-    rule(Entity::UsItin, "999999999", us_itin).bare(20).formats(&[
+    rule(Entity::UsItin, "999999999", us_itin).formats(&[
         ("xxx-xx-xxxx", 80),
         ("xxx xx xxxx", 55),
         ("xxx.xx.xxxx", 55),
