@@ -73,7 +73,12 @@ impl Keys {
         }
         for name in names::ANY_NUMBER {
             let entry = keys.entry(Cow::Borrowed(name));
-            let identity = Entity::ALL.iter().filter(|entity| entity.group() == crate::Group::Identity);
+            // Firms and physicians have these, and nobody calls them an identity.
+            let of_firms =
+                |entity| matches!(entity, Entity::UsNpi | Entity::UsDea | Entity::UkUtr | Entity::AuAbn);
+            let identity = Entity::ALL
+                .iter()
+                .filter(|entity| entity.group() == crate::Group::Identity && !of_firms(**entity));
             entry.words = identity.fold(entry.words, |words, entity| words.with(*entity));
         }
         keys

@@ -280,6 +280,8 @@ fn numbers_that_look_like_others() {
     check("INV-2022-274204 INV-2018-112114", &[]);
     check("resident registration number 4302162581447", &["kr_rrn=4302162581447"]);
     check("490503-2217479", &["kr_rrn=490503-2217479"]);
+    check("My social insurance number is 119415222", &["ca_sin=119415222"]);
+    check("SA ID number 4812030187087", &[]);
     check("SA ID number 5101187933180", &["za_id=5101187933180"]);
     check("range 6353305/66434951 id 397817116490768220 ean 5902025538085", &[]);
     check("My phone number is 091 121 8289", &["phone=091 121 8289"]);

@@ -155,10 +155,7 @@ pub const WORDS: &[(&[Entity], &[&str])] = &[
         "callme", "ring", "hotline", "telefon", "mobil", "rufen", "appeler", "llamar", "handy", "telephone", "phones",
         "voicemail", "office", "extension",
     ]),
-    (&[UsSsn], &[
-        "ssn", "ssns", "ssid", "socialsecurity", "mysocial", "hissocial", "hersocial", "theirsocial", "socialis",
-        "socialnumber", "socialno",
-    ]),
+    (&[UsSsn], &["ssn", "ssns", "ssid", "socialsecurity", "socialis", "socialnumber", "socialno"]),
     (&[CaSin], &["socialinsurance", "sin"]),
     (&[
         UsItin, DeTaxId, PlNip, EsNif, EsNie, PtNif, NlBsn, AuTfn, GrAfm, HuTin, SiTin, HrOib, FrSpi, ItFiscalCode,
