@@ -245,6 +245,20 @@ fn names_of_fields_in_the_wild() {
         "PAN card: OKFTF2573G\nGraphics card: RTX 3080\ncard=4111111111111111",
         &["in_pan=OKFTF2573G", "card=4111111111111111"],
     );
+    check(
+        "id_card_no=510107194001069041&medicare-card-no=2009063488",
+        &["national_id=510107194001069041", "au_medicare=2009063488"],
+    );
+    check(
+        "ID card: 510107194001069041\nIP address: 198.51.100.7",
+        &["national_id=510107194001069041", "ipv4=198.51.100.7"],
+    );
+    check("Enter PIN: 1234", &["password=1234"]);
+    check("coordinates: -73.149831, -123.250539", &["coordinates=-73.149831, -123.250539"]);
+    check(
+        "bdate=1978-03-09&fodselsnr=18039611283",
+        &["date_of_birth=1978-03-09", "no_fodselsnummer=18039611283"],
+    );
     check("SIN=669 323 024 status=ok", &["ca_sin=669 323 024"]);
     check(
         "phone=+357 22 373312 took=3ms tel=(264) 235-9426 x=1",
@@ -268,6 +282,11 @@ fn words_of_other_scripts() {
         "rodné číslo 6407107168 a RČ 7610032309",
         &["cz_rodne_cislo=6407107168", "cz_rodne_cislo=7610032309"],
     );
+    check(
+        "teléfono 2750 811782, gsm 020 23 124 797, телефон 8 912 345 67 89",
+        &["phone=2750 811782", "phone=020 23 124 797", "phone=8 912 345 67 89"],
+    );
+    check("isikukoodiga 35210073782", &["ee_isikukood=35210073782"]);
     check("fødselsnummer is 07054827401", &["no_fodselsnummer=07054827401"]);
     check("주민등록번호 8611103220574", &["kr_rrn=8611103220574"]);
 }
