@@ -84,7 +84,7 @@ pub const KEYS: &[(Entity, Role, &[&str])] = &[
     (BrCpf, Decides, &["cpf"]),
     (BrCnpj, Decides, &["cnpj"]),
     (AuTfn, Decides, &["tfn", "taxfilenumber"]),
-    (AuAbn, Exactly, &["abn"]),
+    (AuAbn, Decides, &["abn"]),
     (AuMedicare, Decides, &["medicare", "medicarenumber", "medicarecard", "medicarecardno"]),
     (CaSin, Exactly, &["sin", "socialinsurancenumber", "sinnumber"]),
     (NationalId, Decides, &[
