@@ -246,7 +246,11 @@ impl<'a> Pass<'a> {
         let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
         if digits != 0 {
             self.words(token);
-        } else if length <= 2 && letters != 0 && self.at(end + 1).is_ascii_digit() {
+        } else if length <= 2
+            && letters != 0
+            // A firm's number in Brazil may begin with groups of letters: `AB.CDE.FGH/0001-95`.
+            && (self.at(end + 1).is_ascii_digit() || next == b'.' && self.at(end + 4) == b'.')
+        {
             self.number(start, run(letters, 0), 0);
         }
         if length >= 16 || says & DOT != 0 || length >= 10 && first == b'-' {
@@ -303,6 +307,13 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Looks for a number that begins at a place.
+    pub fn number_at(&mut self, start: usize) {
+        let word = self.from(start).iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let row = self.from(start).iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.number(start, word, row);
+    }
+
     /// The words of a token that is longer than a block.
     #[inline(never)]
     fn long_words(&mut self, start: usize, end: usize) {
@@ -311,9 +322,7 @@ impl<'a> Pass<'a> {
             let byte = self.at(place);
             let begins = matches!(before, b'-' | b'_') && !matches!(byte, b'-' | b'_');
             if begins && place >= self.number_until {
-                let word = self.from(place).iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-                let row = self.from(place).iter().take_while(|byte| byte.is_ascii_digit()).count();
-                self.number(place, word, row);
+                self.number_at(place);
             }
             before = byte;
         }

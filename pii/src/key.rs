@@ -81,14 +81,19 @@ impl Keys {
                 entry.words = entities.iter().fold(entry.words, |words, entity| words.with(*entity));
             }
         }
-        // What the dispatcher knows by itself.
-        for name in span::NAMES {
+        // What the dispatcher knows by itself, and what stands behind names.
+        for name in span::NAMES.iter().chain(names::NUMBERS) {
             keys.names.insert(name);
         }
         for name in names::ANY_NUMBER {
             keys.words.insert(name.as_bytes());
             let entry = keys.entry(Cow::Borrowed(name));
-            let identity = Entity::ALL.iter().filter(|entity| entity.group() == crate::Group::Identity);
+            // Firms and physicians have these, and nobody calls them an identity.
+            let of_firms =
+                |entity| matches!(entity, Entity::UsNpi | Entity::UsDea | Entity::UkUtr | Entity::AuAbn);
+            let identity = Entity::ALL
+                .iter()
+                .filter(|entity| entity.group() == crate::Group::Identity && !of_firms(**entity));
             entry.words = identity.fold(entry.words, |words, entity| words.with(*entity));
         }
         keys
@@ -178,18 +183,26 @@ impl Keys {
         let text = text.get(..length)?;
         let without_number =
             text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |place| place + 1);
-        for end in [length, without_number] {
+        // `peselNumber`: what a number is of stands before the word for it.
+        let last = 63_u32.saturating_sub(begins.leading_zeros());
+        let last = usize::try_from(last).unwrap_or(0);
+        let is_of = text.get(last..).is_some_and(|word| names::NUMBERS.contains(&word));
+        let without_word = if is_of { last } else { length };
+        for (turn, end) in [length, without_number, without_word].into_iter().enumerate() {
+            if turn > 0 && end == length {
+                continue;
+            }
             for begin in (0..length.min(64)).filter(|begin| begins >> begin & 1 == 1) {
                 let Some(part) = text.get(begin..end).filter(|part| part.len() > 1) else { continue };
                 match self.get(part).and_then(|entry| entry.key) {
                     Some((_, Role::Never)) => return None,
-                    Some((_, Role::Exactly)) if begin > 0 => {}
+                    Some((_, Role::Exactly))
+                        if begin > 0
+                            && !text.get(..begin).is_some_and(|owner| names::OWNERS.contains(&owner)) => {}
+                    Some((entity, _)) if end < without_number && !entity.has_number() => {}
                     Some(found) => return Some(found),
                     None => {}
                 }
-            }
-            if without_number == length {
-                break;
             }
         }
         None

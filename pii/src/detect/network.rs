@@ -60,6 +60,8 @@ fn is_version(pass: &Pass<'_>, start: usize, end: usize) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || by == b'/' && *byte == b'.';
     let word = joined.iter().rev().take_while(|byte| is_word(byte)).count();
     let (rest, word) = joined.split_at(joined.len() - word);
+    // `%20rv:1.9.2.3`: the digits are those of an escape.
+    let word = if rest.last() == Some(&b'%') { word.get(2..).unwrap_or_default() } else { word };
     let says_so =
         ["v", "rv", "ver", "version", "release", "build", "rev", "firmware", "sdk", "appversion", "av"];
     if says_so.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())) {

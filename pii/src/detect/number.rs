@@ -31,6 +31,11 @@ pub struct Compact {
 }
 
 impl Compact {
+    /// Whether two letters and two digits are first.
+    fn begins_as_iban(&self) -> bool {
+        matches!(self.characters, [b'A'..=b'Z', b'A'..=b'Z', b'0'..=b'9', b'0'..=b'9', ..])
+    }
+
     /// The first characters.
     pub fn first(&self, count: usize) -> &[u8] {
         self.characters.get(..count).unwrap_or_default()
@@ -77,7 +82,8 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
             compact.letters |= u64::from(!is_digit) << compact.count;
             compact.count += 1;
             letters = if is_digit { 0 } else { letters + usize::from(groups > 1) };
-            if letters > 6 {
+            // An IBAN may have groups of letters alone.
+            if letters > 6 && !compact.begins_as_iban() {
                 break;
             }
         } else {
@@ -113,14 +119,18 @@ pub fn begins(word: usize, next: u8, follows: u8) -> bool {
 /// Looks for a number that begins at a place with so many digits: at the beginning of a word that [may begin](begins) one.
 pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
     if is_decimal(pass, start) {
-        return decimal(pass, start, row);
+        // What is behind a digit and a dot may begin a pair of coordinates, and nothing else.
+        place_time::coordinates(pass, start, row);
+        return;
     }
     if row > 0 {
         // How many digits there are, and what comes behind them, rules out most of these.
         let next = pass.at(start + row);
+        // A number with a country code may be written with dots.
         if row <= 3
             && next == b'.'
-            && (network::ipv4(pass, start) || place_time::coordinates(pass, start, row))
+            && (pass.before(start) != b'+' && network::ipv4(pass, start)
+                || place_time::coordinates(pass, start, row))
         {
             return;
         }
@@ -174,22 +184,10 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
     pass.skip_numbers_to(found);
 }
 
-/// Whether so many digits are the decimals of a number, and no part of a date or of coordinates.
+/// Whether so many digits are the decimals of a number, and no part of coordinates.
 #[inline]
 pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
-    pass.before(start) == b'.'
-        && row != 8
-        && !matches!(pass.at(start + row), b'.' | b'-' | b'/')
-        && is_decimal(pass, start)
-}
-
-/// What is behind a digit and a dot may begin a pair of coordinates or a date, unless it is within a row of four numbers, and nothing else.
-#[inline]
-fn decimal(pass: &mut Pass<'_>, start: usize, row: usize) {
-    let is_pair = place_time::coordinates(pass, start, row);
-    if !is_pair && place_time::is_date(pass, start, row) && !network::ipv4(pass, start) {
-        place_time::date(pass, start, row);
-    }
+    pass.before(start) == b'.' && pass.at(start + row) != b'.' && is_decimal(pass, start)
 }
 
 /// A row of digits without any other group.
@@ -245,6 +243,10 @@ fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8], letters
             continue;
         }
         let near = pass.near(start, end);
+        // A way of writing that telephone numbers have too.
+        if confidence < 60 && near.has(Entity::Phone) && !near.has(rule.entity) {
+            continue;
+        }
         let confidence = crate::context::raised(confidence, near.has(rule.entity));
         if confidence >= crate::context::THRESHOLD && best.is_none_or(|(least, _)| confidence > least) {
             best = Some((confidence, rule.entity));
@@ -260,5 +262,9 @@ fn continues(pass: &Pass<'_>, start: usize, end: usize) -> bool {
     let before =
         start > 1 && matches!(pass.before(start), b'-' | b'.') && pass.at(start - 2).is_ascii_digit();
     let after = matches!(pass.at(end), b'-' | b'.') && pass.at(end + 1).is_ascii_digit();
-    before || after
+    // A part of a number whose groups have spaces between them.
+    let is_spaced = pass.part(start, end).contains(&b' ')
+        && (pass.at(end) == b' ' && pass.at(end + 1).is_ascii_digit()
+            || start > 1 && pass.before(start) == b' ' && pass.at(start - 2).is_ascii_digit());
+    before || after || is_spaced
 }

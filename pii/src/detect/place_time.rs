@@ -50,16 +50,14 @@ fn decimal(pass: &Pass<'_>, start: usize, limit: u32) -> Option<(usize, usize)> 
     (decimals >= 4).then_some((decimals, start + whole + 1 + decimals))
 }
 
-/// Whether a date begins at a place, with so many digits.
-#[inline]
-pub fn is_date(pass: &Pass<'_>, start: usize, row: usize) -> bool {
-    date_length(pass.from(start), row).is_some()
-}
-
 /// A date that begins with so many digits, and that the words around it call one of birth.
 #[inline]
 pub fn date(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
     let Some(length) = date_length(pass.from(start), row) else { return false };
+    // The rest of a version.
+    if pass.before(start) == b'.' {
+        return false;
+    }
     let end = start + length;
     if !pass.near(start, end).has(Entity::DateOfBirth) {
         return false;

@@ -36,7 +36,7 @@ fn known(pass: &mut Pass<'_>, start: usize, end: usize, next: u8) {
         return;
     }
     let Some(found) = meaning(pass, name) else { return };
-    if next == b':' { header::field(pass, from, found) } else { pair::assigned(pass, from, found) }
+    if next == b':' { header::field(pass, start, end, found) } else { pair::assigned(pass, from, found) }
 }
 
 /// The names that are known here, and not by their entity alone. The first are those of the signatures of signed URLs, by the list of
@@ -67,7 +67,9 @@ fn meaning(pass: &Pass<'_>, name: &[u8]) -> Option<(Entity, Role)> {
 /// Notes the value of a field whose name decides, unless it says nothing.
 fn note(pass: &mut Pass<'_>, start: usize, end: usize, (entity, role): (Entity, Role), bare: bool) {
     let value = pass.part(start, end);
-    if says_nothing(value) || role == Role::IfShaped && !is_shaped(entity, value) {
+    // `card` is the name of more than cards for payment: of graphics, of tax offices.
+    let must_be_shaped = role == Role::IfShaped || (entity, role) == (Entity::Card, Role::Exactly);
+    if says_nothing(value) || must_be_shaped && !is_shaped(entity, value) {
         return;
     }
     pass.key_hit(start, end, entity, bare);
@@ -102,6 +104,7 @@ pub fn is_shaped(entity: Entity, value: &[u8]) -> bool {
             value.len() >= 12
                 && value.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'-' | b'.'))
         }
+        Entity::Card => value.iter().filter(|byte| byte.is_ascii_digit()).count() >= 12,
         // Addresses are found by their shape wherever they are; what has none under such a key is no address.
         _ => false,
     }

@@ -54,7 +54,11 @@ pub fn matches(family: &Family, text: &[u8]) -> Option<usize> {
     }
     let tail = tail.get(..length)?;
     let has_digit = tail.iter().any(u8::is_ascii_digit);
-    let is_random = checksum::entropy(tail) >= LEAST_ENTROPY && (has_digit || length >= 30);
+    let has_cases = tail.iter().any(u8::is_ascii_uppercase) && tail.iter().any(u8::is_ascii_lowercase);
+    let entropy = checksum::entropy(tail);
+    // A word of these lengths has one case, or few letters; one in capitals behind capitals, as `AKIA`, is none.
+    let is_long = length >= 30 || length >= 20 && has_cases || length >= 16 && is_plain && entropy >= 3.0;
+    let is_random = entropy >= LEAST_ENTROPY && (has_digit || is_long);
     is_random.then_some(family.prefix.len() + length)
 }
 
