@@ -183,7 +183,9 @@ impl Engine {
     fn field(&self, text: &[u8], place: Place<'_>) -> Result<Set, Finding> {
         let Place::Field(name) = place else { return Ok(Set::EMPTY) };
         let words = self.keys.words(name);
-        let Some((entity, role)) = self.keys.entity(name) else { return Ok(words) };
+        let signature = Some((Entity::UrlSignature, Role::Decides));
+        let signature = signature.filter(|(entity, _)| self.finds(*entity) && span::is_signature(name));
+        let Some((entity, role)) = signature.or_else(|| self.keys.entity(name)) else { return Ok(words) };
         let words = words.with(entity);
         let decoded = decode::escapes(text, self.blind);
         let value = decoded.as_ref().map_or(text, |decoded| &decoded.bytes);

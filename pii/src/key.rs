@@ -156,6 +156,8 @@ impl Keys {
 
     /// The same for a name that [may be known](Self::may_know).
     pub fn known(&self, name: &[u8]) -> Option<(Entity, Role)> {
+        // `x-` before the name of a header is no word of it.
+        let first = usize::from(name.len() <= LONGEST && matches!(name, [b'x' | b'X', b'-', ..]));
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
         if is_lower(name) {
             // Most names are one word in lower case, and have no other part.
@@ -197,8 +199,10 @@ impl Keys {
                 match self.get(part).and_then(|entry| entry.key) {
                     Some((_, Role::Never)) => return None,
                     Some((_, Role::Exactly))
-                        if begin > 0
-                            && !text.get(..begin).is_some_and(|owner| names::OWNERS.contains(&owner)) => {}
+                        if begin > first
+                            && !text
+                                .get(first..begin)
+                                .is_some_and(|owner| names::OWNERS.contains(&owner)) => {}
                     Some((entity, _)) if end < without_number && !entity.has_number() => {}
                     Some(found) => return Some(found),
                     None => {}
@@ -415,6 +419,8 @@ mod tests {
             ("kundennr", Some(Entity::Custom)),
             ("pin", Some(Entity::Password)),
             ("map_pin", None),
+            ("x-pin", Some(Entity::Password)),
+            ("x-map-pin", None),
             ("spin", None),
             ("next_page_token", None),
             ("csrf_token", Some(Entity::Secret)),

@@ -254,6 +254,10 @@ fn names_of_fields_in_the_wild() {
         &["national_id=510107194001069041", "ipv4=198.51.100.7"],
     );
     check("Enter PIN: 1234", &["password=1234"]);
+    check(
+        "x-abn: 51824753556\nX-Tel: 030 1234\nx-pin: 1234\nx-map-pin: 5",
+        &["au_abn=51824753556", "phone=030 1234", "password=1234"],
+    );
     check("coordinates: -73.149831, -123.250539", &["coordinates=-73.149831, -123.250539"]);
     check(
         "bdate=1978-03-09&fodselsnr=18039611283",
@@ -353,6 +357,23 @@ fn the_name_of_a_field_decides_its_value() {
     assert_eq!(redact("user-agent", "Mozilla/5.0 joe@example.com"), "Mozilla/5.0 [EMAIL]");
     assert_eq!(redact("x-forwarded-for", "198.51.100.7, 203.0.113.9"), "198.51.100.0, 203.0.113.0");
     assert_eq!(redact("referer", "https://a.example/?ssn=123456789#x"), "https://a.example/?ssn=[US_SSN]#x");
+    // Headers arrive in lower case, whatever the case of a signed URL's list.
+    for name in
+        ["X-Amz-Signature", "x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "x-goog-signature"]
+    {
+        assert_eq!(redact(name, "abc123"), "REDACTED", "{name}");
+    }
+    assert_eq!(redact("x-amz-date", "20261125T000000Z"), "20261125T000000Z");
+    // `x-` before the name of a header is no word of it.
+    for name in ["pin", "x-pin", "X-PIN", "x-user-pin"] {
+        assert_eq!(redact(name, "1234"), "[PASSWORD]", "{name}");
+    }
+    assert_eq!(redact("x-abn", "51824753556"), "*********56");
+    assert_eq!(redact("x-npi", "1234567893"), "********93");
+    assert_eq!(redact("x-card", "4111111111111111"), "************1111");
+    for name in ["x-map-pin", "xpin", "max-pin"] {
+        assert_eq!(redact(name, "1234"), "1234", "{name}");
+    }
 }
 
 #[test]

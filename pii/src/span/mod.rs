@@ -59,9 +59,18 @@ fn look_up(pass: &Pass<'_>, name: &[u8]) -> Option<(Entity, Role)> {
 
 /// The same for a name that may be known. Before all others come the signatures of signed URLs.
 fn meaning(pass: &Pass<'_>, name: &[u8]) -> Option<(Entity, Role)> {
-    let is_signature = matches!(name.first(), Some(b'X' | b'A' | b'S' | b's'))
-        && NAMES.iter().take(NAMES.len() - 1).any(|known| *known == name);
+    let is_signature =
+        matches!(name.first(), Some(b'X' | b'A' | b'S' | b's')) && signatures().any(|known| *known == name);
     if is_signature { Some((Entity::UrlSignature, Role::Decides)) } else { pass.engine.keys().known(name) }
+}
+
+fn signatures() -> impl Iterator<Item = &'static &'static [u8]> {
+    NAMES.iter().take(NAMES.len() - 1)
+}
+
+/// Whether a field that is handed over by this name holds the signature of a signed URL. A header has its name in lower case by then.
+pub fn is_signature(name: &[u8]) -> bool {
+    signatures().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Notes the value of a field whose name decides, unless it says nothing.
