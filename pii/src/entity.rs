@@ -100,7 +100,7 @@ entities! {
     Jwt "jwt" "-" Secret TOKEN "three base64url parts, a header with `alg`; `alg` is kept";
     ApiToken "api_token" "-" Secret Drop "a vendor's prefix, length, alphabet and entropy; GitHub's and npm's CRC-32";
     UrlCredentials "url_credentials" "-" Secret Drop "`scheme://user:password@`";
-    UrlSignature "url_signature" "-" Secret REDACTED "the signature keys of OpenTelemetry's list, case-sensitive";
+    UrlSignature "url_signature" "-" Secret REDACTED "the signature keys of OpenTelemetry's list, case-sensitive in a text";
     CryptoWallet "crypto_wallet" "CRYPTO" Secret LAST_4 "base58check, bech32, EIP-55; Monero";
     Email "email" "EMAIL_ADDRESS" Contact TOKEN "local part of at most 64 bytes, domain labels, a top-level domain of letters";
     Card "card" "CREDIT_CARD" Payment LAST_4 "13 to 19 digits: Luhn, issuer and the brand's length";
