@@ -15,6 +15,7 @@ use std::{
 fn redact(arguments: &[&str], input: Vec<u8>) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
         .arg("redact")
+        .env("PII_KEY", "0123456789abcdef")
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -100,6 +101,13 @@ fn a_configuration_counts_and_a_bad_one_is_refused_with_its_line() {
         log.contains("bad.yaml:3: pii.operators.card: must keep at most the first 6 and the last 4"),
         "{log}"
     );
+    let keyed = file("keyed.json", r#"{"pii": {"token": {"key_env": "PII_KEY", "key_id": "k7"}}}"#);
+    let answer = answers(&["--jsonl", "--config", &keyed], r#"{"id":1,"text":"joe@example.com"}"#);
+    assert!(answer[0]["redacted"].as_str().unwrap().starts_with("t1:k7:email:"), "{answer:?}");
+    let unset = file("unset.yaml", "pii:\n  token:\n    key_env: NOT_SET_ANYWHERE\n");
+    let output = redact(&["--config", &unset], Vec::new());
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(log.contains("unset.yaml:3: pii.token.key_env: must name a variable"), "{log}");
     let output = redact(&["--config", &file("none.yaml", "a: 1\n")], Vec::new());
     assert_eq!(output.status.code(), Some(2));
 }

@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 /// The value of a digit; 0 for anything else, which callers exclude.
 #[inline]
 pub fn digit(byte: u8) -> u32 {
-    char::from(byte).to_digit(10).unwrap_or(0)
+    let digit = byte.wrapping_sub(b'0');
+    if digit < 10 { u32::from(digit) } else { 0 }
 }
 
 /// The value of the digits at a place of a number; 0 beyond its end.

@@ -15,7 +15,8 @@ pub fn around(pass: &Pass<'_>, start: usize, end: usize) -> Set {
     let keys = pass.engine.keys();
     let before = pass.part(start.saturating_sub(BEFORE), start);
     // A quote and a space end a column of a log: what stood there speaks of nothing here.
-    let column = memchr::memmem::rfind(before, b"\" ").map_or(0, |place| place + 2);
+    let is_end = |place: &usize| before.get(place + 1) == Some(&b' ');
+    let column = memchr::memrchr_iter(b'"', before).find(is_end).map_or(0, |place| place + 2);
     let before = before.get(column..).unwrap_or_default();
     let behind = pass.from(end);
     let behind = behind.get(..BEHIND).unwrap_or(behind);

@@ -4,7 +4,12 @@
 //! which then becomes one byte, which may complete another. So any nesting of these costs one pass, whatever its depth: each step but the
 //! last makes the stack shorter. Base64 is undone by layers, which the engine counts.
 
+use crate::classify::{self, Escapes};
 use memchr::memchr3;
+
+mod base64;
+
+pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_text};
 
 /// An encoding that is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,41 +25,91 @@ pub enum Encoding {
 }
 
 /// A decoded text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoded {
     /// The decoded bytes.
     pub bytes: Vec<u8>,
-    /// Of each decoded byte, where its raw bytes begin and end.
-    map: Vec<(u32, u32)>,
+    map: Map,
+}
+
+/// Where the raw bytes of a decoded text are.
+#[derive(Debug)]
+enum Map {
+    /// Each byte stands for itself but for these, in order.
+    Escapes(Vec<Escaped>),
+    /// Each three bytes stand for four from a place on.
+    Base64(usize),
+}
+
+/// A decoded byte that stands for an escape, or a part of what one stands for.
+#[derive(Debug, Clone, Copy)]
+struct Escaped {
+    place: usize,
+    /// Where the escape begins in the raw text, and where it ends.
+    begin: usize,
+    end: usize,
+}
+
+impl Escaped {
+    /// Where the raw bytes of this byte, or of one behind it before the next such, begin and end.
+    fn raw(&self, place: usize) -> (usize, usize) {
+        match place - self.place {
+            0 => (self.begin, self.end),
+            behind => (self.end + behind - 1, self.end + behind),
+        }
+    }
 }
 
 impl Decoded {
-    fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), map: Vec::with_capacity(capacity) }
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8, begin: u32, end: u32) {
-        self.bytes.push(byte);
-        self.map.push((begin, end));
-    }
-
     /// Where the raw bytes of a decoded span begin and end.
     pub fn raw(&self, start: usize, end: usize) -> (usize, usize) {
-        let at = |place: usize| self.map.get(place).copied().unwrap_or_default();
-        let (begin, _) = at(start);
-        let (_, last) = at(end.saturating_sub(1));
-        (usize::try_from(begin).unwrap_or(0), usize::try_from(last).unwrap_or(0))
+        let (begin, _) = self.byte(start);
+        let (_, end) = self.byte(end.saturating_sub(1));
+        (begin, end)
     }
 
-    /// Takes the last bytes back. Says where their raw bytes begin.
-    #[inline]
-    fn pop(&mut self, count: usize) -> u32 {
+    fn byte(&self, place: usize) -> (usize, usize) {
+        match &self.map {
+            Map::Escapes(escaped) => {
+                let before = escaped.partition_point(|escaped| escaped.place <= place);
+                let last = before.checked_sub(1).and_then(|index| escaped.get(index));
+                last.map_or((place, place + 1), |escaped| escaped.raw(place))
+            }
+            Map::Base64(base) => {
+                let begin = base + place / 3 * 4 + place % 3;
+                (begin, begin + 2)
+            }
+        }
+    }
+}
+
+/// What has been decoded so far, from the front of a text.
+struct Stack {
+    bytes: Vec<u8>,
+    escaped: Vec<Escaped>,
+    /// How much of the text has been taken.
+    taken: usize,
+}
+
+impl Stack {
+    /// Replaces the last bytes by others that stand for the same raw bytes.
+    fn replace(&mut self, count: usize, by: &[u8]) -> bool {
         let length = self.bytes.len().saturating_sub(count);
-        let begin = self.map.get(length).map_or(0, |(begin, _)| *begin);
+        // No more than a few are taken back.
+        let kept = self.escaped.iter().rposition(|escaped| escaped.place < length).map_or(0, |last| last + 1);
+        let begin =
+            match (self.escaped.get(kept), kept.checked_sub(1).and_then(|last| self.escaped.get(last))) {
+                (Some(first), _) if first.place == length => first.begin,
+                (_, Some(before)) => before.raw(length).0,
+                _ => length,
+            };
         self.bytes.truncate(length);
-        self.map.truncate(length);
-        begin
+        self.escaped.truncate(kept);
+        for byte in by {
+            self.escaped.push(Escaped { place: self.bytes.len(), begin, end: self.taken });
+            self.bytes.push(*byte);
+        }
+        true
     }
 
     #[inline]
@@ -70,33 +125,48 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
     if u32::try_from(text.len()).is_err() || !has_escape(text) {
         return None;
     }
-    let mut decoded = Decoded::with_capacity(text.len());
+    let mut stack = Stack { bytes: Vec::with_capacity(text.len()), escaped: Vec::new(), taken: 0 };
     let mut changed = false;
-    for (begin, byte) in (0_u32..).zip(text) {
-        decoded.push(*byte, begin, begin + 1);
-        while reduce(&mut decoded, blind) {
+    // How many bytes may still complete an escape that begins with one of those before.
+    let mut open = 0_usize;
+    while stack.taken < text.len() {
+        let rest = text.get(stack.taken..).unwrap_or_default();
+        if open == 0 {
+            // An entity is undone when its end comes, so its beginning is of no interest.
+            let length = memchr3(b'%', b'\\', b';', rest).unwrap_or(rest.len());
+            stack.bytes.extend_from_slice(rest.get(..length).unwrap_or_default());
+            stack.taken += length;
+            open = 1;
+            continue;
+        }
+        let Some(byte) = rest.first() else { break };
+        stack.bytes.push(*byte);
+        stack.taken += 1;
+        open = if matches!(byte, b'%' | b'\\') { LONGEST_ESCAPE } else { open - 1 };
+        while reduce(&mut stack, blind) {
             changed = true;
+            open = LONGEST_ESCAPE;
         }
     }
-    changed.then_some(decoded)
+    changed.then_some(Decoded { bytes: stack.bytes, map: Map::Escapes(stack.escaped) })
 }
 
 /// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
 fn has_escape(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some(place) = memchr3(b'%', b'\\', b'&', rest) {
-        let Some((first, behind)) = rest.get(place..).and_then(<[u8]>::split_first) else { return false };
-        if *first != b'&' || behind.iter().take(LONGEST_ENTITY).any(|byte| *byte == b';') {
-            return true;
-        }
-        rest = behind;
+    match classify::escapes(text) {
+        Escapes::None => return false,
+        Escapes::Begun => return true,
+        Escapes::MaybeEntities => {}
     }
-    false
+    memchr::memchr_iter(b'&', text).any(|place| {
+        let behind = text.get(place..).unwrap_or_default();
+        behind.iter().take(LONGEST_ENTITY + 1).any(|byte| *byte == b';')
+    })
 }
 
 /// Replaces an escape at the end of the stack by what it stands for.
 #[inline]
-fn reduce(stack: &mut Decoded, blind: Option<Encoding>) -> bool {
+fn reduce(stack: &mut Stack, blind: Option<Encoding>) -> bool {
     let Some(last) = stack.bytes.last().copied() else { return false };
     match last {
         b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => {
@@ -124,7 +194,7 @@ fn reduce(stack: &mut Decoded, blind: Option<Encoding>) -> bool {
 }
 
 /// `\n` and the like.
-fn plain(stack: &mut Decoded, last: u8) -> bool {
+fn plain(stack: &mut Stack, last: u8) -> bool {
     let meant = match last {
         b'n' => b'\n',
         b't' => b'\t',
@@ -139,22 +209,19 @@ fn plain(stack: &mut Decoded, last: u8) -> bool {
     replace(stack, 2, char::from(meant))
 }
 
-fn percent(stack: &mut Decoded) -> bool {
+fn percent(stack: &mut Stack) -> bool {
     let Some(value) = hex_value(stack, 2) else { return false };
-    let end = stack.map.last().map_or(0, |(_, end)| *end);
-    let begin = stack.pop(3);
     let [byte, ..] = value.to_le_bytes();
-    stack.push(byte, begin, end);
-    true
+    stack.replace(3, &[byte])
 }
 
-fn hex(stack: &mut Decoded, length: usize, digits: usize) -> bool {
+fn hex(stack: &mut Stack, length: usize, digits: usize) -> bool {
     let Some(value) = hex_value(stack, digits) else { return false };
     // Halves of a pair stand for a character that no detector looks for.
     replace(stack, length, char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-fn hex_value(stack: &Decoded, digits: usize) -> Option<u32> {
+fn hex_value(stack: &Stack, digits: usize) -> Option<u32> {
     let from = stack.bytes.len().checked_sub(digits)?;
     stack
         .bytes
@@ -163,21 +230,18 @@ fn hex_value(stack: &Decoded, digits: usize) -> Option<u32> {
         .try_fold(0, |value, byte| Some(value * 16 + char::from(*byte).to_digit(16)?))
 }
 
-fn replace(stack: &mut Decoded, length: usize, meant: char) -> bool {
-    let end = stack.map.last().map_or(0, |(_, end)| *end);
-    let begin = stack.pop(length);
-    let mut buffer = [0; 4];
-    for byte in meant.encode_utf8(&mut buffer).bytes() {
-        stack.push(byte, begin, end);
-    }
-    true
+fn replace(stack: &mut Stack, length: usize, meant: char) -> bool {
+    stack.replace(length, meant.encode_utf8(&mut [0; 4]).as_bytes())
 }
+
+/// The longest escape that is no entity: `\u0040`.
+const LONGEST_ESCAPE: usize = 6;
 
 /// The longest entity that is undone, with its `&` and `;`.
 const LONGEST_ENTITY: usize = 10;
 
 /// HTML's numeric references and the named ones of ASCII: HTML standard, section 13.5.
-fn entity(stack: &mut Decoded) -> bool {
+fn entity(stack: &mut Stack) -> bool {
     let from = stack.bytes.len().saturating_sub(LONGEST_ENTITY);
     let tail = stack.bytes.get(from..).unwrap_or_default();
     let Some(place) = tail.iter().rposition(|byte| *byte == b'&') else { return false };
@@ -215,132 +279,9 @@ fn entity(stack: &mut Decoded) -> bool {
     meant.is_some_and(|meant| replace(stack, length, meant))
 }
 
-/// A run of base64 or base64url that reads as text: what it says, and how many raw bytes it took.
-///
-/// Base64 of anything else is not decoded: nothing that is looked for is binary. A run may end in the middle: what was read until then counts
-/// if it is long enough to be no accident.
-pub fn base64(run: &[u8], base: u32) -> Option<Decoded> {
-    const NO_ACCIDENT: usize = 12;
-    if !begins_as_text(*run.first_chunk()?) || !goes_on_as_text(run) {
-        return None;
-    }
-    let mut decoded = Decoded::with_capacity(run.len() / 4 * 3 + 3);
-    let mut place = base;
-    let mut is_whole = true;
-    for chunk in run.chunks(4) {
-        let mut padded = [b'A'; 4];
-        for (into, byte) in padded.iter_mut().zip(chunk) {
-            *into = *byte;
-        }
-        let Some(bytes) = group(padded) else {
-            is_whole = false;
-            break;
-        };
-        let count = chunk.len() * 3 / 4;
-        let spans = [(0, 2), (1, 3), (2, 4)];
-        for (byte, (begin, end)) in bytes.iter().zip(spans).take(count) {
-            if !is_text(*byte) {
-                is_whole = false;
-                break;
-            }
-            decoded.push(*byte, place + begin, place + end);
-        }
-        if !is_whole {
-            break;
-        }
-        place += 4;
-    }
-    // The middle of a character at the end may be cut off.
-    let text = std::str::from_utf8(&decoded.bytes);
-    if let Err(error) = text {
-        is_whole = false;
-        let valid = error.valid_up_to();
-        decoded.bytes.truncate(valid);
-        decoded.map.truncate(valid);
-    }
-    (decoded.bytes.len() >= if is_whole { 4 } else { NO_ACCIDENT }).then_some(decoded)
-}
-
-/// Whether four characters are the base64 of three bytes of text.
-#[inline]
-pub fn begins_as_text(first: [u8; 4]) -> bool {
-    // The first character alone says whether the first byte is a control character, or the middle of one outside ASCII.
-    if first
-        .first()
-        .and_then(|lead| sextet(*lead))
-        .is_none_or(|lead| !matches!(lead, 2 | 3 | 8..=31 | 48..=61))
-    {
-        return false;
-    }
-    let Some(bytes @ [first, second, third]) = group(first) else { return false };
-    // Most words fail at the first or the second.
-    if first < 0x80 && second < 0x80 && third < 0x80 {
-        return is_text(first) && is_text(second) && is_text(third);
-    }
-    bytes.iter().all(|byte| is_text(*byte)) && is_cut_utf8(&bytes)
-}
-
-/// Whether a text is UTF-8, but for a character that is cut off at its end.
-fn is_cut_utf8(text: &[u8]) -> bool {
-    std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
-}
-
-/// Whether a run goes on as text for some groups: a look before anything is allocated.
-fn goes_on_as_text(run: &[u8]) -> bool {
-    const GROUPS: usize = 5;
-    let mut bytes = [b' '; GROUPS * 3];
-    for (chunk, into) in run.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
-        let group = chunk.first_chunk().and_then(|chunk| group(*chunk));
-        let Some(group) = group.filter(|group| group.iter().all(|byte| is_text(*byte))) else { return false };
-        into.copy_from_slice(&group);
-    }
-    is_cut_utf8(&bytes) || run.len() < GROUPS * 4
-}
-
-#[inline]
-fn is_text(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..)
-}
-
-/// The three bytes of four characters of either alphabet of RFC 4648.
-#[inline]
-fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
-    let value = characters.iter().try_fold(0_u32, |value, byte| Some(value << 6 | sextet(*byte)?))?;
-    let [_, first, second, third] = value.to_be_bytes();
-    Some([first, second, third])
-}
-
-#[inline]
-fn sextet(byte: u8) -> Option<u32> {
-    match SEXTETS.get(usize::from(byte)) {
-        Some(value) if *value < 64 => Some(u32::from(*value)),
-        _ => None,
-    }
-}
-
-const SEXTETS: [u8; 256] = sextets();
-
-#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
-const fn sextets() -> [u8; 256] {
-    let mut table = [u8::MAX; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = match byte as u8 {
-            letter @ b'A'..=b'Z' => letter - b'A',
-            letter @ b'a'..=b'z' => letter - b'a' + 26,
-            digit @ b'0'..=b'9' => digit - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => u8::MAX,
-        };
-        byte += 1;
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{base64, escapes};
+    use super::escapes;
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
@@ -375,16 +316,5 @@ mod tests {
     fn decoded_bytes_know_their_raw_ones() {
         let decoded = escapes(b"x%2540y", None).unwrap();
         assert_eq!((decoded.raw(0, 1), decoded.raw(1, 2), decoded.raw(2, 3)), ((0, 1), (1, 6), (6, 7)));
-    }
-
-    #[test]
-    fn base64_is_read_where_it_is_text() {
-        let text =
-            |run: &str| base64(run.as_bytes(), 0).map(|decoded| String::from_utf8(decoded.bytes).unwrap());
-        assert_eq!(text("am9lQGV4YW1wbGUuY29t").as_deref(), Some("joe@example.com"));
-        assert_eq!(text("am9lQGV4YW1wbGUuY28").as_deref(), Some("joe@example.co"));
-        assert_eq!(text("disabling-battery-in-ubuntu-vms"), None);
-        assert_eq!(text("8J-YgA").as_deref(), Some("😀"));
-        assert_eq!(text("abc"), None);
     }
 }

@@ -1,36 +1,47 @@
-//! One pass over a text: a table says what each byte is, a run of letters, digits, `-` and `_` is a token, and a token's looks say which detectors
-//! are worth calling. Most tokens call none.
+//! One pass over a text: 64 bytes at a time are classified at once, a run of letters, digits, `-` and `_` is a token, and a token's looks say which
+//! detectors are worth calling. Most tokens call none.
 
 use crate::{
-    Engine, context, decode,
+    Engine, Finding,
+    classify::{Block, run},
+    context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
-    span,
+    span::{self, header, json},
 };
 
-/// A part of a token.
-const TOKEN: u8 = 1;
-const DIGIT: u8 = 2;
-const UPPER: u8 = 4;
-const LOWER: u8 = 8;
-/// `-` and `_`.
-const JOIN: u8 = 16;
-/// A byte of a character outside ASCII.
-const HIGH: u8 = 32;
+/// The fewest characters of base64 that are tried: those of four bytes.
+const SHORTEST_BASE64: usize = 6;
 
-const CLASSES: [u8; 256] = classes();
+/// For how many findings there is room from the first on: a text with an escape has most of them twice before they are put in order, and
+/// more room costs more than this.
+const ROOM: usize = 16;
+
+/// What the byte behind a token may make of it: the name of a field,
+const KEY: u8 = 1;
+/// a string's end,
+const QUOTE: u8 = 2;
+/// a word with something behind it,
+const SPACE: u8 = 4;
+/// the first part of something longer,
+const DOT: u8 = 8;
+/// or the beginning of a run of base64.
+const RUN: u8 = 16;
+
+static NEXT: [u8; 256] = next();
 
 #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
-const fn classes() -> [u8; 256] {
+const fn next() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            b'0'..=b'9' => TOKEN | DIGIT,
-            b'A'..=b'Z' => TOKEN | UPPER,
-            b'a'..=b'z' => TOKEN | LOWER,
-            b'-' | b'_' => TOKEN | JOIN,
-            0x80..=0xff => TOKEN | HIGH,
+            b'=' | b':' | b']' => KEY,
+            b'/' => KEY | RUN,
+            b'"' | b'\'' => QUOTE,
+            b' ' => SPACE,
+            b'+' => SPACE | RUN,
+            b'.' => DOT,
             _ => 0,
         };
         byte += 1;
@@ -38,28 +49,20 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// The fewest characters of base64 that are tried: those of four bytes.
-const SHORTEST_BASE64: usize = 6;
-
+/// Whether a byte is a part of a token.
 #[inline]
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte >= 0x80
 }
 
-/// Something found in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
-    pub start: usize,
-    pub end: usize,
-    pub entity: Entity,
-    /// Of 100.
-    pub confidence: u8,
-    /// Whether a field's name decided it.
-    pub by_key: bool,
-    /// Whether the value is one of JSON's that has no quotes, so that what replaces it needs some.
-    pub bare: bool,
-    /// The value with its encodings undone, if it has any.
-    pub value: Option<Box<[u8]>>,
+/// A token, and which of its bytes are what: a bit for each of the first 64.
+#[derive(Clone, Copy)]
+struct Token {
+    start: usize,
+    end: usize,
+    letters: u64,
+    digits: u64,
+    high: u64,
 }
 
 /// A pass over a text: its own or one that was decoded from it.
@@ -70,7 +73,7 @@ pub struct Pass<'a> {
     pub given: Set,
     /// How many layers of base64 may still be undone; `None` in a text that is gone through once more with its escapes undone.
     pub layers: Option<u8>,
-    pub hits: &'a mut Vec<Hit>,
+    pub hits: &'a mut Vec<Finding>,
     /// Tokens that begin before this place belong to something that was found.
     until: usize,
     /// Numbers that begin before this place belong to one that was found.
@@ -87,7 +90,7 @@ impl<'a> Pass<'a> {
         text: &'a [u8],
         given: Set,
         layers: Option<u8>,
-        hits: &'a mut Vec<Hit>,
+        hits: &'a mut Vec<Finding>,
     ) -> Self {
         Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0, near: None }
     }
@@ -141,7 +144,10 @@ impl<'a> Pass<'a> {
 
     fn note(&mut self, start: usize, end: usize, entity: Entity, confidence: u8, by_key: bool, bare: bool) {
         if self.engine.finds(entity) && start < end {
-            self.hits.push(Hit { start, end, entity, confidence, by_key, bare, value: None });
+            if self.hits.capacity() == 0 {
+                self.hits.reserve(ROOM);
+            }
+            self.hits.push(Finding { start, end, entity, confidence, by_key, bare, value: None });
         }
     }
 
@@ -159,90 +165,188 @@ impl<'a> Pass<'a> {
     /// Goes through the text.
     pub fn run(mut self) {
         let mut place = 0;
-        while let Some(byte) = self.text.get(place) {
-            if class(*byte) & TOKEN == 0 {
-                match byte {
-                    b'@' if place >= self.until => contact::email(&mut self, place),
-                    b':' if self.at(place + 1) == b':' && class(self.before(place)) == 0 => {
-                        network::ipv6(&mut self, place);
-                    }
-                    _ => {}
-                }
-                place += 1;
-                continue;
-            }
-            let start = place;
-            let mut seen = 0;
-            while let Some(byte) = self.text.get(place) {
-                let class = class(*byte);
-                if class & TOKEN == 0 {
-                    break;
-                }
-                seen |= class;
-                place += 1;
-            }
-            if start >= self.until {
-                self.token(start, place, seen);
-            }
+        while place < self.text.len() {
+            place = self.block(place);
         }
     }
 
-    fn token(&mut self, start: usize, end: usize, seen: u8) {
-        let length = end - start;
-        let next = self.at(end);
-        if seen & DIGIT != 0 {
-            self.words(start, end, seen);
-        } else if length <= 2 && seen & (UPPER | LOWER) != 0 && self.at(end + 1).is_ascii_digit() {
-            number::find(self, start);
+    /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
+    fn block(&mut self, base: usize) -> usize {
+        let block = Block::of(self.text, base);
+        let tokens = block.tokens();
+        // Two colons in a row may begin an address; the second may be in the next block.
+        let marks = block.ats | block.colons & (block.colons >> 1 | 1 << (Block::LENGTH - 1));
+        let mut events = tokens & !(tokens << 1) | marks;
+        while events != 0 {
+            let at = events.trailing_zeros() as usize;
+            events &= events - 1;
+            let start = base + at;
+            if marks >> at & 1 != 0 {
+                self.mark(start);
+                continue;
+            }
+            let length = run(tokens, at);
+            if at + length == Block::LENGTH {
+                return if at == 0 { self.long(base) } else { start };
+            }
+            let seen = (1 << length) - 1;
+            self.token(Token {
+                start,
+                end: start + length,
+                letters: block.letters >> at & seen,
+                digits: block.digits >> at & seen,
+                high: block.high >> at & seen,
+            });
         }
-        if length >= 16 || next == b'.' && length <= 20 || length >= 10 && self.at(start) == b'-' {
+        base + Block::LENGTH
+    }
+
+    /// What is no token and may be of interest all the same.
+    #[inline(never)]
+    fn mark(&mut self, place: usize) {
+        match self.at(place) {
+            b'@' if place >= self.until => contact::email(self, place),
+            b':' if self.at(place + 1) == b':' && !is_token(self.before(place)) => network::ipv6(self, place),
+            _ => {}
+        }
+    }
+
+    /// A token of 64 bytes or more. Says where it ends.
+    #[inline(never)]
+    fn long(&mut self, start: usize) -> usize {
+        let mut token = Token { start, end: start, letters: 0, digits: 0, high: 0 };
+        loop {
+            let block = Block::of(self.text, token.end);
+            let length = run(block.tokens(), 0);
+            let seen = if length < Block::LENGTH { (1 << length) - 1 } else { u64::MAX };
+            token.letters |= block.letters & seen;
+            token.digits |= block.digits & seen;
+            token.high |= block.high & seen;
+            token.end += length;
+            if length < Block::LENGTH {
+                break;
+            }
+        }
+        self.token(token);
+        token.end
+    }
+
+    #[expect(
+        clippy::inline_always,
+        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
+    )]
+    #[inline(always)]
+    fn token(&mut self, token: Token) {
+        let Token { start, end, letters, digits, high } = token;
+        if start < self.until {
+            return;
+        }
+        let length = end - start;
+        let (first, next) = (self.at(start), self.at(end));
+        let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
+        if digits != 0 {
+            self.words(token);
+        } else if length <= 2
+            && letters != 0
+            // A firm's number in Brazil may begin with groups of letters: `AB.CDE.FGH/0001-95`.
+            && (self.at(end + 1).is_ascii_digit() || next == b'.' && self.at(end + 4) == b'.')
+        {
+            self.number(start, run(letters, 0), 0);
+        }
+        if length >= 16 || says & DOT != 0 || length >= 10 && first == b'-' {
             secrets::find(self, start, end);
         }
-        if self.layers.is_some() && length >= 4 && seen & (UPPER | LOWER | DIGIT) != 0 {
+        let may_be_long = length >= SHORTEST_BASE64 || length >= 4 && says & RUN != 0;
+        if may_be_long && decode::may_begin_text(first) && self.layers.is_some() && letters | digits != 0 {
             self.base64(start, end);
         }
-        if seen & (UPPER | LOWER) != 0 || seen & HIGH != 0 {
-            match next {
-                b':' if length <= 4 && self.before(start) != b':' => network::colons(self, start, end),
-                _ => {}
+        if says & KEY != 0 {
+            if next == b':' && length <= 4 && self.before(start) != b':' {
+                network::colons(self, start, end);
             }
-            span::after(self, start, end, next);
-        } else if next == b':' && length <= 4 && self.before(start) != b':' {
-            network::colons(self, start, end);
+            if letters | high != 0 {
+                span::named(self, start, end, next);
+            }
+        } else if says & (QUOTE | SPACE) != 0 && letters | high != 0 {
+            if says & QUOTE != 0 {
+                json::member(self, end, next);
+            } else {
+                header::scheme(self, start, end);
+            }
         }
     }
 
     /// The words of a token with digits, each of which may begin a number.
-    fn words(&mut self, start: usize, end: usize, seen: u8) {
-        if is_uuid(self.part(start, end)) {
+    #[inline]
+    fn words(&mut self, token: Token) {
+        let Token { start, end, .. } = token;
+        if end - start >= Block::LENGTH {
+            return self.long_words(start, end);
+        }
+        if end - start == UUID && is_uuid(self.part(start, end)) {
             return;
         }
-        if seen & JOIN == 0 {
-            if start >= self.number_until {
-                number::find(self, start);
+        let plain = token.letters | token.digits;
+        let words = plain | token.high;
+        let mut begins = words & !(words << 1);
+        while begins != 0 {
+            let at = begins.trailing_zeros() as usize;
+            begins &= begins - 1;
+            if start + at >= self.number_until {
+                self.number(start + at, run(plain, at), run(token.digits, at));
             }
-            return;
         }
+    }
+
+    /// Looks for a number that begins with a word of so many letters and digits, of which the first are so many digits.
+    #[inline]
+    fn number(&mut self, start: usize, word: usize, row: usize) {
+        let end = start + word;
+        if number::begins(word, self.at(end), self.at(end + 1)) && !number::is_decimals(self, start, row) {
+            number::find(self, start, row);
+        }
+    }
+
+    /// Looks for a number that begins at a place.
+    pub fn number_at(&mut self, start: usize) {
+        let word = self.from(start).iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let row = self.from(start).iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.number(start, word, row);
+    }
+
+    /// The words of a token that is longer than a block.
+    #[inline(never)]
+    fn long_words(&mut self, start: usize, end: usize) {
         let mut before = b'-';
         for place in start..end {
             let byte = self.at(place);
-            let begins = matches!(before, b'-' | b'_') && class(byte) & JOIN == 0;
+            let begins = matches!(before, b'-' | b'_') && !matches!(byte, b'-' | b'_');
             if begins && place >= self.number_until {
-                number::find(self, place);
+                self.number_at(place);
             }
             before = byte;
         }
     }
 
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
+    #[inline]
     fn base64(&mut self, start: usize, end: usize) {
-        // Most words that are no base64 are known by their first three bytes.
-        let begins = self.from(start).first_chunk().is_some_and(|first| decode::begins_as_text(*first));
-        if start < self.base64_until || !begins {
-            return;
+        // Most words that are no base64 are known by their first six bytes, the others mostly by some more.
+        let text = self.part(start, end);
+        let begins = text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
+        let goes_on = || {
+            let groups = text.as_chunks().0;
+            groups.iter().take(decode::CERTAIN_GROUPS).skip(1).all(|group| decode::may_be_text(*group))
+        };
+        if begins && goes_on() && start >= self.base64_until {
+            self.base64_run(start, end);
         }
+    }
+
+    #[inline(never)]
+    fn base64_run(&mut self, start: usize, end: usize) {
         let run_end = if matches!(self.at(end), b'+' | b'/') {
-            let is_run = |byte: &u8| class(*byte) & TOKEN != 0 && *byte < 0x80 || matches!(byte, b'+' | b'/');
+            let is_run = |byte: &u8| *byte < 0x80 && (is_token(*byte) || matches!(byte, b'+' | b'/'));
             end + self.from(end).iter().position(|byte| !is_run(byte)).unwrap_or(self.text.len() - end)
         } else {
             end
@@ -258,9 +362,12 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// The length of a UUID.
+const UUID: usize = 36;
+
 /// The form of RFC 9562: 8-4-4-4-12 hex digits.
 fn is_uuid(token: &[u8]) -> bool {
-    token.len() == 36
+    token.len() == UUID
         && token.iter().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),

@@ -4,14 +4,14 @@ use crate::{
     Operator, Redacted, TokenKey, context,
     decode::{self, Decoded, Encoding},
     detect::identity::Rules,
-    dispatch::{Hit, Pass},
+    dispatch::Pass,
     entity::{Entity, Set},
     key::{Keys, Role},
     operator, span,
     stream::{self, Stream},
 };
 use memchr::memmem;
-use std::ops::Range;
+use std::{cmp::Reverse, mem, ops::Range};
 
 /// Where a text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +34,8 @@ pub struct Finding {
     pub entity: Entity,
     /// How sure that is, of 100.
     pub confidence: u8,
+    /// Whether the name of its field decided it.
+    pub(crate) by_key: bool,
     /// Whether it is one of JSON's values without quotes.
     pub(crate) bare: bool,
     /// The value with its encodings undone.
@@ -181,7 +183,9 @@ impl Engine {
     fn field(&self, text: &[u8], place: Place<'_>) -> Result<Set, Finding> {
         let Place::Field(name) = place else { return Ok(Set::EMPTY) };
         let words = self.keys.words(name);
-        let Some((entity, role)) = self.keys.entity(name) else { return Ok(words) };
+        let signature = Some((Entity::UrlSignature, Role::Decides));
+        let signature = signature.filter(|(entity, _)| self.finds(*entity) && span::is_signature(name));
+        let Some((entity, role)) = signature.or_else(|| self.keys.entity(name)) else { return Ok(words) };
         let words = words.with(entity);
         let decoded = decode::escapes(text, self.blind);
         let value = decoded.as_ref().map_or(text, |decoded| &decoded.bytes);
@@ -199,6 +203,7 @@ impl Engine {
             end,
             entity,
             confidence: 100,
+            by_key: true,
             bare: false,
             value: decoded.map(|decoded| decoded.bytes.trim_ascii().into()),
         })
@@ -207,12 +212,13 @@ impl Engine {
     /// Finds what there is in a text that fits a window.
     pub(crate) fn window(&self, text: &[u8], given: Set) -> Vec<Finding> {
         let mut hits = Vec::new();
-        self.layer(text, given, self.layers, &mut hits);
-        if hits.is_empty() { Vec::new() } else { resolve(hits) }
+        self.layer(text, given, self.layers, &mut hits, Values::InText);
+        resolve(&mut hits);
+        hits
     }
 
     /// Goes through a text as it is, and with its escapes undone where it has any.
-    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Hit>) {
+    fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>, values: Values) {
         let Some(decoded) = decode::escapes(text, self.blind) else {
             self.scan(text, given, Some(layers), hits);
             return;
@@ -220,13 +226,21 @@ impl Engine {
         self.scan(text, given, None, hits);
         let from = hits.len();
         self.scan(&decoded.bytes, given, Some(layers), hits);
-        to_raw(hits, from, &decoded, text);
+        to_raw(hits, from, &decoded, text, values);
     }
 
-    fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Hit>) {
+    fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Finding>) {
         Pass::new(self, text, given, layers, hits).run();
-        let note = |hits: &mut Vec<Hit>, start, end, entity| {
-            hits.push(Hit { start, end, entity, confidence: 100, by_key: false, bare: false, value: None });
+        let note = |hits: &mut Vec<Finding>, start, end, entity| {
+            hits.push(Finding {
+                start,
+                end,
+                entity,
+                confidence: 100,
+                by_key: false,
+                bare: false,
+                value: None,
+            });
         };
         for (literal, entity) in &self.literals {
             for start in literal.find_iter(text) {
@@ -244,7 +258,7 @@ impl Engine {
         if self.blind == Some(Encoding::Base64) {
             return None;
         }
-        let decoded = decode::base64(pass.part(start, end), u32::try_from(start).ok()?)?;
+        let decoded = decode::base64(pass.part(start, end), start)?;
         let (_, read) = decoded.raw(0, decoded.bytes.len());
         let layers = pass.layers?;
         if layers == 0 {
@@ -254,8 +268,8 @@ impl Engine {
         // What stands before the run speaks of what is in it.
         let near = context::around(pass, start, end);
         let from = pass.hits.len();
-        self.layer(&decoded.bytes, near, layers - 1, pass.hits);
-        to_raw(pass.hits, from, &decoded, pass.text);
+        self.layer(&decoded.bytes, near, layers - 1, pass.hits, Values::Kept);
+        to_raw(pass.hits, from, &decoded, pass.text, Values::Kept);
         Some(if read + 4 > end { end } else { read })
     }
 
@@ -355,11 +369,20 @@ impl Engine {
     }
 }
 
+/// What becomes of a value that is decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// Its escapes in the raw text are undone again when it is written.
+    InText,
+    /// It is kept.
+    Kept,
+}
+
 /// From places in a decoded text to those in the raw one.
-fn to_raw(hits: &mut [Hit], from: usize, decoded: &Decoded, text: &[u8]) {
+fn to_raw(hits: &mut [Finding], from: usize, decoded: &Decoded, text: &[u8], values: Values) {
     for hit in hits.iter_mut().skip(from) {
         let (start, end) = decoded.raw(hit.start, hit.end);
-        if hit.value.is_none() {
+        if hit.value.is_none() && values == Values::Kept {
             let value = decoded.bytes.get(hit.start..hit.end).unwrap_or_default();
             if text.get(start..end) != Some(value) {
                 hit.value = Some(value.into());
@@ -371,36 +394,30 @@ fn to_raw(hits: &mut [Hit], from: usize, decoded: &Decoded, text: &[u8]) {
 
 /// Of overlapping matches the longest stands, of equally long ones what a field's name decided, then the entity of the higher priority. It
 /// covers what any of them covered, so that no part of a match is left over.
-fn resolve(mut hits: Vec<Hit>) -> Vec<Finding> {
-    hits.sort_by_key(|hit| (hit.start, std::cmp::Reverse(hit.end)));
-    let mut spans: Vec<Finding> = Vec::new();
+fn resolve(hits: &mut Vec<Finding>) {
+    let order = |hit: &Finding| (hit.start, Reverse(hit.end));
+    if !hits.is_sorted_by_key(order) {
+        hits.sort_by_key(order);
+    }
+    let rank = |hit: &Finding| (hit.end - hit.start, hit.by_key, Reverse(hit.entity));
     let mut best = None;
-    for hit in hits {
-        let rank = (hit.end - hit.start, hit.by_key, std::cmp::Reverse(hit.entity));
-        let finding = Finding {
-            start: hit.start,
-            end: hit.end,
-            entity: hit.entity,
-            confidence: hit.confidence,
-            bare: hit.bare,
-            value: hit.value,
-        };
-        let Some(last) = spans.last_mut().filter(|last| finding.start < last.end) else {
-            best = Some(rank);
-            spans.push(finding);
-            continue;
-        };
-        let (start, end) = (last.start, last.end.max(finding.end));
-        let is_better = best.as_ref().is_none_or(|best| rank > *best);
-        if is_better {
-            best = Some(rank);
-            *last = finding;
+    hits.dedup_by(|hit, last| {
+        if hit.start >= last.end {
+            best = None;
+            return false;
+        }
+        let (start, end) = (last.start, last.end.max(hit.end));
+        let old = *best.get_or_insert_with(|| rank(last));
+        let new = rank(hit);
+        if new > old {
+            best = Some(new);
+            mem::swap(hit, last);
         }
         // The value of a part is not that of the whole.
         if (last.start, last.end) != (start, end) {
             last.value = None;
             (last.start, last.end) = (start, end);
         }
-    }
-    spans
+        true
+    });
 }

@@ -100,7 +100,7 @@ entities! {
     Jwt "jwt" "-" Secret TOKEN "three base64url parts, a header with `alg`; `alg` is kept";
     ApiToken "api_token" "-" Secret Drop "a vendor's prefix, length, alphabet and entropy; GitHub's and npm's CRC-32";
     UrlCredentials "url_credentials" "-" Secret Drop "`scheme://user:password@`";
-    UrlSignature "url_signature" "-" Secret REDACTED "the signature keys of OpenTelemetry's list, case-sensitive";
+    UrlSignature "url_signature" "-" Secret REDACTED "the signature keys of OpenTelemetry's list, case-sensitive in a text";
     CryptoWallet "crypto_wallet" "CRYPTO" Secret LAST_4 "base58check, bech32, EIP-55; Monero";
     Email "email" "EMAIL_ADDRESS" Contact TOKEN "local part of at most 64 bytes, domain labels, a top-level domain of letters";
     Card "card" "CREDIT_CARD" Payment LAST_4 "13 to 19 digits: Luhn, issuer and the brand's length";
@@ -159,7 +159,7 @@ entities! {
     SgNric "sg_nric" "SG_NRIC_FIN" Identity LAST_2 "letter of mod 11, series S T F G M";
     ZaId "za_id" "-" Identity LAST_2 "date and Luhn; context";
     BrCpf "br_cpf" "-" Identity LAST_2 "two of mod 11; bare digits need context";
-    BrCnpj "br_cnpj" "-" Identity LAST_2 "two of mod 11; bare digits need context";
+    BrCnpj "br_cnpj" "-" Identity LAST_2 "two of mod 11, also with letters; without separators it needs context";
     AuTfn "au_tfn" "AU_TFN" Identity LAST_2 "mod 11; context";
     AuAbn "au_abn" "AU_ABN" Identity LAST_2 "mod 89; context";
     AuMedicare "au_medicare" "AU_MEDICARE" Identity LAST_2 "weights 1 3 7 9; context";
@@ -189,6 +189,12 @@ impl Entity {
     /// The place in [`ALL`](Self::ALL).
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether its values are numbers that somebody gives, so that the word for one may stand behind the name.
+    pub(crate) fn has_number(self) -> bool {
+        matches!(self.group(), Group::Payment | Group::Identity)
+            || matches!(self, Self::Phone | Self::Imei | Self::Vin)
     }
 
     /// Whether all values are so few that an unkeyed hash of one can be tried out: numbers, addresses and dates, not free text.

@@ -1,6 +1,10 @@
 //! The names of fields, and the words around a value, that say what the value is.
 
-use crate::entity::{Entity, Set};
+use crate::{
+    classify::{Block, run},
+    entity::{Entity, Set},
+    span,
+};
 use std::borrow::Cow;
 
 mod names;
@@ -39,8 +43,9 @@ pub struct Keys {
     slots: Vec<u16>,
     /// The lengths of the names that begin with a letter, a bit for each.
     lengths: [u64; 256],
-    /// A bit for each last three letters that a name has.
-    tails: [u64; TAILS / 64],
+    /// How the names of fields end, and how the words.
+    names: Ends,
+    words: Ends,
 }
 
 impl Keys {
@@ -52,14 +57,18 @@ impl Keys {
             entries: Vec::with_capacity(640),
             slots: vec![u16::MAX; SLOTS],
             lengths: [0; 256],
-            tails: [0; TAILS / 64],
+            names: Ends::EMPTY,
+            words: Ends::EMPTY,
         };
         for (name, entity) in own {
             let name: String = normal(name.as_bytes()).map(char::from).collect();
+            keys.names.insert(name.as_bytes());
             keys.entry(Cow::Owned(name)).key = Some((entity, Role::Decides));
         }
         for (entity, role, names) in names::KEYS {
             for name in names.iter().filter(|_| on.has(*entity)) {
+                keys.names.insert(name.as_bytes());
+                keys.words.insert(name.as_bytes());
                 let entry = keys.entry(Cow::Borrowed(name));
                 entry.key = entry.key.or(Some((*entity, *role)));
                 entry.words = entry.words.with(*entity);
@@ -67,13 +76,24 @@ impl Keys {
         }
         for (entities, names) in names::WORDS {
             for name in *names {
+                keys.words.insert(name.as_bytes());
                 let entry = keys.entry(Cow::Borrowed(name));
                 entry.words = entities.iter().fold(entry.words, |words, entity| words.with(*entity));
             }
         }
+        // What the dispatcher knows by itself, and what stands behind names.
+        for name in span::NAMES.iter().chain(names::NUMBERS) {
+            keys.names.insert(name);
+        }
         for name in names::ANY_NUMBER {
+            keys.words.insert(name.as_bytes());
             let entry = keys.entry(Cow::Borrowed(name));
-            let identity = Entity::ALL.iter().filter(|entity| entity.group() == crate::Group::Identity);
+            // Firms and physicians have these, and nobody calls them an identity.
+            let of_firms =
+                |entity| matches!(entity, Entity::UsNpi | Entity::UsDea | Entity::UkUtr | Entity::AuAbn);
+            let identity = Entity::ALL
+                .iter()
+                .filter(|entity| entity.group() == crate::Group::Identity && !of_firms(**entity));
             entry.words = identity.fold(entry.words, |words, entity| words.with(*entity));
         }
         keys
@@ -86,12 +106,6 @@ impl Keys {
             let first = name.bytes().next().unwrap_or(0);
             if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
                 *lengths |= 1 << name.len().min(63);
-            }
-            if let Some(three) = name.as_bytes().last_chunk() {
-                let tail = tail(*three);
-                if let Some(bits) = self.tails.get_mut(tail / 64) {
-                    *bits |= 1 << (tail % 64);
-                }
             }
             let hash = hash(name.as_bytes());
             self.entries.push(Entry { hash, name, key: None, words: Set::EMPTY });
@@ -129,18 +143,28 @@ impl Keys {
         self.entries.get(self.find(name).ok()?)
     }
 
+    /// Whether the name may be known. Most are known to be none of these by their last letters.
+    #[inline]
+    pub fn may_know(&self, name: &[u8]) -> bool {
+        self.names.may_end(name)
+    }
+
     /// What a field of this name holds: by the whole name, or else by its last words.
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
+        if self.may_know(name) { self.known(name) } else { None }
+    }
+
+    /// The same for a name that [may be known](Self::may_know).
+    pub fn known(&self, name: &[u8]) -> Option<(Entity, Role)> {
+        // `x-` before the name of a header is no word of it.
+        let first = usize::from(name.len() <= LONGEST && matches!(name, [b'x' | b'X', b'-', ..]));
         let name = name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(name);
-        // Most names of fields are known to be none of these by their last three letters. (In `clientIp` a name of two begins within them.)
-        if let Some(three @ [_, second, last]) = name.last_chunk()
-            && three.iter().all(u8::is_ascii_alphabetic)
-            && !(second.is_ascii_uppercase() || last.is_ascii_uppercase())
-        {
-            let tail = tail(*three);
-            if self.tails.get(tail / 64).is_none_or(|bits| bits >> (tail % 64) & 1 == 0) {
-                return None;
-            }
+        if is_lower(name) {
+            // Most names are one word in lower case, and have no other part.
+            return match self.get(name).and_then(|entry| entry.key) {
+                Some((_, Role::Never)) | None => None,
+                found => found.filter(|_| name.len() > 1),
+            };
         }
         let mut text = [0_u8; LONGEST];
         let mut length = 0;
@@ -161,18 +185,28 @@ impl Keys {
         let text = text.get(..length)?;
         let without_number =
             text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |place| place + 1);
-        for end in [length, without_number] {
+        // `peselNumber`: what a number is of stands before the word for it.
+        let last = 63_u32.saturating_sub(begins.leading_zeros());
+        let last = usize::try_from(last).unwrap_or(0);
+        let is_of = text.get(last..).is_some_and(|word| names::NUMBERS.contains(&word));
+        let without_word = if is_of { last } else { length };
+        for (turn, end) in [length, without_number, without_word].into_iter().enumerate() {
+            if turn > 0 && end == length {
+                continue;
+            }
             for begin in (0..length.min(64)).filter(|begin| begins >> begin & 1 == 1) {
                 let Some(part) = text.get(begin..end).filter(|part| part.len() > 1) else { continue };
                 match self.get(part).and_then(|entry| entry.key) {
                     Some((_, Role::Never)) => return None,
-                    Some((_, Role::Exactly)) if begin > 0 => {}
+                    Some((_, Role::Exactly))
+                        if begin > first
+                            && !text
+                                .get(first..begin)
+                                .is_some_and(|owner| names::OWNERS.contains(&owner)) => {}
+                    Some((entity, _)) if end < without_number && !entity.has_number() => {}
                     Some(found) => return Some(found),
                     None => {}
                 }
-            }
-            if without_number == length {
-                break;
             }
         }
         None
@@ -181,38 +215,59 @@ impl Keys {
     /// What the words of a text speak of: each word, and each two in a row.
     pub fn words(&self, text: &[u8]) -> Set {
         let mut found = Set::EMPTY;
-        // The word that is being read, and the same with the word before it in front: their hashes, lengths and first letters.
-        let (mut word, mut pair) = (Hashed::EMPTY, Hashed::EMPTY);
-        for byte in text.iter().copied().chain([b' ']) {
-            if is_letter(byte) {
-                let byte = byte.to_ascii_lowercase();
-                word.push(byte);
-                pair.push(byte);
-                continue;
-            }
-            if word.length > 0 {
-                found = found.or(self.words_of(word));
-                if pair.length > word.length {
-                    found = found.or(self.words_of(pair));
+        let mut before: &[u8] = &[];
+        let mut place = 0;
+        while place < text.len() {
+            let words = Block::of(text, place).words();
+            let mut begins = words & !(words << 1);
+            let mut next = place + Block::LENGTH;
+            while begins != 0 {
+                let at = begins.trailing_zeros() as usize;
+                begins &= begins - 1;
+                let mut length = run(words, at);
+                if at + length == Block::LENGTH {
+                    if at > 0 {
+                        // The word goes beyond the block, and the next one begins with it.
+                        next = place + at;
+                        break;
+                    }
+                    let rest = text.get(place..).unwrap_or_default();
+                    length = rest.iter().position(|byte| !is_letter(*byte)).unwrap_or(rest.len());
+                    next = place + length;
                 }
-                pair = word;
-                word = Hashed::EMPTY;
+                let word = text.get(place + at..place + at + length).unwrap_or_default();
+                // The end of a longer word is that of the word with the one before it in front.
+                let may_be = match word.last_chunk() {
+                    Some(four) if four.iter().all(u8::is_ascii_alphabetic) => self.words.has(*four),
+                    _ => true,
+                };
+                if may_be {
+                    found = found.or(self.words_of(&[], word));
+                    if !before.is_empty() {
+                        found = found.or(self.words_of(before, word));
+                    }
+                }
+                before = word;
             }
+            place = next;
         }
         found
     }
 
-    /// What a hashed word speaks of. Two words with one hash of 32 bits and one length are taken for the same.
-    fn words_of(&self, hashed: Hashed) -> Set {
-        let lengths = self.lengths.get(usize::from(hashed.first)).copied().unwrap_or(0);
-        if lengths >> hashed.length.min(63) & 1 == 0 {
+    /// What a word speaks of, with the word before it in front. Two words with one hash of 32 bits and one length are taken for the same.
+    fn words_of(&self, before: &[u8], word: &[u8]) -> Set {
+        let length = before.len() + word.len();
+        let Some(first) = before.iter().chain(word).next() else { return Set::EMPTY };
+        let lengths = self.lengths.get(usize::from(first.to_ascii_lowercase())).copied().unwrap_or(0);
+        if lengths >> length.min(63) & 1 == 0 {
             return Set::EMPTY;
         }
-        let mut slot = slot(hashed.hash);
+        let hash = hash(before.iter().chain(word));
+        let mut slot = slot(hash);
         loop {
             let index = self.slots.get(slot).copied().unwrap_or(u16::MAX);
             let Some(entry) = self.entries.get(usize::from(index)) else { return Set::EMPTY };
-            if entry.hash == hashed.hash && entry.name.len() == hashed.length {
+            if entry.hash == hash && entry.name.len() == length {
                 return entry.words;
             }
             slot = (slot + 1) % SLOTS;
@@ -220,42 +275,113 @@ impl Keys {
     }
 }
 
-/// FNV-1a of the letters so far.
-#[derive(Clone, Copy)]
-struct Hashed {
-    hash: u32,
-    length: usize,
-    first: u8,
-}
+/// How names end: with which four letters, or with which fewer they are whole, without digits behind them. A bit for each end, of which several
+/// have the same.
+#[derive(Debug)]
+struct Ends([u64; ENDS / 64]);
 
-impl Hashed {
-    const EMPTY: Self = Self { hash: 0x811c_9dc5, length: 0, first: 0 };
+/// The bits of the table of ends.
+const ENDS: usize = 16384;
+/// What stands before the letters of a name of fewer than four; as the letters do, it counts by its low five bits.
+const WHOLE: u8 = 0x1b;
+
+impl Ends {
+    const EMPTY: Self = Self([0; ENDS / 64]);
+
+    /// The place of four letters, in any case, in the table.
+    #[inline]
+    fn place(four: [u8; 4]) -> usize {
+        let letters = u32::from_le_bytes(four) & 0x1f1f_1f1f;
+        (letters.wrapping_mul(0x27d4_eb2f) >> 18) as usize % ENDS
+    }
 
     #[inline]
-    fn push(&mut self, byte: u8) {
-        self.hash = (self.hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        if self.length == 0 {
-            self.first = byte;
+    fn has(&self, four: [u8; 4]) -> bool {
+        let place = Self::place(four);
+        self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    }
+
+    /// Takes the end of a normal name.
+    fn insert(&mut self, name: &[u8]) {
+        let core = name.iter().rev().skip_while(|byte| byte.is_ascii_digit());
+        let mut end = [0; 4];
+        for (into, byte) in end.iter_mut().rev().zip(core.chain([&WHOLE])) {
+            *into = *byte;
         }
-        self.length += 1;
+        let place = Self::place(end);
+        if let Some(bits) = self.0.get_mut(place / 64) {
+            *bits |= 1 << (place % 64);
+        }
+    }
+
+    /// Whether a name may be one of these, or end with one as with its last words.
+    #[inline]
+    fn may_end(&self, name: &[u8]) -> bool {
+        match name.last_chunk() {
+            Some(four) if is_word(*four) => self.has(*four),
+            _ => self.may_end_by_words(name),
+        }
+    }
+
+    /// The same for a name with separators, digits, letters of other scripts or beginnings of words among its last four bytes.
+    #[inline(never)]
+    fn may_end_by_words(&self, name: &[u8]) -> bool {
+        match *name {
+            [first, second] if is_lower(name) => return self.has([0, WHOLE, first, second]),
+            [first, second, third] if is_lower(name) => return self.has([WHOLE, first, second, third]),
+            _ => {}
+        }
+        let is_end = |byte: &u8| !(byte.is_ascii_alphabetic() || *byte >= 0x80);
+        let end = name.len() - name.iter().rev().take_while(|byte| is_end(byte)).count();
+        let mut four = 0_u32;
+        let mut count = 0;
+        for (place, byte) in name.iter().enumerate().take(end).rev() {
+            if byte.is_ascii_alphabetic() {
+                four |= u32::from(*byte) << (24 - 8 * count);
+                count += 1;
+                if count == 4 {
+                    return self.has(four.to_le_bytes());
+                }
+                let before = place.checked_sub(1).and_then(|place| name.get(place)).copied().unwrap_or(b'_');
+                let is_begin = !is_letter(before) || byte.is_ascii_uppercase() && before.is_ascii_lowercase();
+                let whole = four | u32::from(WHOLE) << (24 - 8 * count);
+                if is_begin && self.has(whole.to_le_bytes()) {
+                    return true;
+                }
+            } else if is_letter(*byte) {
+                // What has digits or letters of other scripts in it is looked up.
+                return true;
+            }
+        }
+        // A name of nothing but digits may be one of the user's.
+        end == 0
     }
 }
 
-/// The bits of the table of last letters.
-const TAILS: usize = 8192;
-
-/// The place of three letters, in any case, in the table.
-fn tail(three: [u8; 3]) -> usize {
-    three.iter().fold(0, |sum, letter| sum << 4 ^ usize::from(letter & 31) ^ sum >> 9) % TAILS
-}
-
+/// Whether a name is nothing but letters in lower case.
 #[inline]
-fn hash(name: &[u8]) -> u32 {
-    let mut hashed = Hashed::EMPTY;
-    for byte in name {
-        hashed.push(*byte);
-    }
-    hashed.hash
+fn is_lower(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_lowercase)
+}
+
+/// Whether four bytes are letters, with no word that begins after the first: in `clientIp` one of two letters does.
+#[inline]
+fn is_word(four: [u8; 4]) -> bool {
+    let four = u32::from_le_bytes(four);
+    let lower = four | 0x2020_2020;
+    // Of each byte the high bit says whether it is at least `a` and at most `z`; in a byte of ASCII nothing is carried.
+    let letters =
+        (lower.wrapping_add(0x1f1f_1f1f)) & !(lower.wrapping_add(0x0505_0505)) & !lower & 0x8080_8080;
+    let upper = !four & 0x2020_2020;
+    four & 0x8080_8080 == 0 && letters == 0x8080_8080 && upper & !(upper << 8) & 0x2020_2000 == 0
+}
+
+/// FNV-1a of a name in lower case.
+#[inline]
+fn hash<'n>(name: impl IntoIterator<Item = &'n u8>) -> u32 {
+    name.into_iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[inline]
@@ -293,6 +419,8 @@ mod tests {
             ("kundennr", Some(Entity::Custom)),
             ("pin", Some(Entity::Password)),
             ("map_pin", None),
+            ("x-pin", Some(Entity::Password)),
+            ("x-map-pin", None),
             ("spin", None),
             ("next_page_token", None),
             ("csrf_token", Some(Entity::Secret)),

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod checksum;
+mod classify;
 mod config;
 mod context;
 mod decode;

@@ -139,6 +139,7 @@ impl Stream {
                     end: self.offset + end,
                     entity: open.entity,
                     confidence: 100,
+                    by_key: false,
                     bare: false,
                     value: None,
                 });
@@ -221,8 +222,15 @@ impl Stream {
         };
         let mut open = Open { entity, start: self.offset + self.seen, until };
         let (length, _) = open.until.end(rest);
-        let stand_in =
-            Finding { start: 0, end: 1, entity, confidence: 100, bare: false, value: Some([].into()) };
+        let stand_in = Finding {
+            start: 0,
+            end: 1,
+            entity,
+            confidence: 100,
+            by_key: false,
+            bare: false,
+            value: Some([].into()),
+        };
         write(engine, b"*", &[stand_in]);
         self.open = Some(open);
         let end = self.seen + length;

@@ -92,6 +92,14 @@ fn identity() {
         ("S6859080I", "sg_nric=S6859080I"),
         ("111.444.777-35", "br_cpf=111.444.777-35"),
         ("11.222.333/0001-81", "br_cnpj=11.222.333/0001-81"),
+        // Receita Federal, Instrução Normativa RFB 2.229/2024: letters too since July 2026.
+        ("12.ABC.345/01DE-35", "br_cnpj=12.ABC.345/01DE-35"),
+        ("cnpj 12ABC34501DE35", "br_cnpj=12ABC34501DE35"),
+        ("?id=12.abc.345/01de-35", "br_cnpj=12.abc.345/01de-35"),
+        ("A1.B2C.3D4/0001-93", "br_cnpj=A1.B2C.3D4/0001-93"),
+        ("1A.2B3.C4D/0001-79", "br_cnpj=1A.2B3.C4D/0001-79"),
+        ("AMKA 01013099997", "gr_amka=01013099997"),
+        ("davcna 50223054", "si_tin=50223054"),
         ("TFN 123456782", "au_tfn=123456782"),
         ("ABN 51 824 753 556", "au_abn=51 824 753 556"),
         ("medicare 2123 45670 1", "au_medicare=2123 45670 1"),
@@ -114,6 +122,11 @@ fn identity() {
     check("000-12-3456 666-12-3456 900-12-3456 123-00-4567 123-45-0000", &[]);
     check("12345678A X1234567A RSSMRA85T10A562T S6859080J 811228-9873 111.444.777-36", &[]);
     check("AB123456E GB123456A DA123456A", &[]);
+    check("12.ABC.345/01DE-36 12ABC34501DE35 00.000.000/0000-00", &[]);
+    check("CNPJ 12ABC34501DE36", &[]);
+    // Not Luhn but its mirror; weights 7 to 1 rather than 8 to 2; a remainder that has no digit.
+    check("AMKA 01010100015", &[]);
+    check("davcna 15012554, davcna 10000000", &[]);
     check("/files/20070901/2013-03-11-release-1.20101030.html?t=1447318800", &[]);
     check("7f9c24e8-3b12-4b5e-9c1d-811228987400 5b1f0e6c9a", &[]);
 }
@@ -216,6 +229,116 @@ fn encodings() {
     check("/blog/disabling-battery-in-ubuntu-vms", &[]);
 }
 
+/// What generated sets showed that published ones do not have.
+#[test]
+fn names_of_fields_in_the_wild() {
+    check(
+        r#"{"user":{"ip":"198.51.100.7","theme":"dark","nif":"12345678Z"}}"#,
+        &["ipv4=198.51.100.7", "es_nif=12345678Z"],
+    );
+    check(r#"{"user":["Ann"],"login":"joe"}"#, &["name=Ann", "name=joe"]);
+    check("peselNumber=80021261549&nr_pesel=80021261549", &["pl_pesel=80021261549", "pl_pesel=80021261549"]);
+    check("utrNumber=8125792188&numer_nip=1&user_number=12&token_no=3", &["uk_utr=8125792188", "pl_nip=1"]);
+    check("user_pwd=x1&customer.sin=046454286&map_pin=5", &["password=x1", "ca_sin=046454286"]);
+    check("pan=4111111111111111&pan=ABCPE1234F&pan=zoom", &["card=4111111111111111", "in_pan=ABCPE1234F"]);
+    check(
+        "PAN card: OKFTF2573G\nGraphics card: RTX 3080\ncard=4111111111111111",
+        &["in_pan=OKFTF2573G", "card=4111111111111111"],
+    );
+    check(
+        "id_card_no=510107194001069041&medicare-card-no=2009063488",
+        &["national_id=510107194001069041", "au_medicare=2009063488"],
+    );
+    check(
+        "ID card: 510107194001069041\nIP address: 198.51.100.7",
+        &["national_id=510107194001069041", "ipv4=198.51.100.7"],
+    );
+    check("Enter PIN: 1234", &["password=1234"]);
+    check(
+        "x-abn: 51824753556\nX-Tel: 030 1234\nx-pin: 1234\nx-map-pin: 5",
+        &["au_abn=51824753556", "phone=030 1234", "password=1234"],
+    );
+    check("coordinates: -73.149831, -123.250539", &["coordinates=-73.149831, -123.250539"]);
+    check(
+        "bdate=1978-03-09&fodselsnr=18039611283",
+        &["date_of_birth=1978-03-09", "no_fodselsnummer=18039611283"],
+    );
+    check("SIN=669 323 024 status=ok", &["ca_sin=669 323 024"]);
+    check(
+        "phone=+357 22 373312 took=3ms tel=(264) 235-9426 x=1",
+        &["phone=+357 22 373312", "phone=(264) 235-9426"],
+    );
+    check("card=4111111111111111 200 512", &["card=4111111111111111"]);
+    check("ll=87.036275%2C%20-102.658832&z=1", &["coordinates=87.036275%2C%20-102.658832"]);
+    check(
+        "from=8170:47f3:cc72:830b:edcd:bc60:c586:566c cc:a1:ba:75:6f:4e",
+        &["ipv6=8170:47f3:cc72:830b:edcd:bc60:c586:566c", "mac=cc:a1:ba:75:6f:4e"],
+    );
+}
+
+#[test]
+fn words_of_other_scripts() {
+    check(
+        "ЕГН 8402067152, ΑΜΚΑ 01013099997, ΑΦΜ 032561516",
+        &["bg_egn=8402067152", "gr_amka=01013099997", "gr_afm=032561516"],
+    );
+    check(
+        "rodné číslo 6407107168 a RČ 7610032309",
+        &["cz_rodne_cislo=6407107168", "cz_rodne_cislo=7610032309"],
+    );
+    check(
+        "teléfono 2750 811782, gsm 020 23 124 797, телефон 8 912 345 67 89",
+        &["phone=2750 811782", "phone=020 23 124 797", "phone=8 912 345 67 89"],
+    );
+    check("isikukoodiga 35210073782", &["ee_isikukood=35210073782"]);
+    check("fødselsnummer is 07054827401", &["no_fodselsnummer=07054827401"]);
+    check("주민등록번호 8611103220574", &["kr_rrn=8611103220574"]);
+}
+
+#[test]
+fn numbers_that_look_like_others() {
+    // A social insurance number is no social security number.
+    check("social insurance number 312 470 504", &[]);
+    check("my social is 123456789", &["us_ssn=123456789"]);
+    check("INV-2022-274204 INV-2018-112114", &[]);
+    check("resident registration number 4302162581447", &["kr_rrn=4302162581447"]);
+    check("490503-2217479", &["kr_rrn=490503-2217479"]);
+    check("My social insurance number is 119415222", &["ca_sin=119415222"]);
+    check("SA ID number 4812030187087", &[]);
+    check("SA ID number 5101187933180", &["za_id=5101187933180"]);
+    check("range 6353305/66434951 id 397817116490768220 ean 5902025538085", &[]);
+    check("My phone number is 091 121 8289", &["phone=091 121 8289"]);
+    // Parts of numbers that are wrong as a whole.
+    check("6011 9572 6087 4556 EG61 8062 0877 5860 9663 8080 3502 3", &[]);
+    check("numero fiscal 24 85 264 433 094", &[]);
+    check("IBAN MC53 7154 2252 29XJ EZRT TWZJ A89 in", &["iban=MC53 7154 2252 29XJ EZRT TWZJ A89"]);
+    check("005-05-1749 00.455.718/0001-72", &["us_ssn=005-05-1749", "br_cnpj=00.455.718/0001-72"]);
+    check(
+        "read cc14:f2bb:47e2:5763:f5b8:70ea:47b4:53b2 less",
+        &["ipv6=cc14:f2bb:47e2:5763:f5b8:70ea:47b4:53b2"],
+    );
+    check("PK84 UDJW RCXL 6FFV 7BVM RPZQ", &["iban=PK84 UDJW RCXL 6FFV 7BVM RPZQ"]);
+    check("/v2/born?value=v20.15.30.27 Mozilla/5.0%20%28X11%3B%20rv:1.9.7.20%29", &[]);
+    check("Mobile/8B119 Safari/6532.32.7", &[]);
+    check(
+        "AKIAQSYCPBZEJWHADGDT sq0atp-vedPPLBfnhtcbTNGDgDhzR",
+        &["api_token=AKIAQSYCPBZEJWHADGDT", "api_token=sq0atp-vedPPLBfnhtcbTNGDgDhzR"],
+    );
+}
+
+#[test]
+fn telephone_numbers_with_a_country_code() {
+    check("0045 34 40 62 57, 00971501122600", &["phone=0045 34 40 62 57", "phone=00971501122600"]);
+    check("?to=007%20771%20001%209487", &["phone=007%20771%20001%209487"]);
+    check(
+        "+216.20.164.253 +687.29.19.88 +682 21 234",
+        &["phone=+216.20.164.253", "phone=+687.29.19.88", "phone=+682 21 234"],
+    );
+    check("(+30) 2415 703158 and +(371) 63100133", &["phone=(+30) 2415 703158", "phone=+(371) 63100133"]);
+    check("69 987 88 37 office", &["phone=69 987 88 37"]);
+    check("0001234567890 0.0049301234567 12:0049301234567 numero fiscal 00 82 128 932 502", &[]);
+}
+
 #[test]
 fn an_unquoted_json_value_stays_json() {
     let engine = Engine::default();
@@ -233,4 +356,39 @@ fn the_name_of_a_field_decides_its_value() {
     assert_eq!(redact("phone", "030 1234567"), "*********67");
     assert_eq!(redact("user-agent", "Mozilla/5.0 joe@example.com"), "Mozilla/5.0 [EMAIL]");
     assert_eq!(redact("x-forwarded-for", "198.51.100.7, 203.0.113.9"), "198.51.100.0, 203.0.113.0");
+    assert_eq!(redact("referer", "https://a.example/?ssn=123456789#x"), "https://a.example/?ssn=[US_SSN]#x");
+    // Headers arrive in lower case, whatever the case of a signed URL's list.
+    for name in
+        ["X-Amz-Signature", "x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "x-goog-signature"]
+    {
+        assert_eq!(redact(name, "abc123"), "REDACTED", "{name}");
+    }
+    assert_eq!(redact("x-amz-date", "20261125T000000Z"), "20261125T000000Z");
+    // `x-` before the name of a header is no word of it.
+    for name in ["pin", "x-pin", "X-PIN", "x-user-pin"] {
+        assert_eq!(redact(name, "1234"), "[PASSWORD]", "{name}");
+    }
+    assert_eq!(redact("x-abn", "51824753556"), "*********56");
+    assert_eq!(redact("x-npi", "1234567893"), "********93");
+    assert_eq!(redact("x-card", "4111111111111111"), "************1111");
+    for name in ["x-map-pin", "xpin", "max-pin"] {
+        assert_eq!(redact(name, "1234"), "1234", "{name}");
+    }
+}
+
+#[test]
+fn cookies_are_a_text_of_pairs_or_a_secret_as_a_whole() {
+    let engine = Engine::default();
+    let cookies = b"theme=dark; mail=joe%40example.com; sid=abc123";
+    let text = engine.redact(cookies, Place::Text, None);
+    assert_eq!(text.as_str(), "theme=dark; mail=[EMAIL]; sid=[SECRET]");
+    assert_eq!(engine.redact(cookies, Place::Field(b"cookie"), None).as_str(), "[SECRET]");
+}
+
+#[test]
+fn findings_are_counted_by_entity() {
+    let found = Engine::default().find(b"joe@example.com ann@example.com 198.51.100.7", Place::Text);
+    let counts: Vec<_> = found.entities().iter().map(|entity| (entity.id(), found.count(entity))).collect();
+    assert_eq!(counts, [("email", 2), ("ipv4", 1)]);
+    assert!(Engine::default().find(b"nothing", Place::Text).entities().is_empty());
 }

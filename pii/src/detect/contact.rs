@@ -15,8 +15,26 @@ const FILES: [&[u8]; 18] = [
 
 /// The address around the `@` at a place.
 pub fn email(pass: &mut Pass<'_>, at: usize) {
-    let is_local =
-        |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"._+-'~!#$^*|`{}".contains(byte);
+    let is_local = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                0x80..|b'.'| b'_'
+                    | b'+'
+                    | b'-'
+                    | b'\''
+                    | b'~'
+                    | b'!'
+                    | b'#'
+                    | b'$'
+                    | b'^'
+                    | b'*'
+                    | b'|'
+                    | b'`'
+                    | b'{'
+                    | b'}'
+            )
+    };
     let head = pass.part(at.saturating_sub(LONGEST_LOCAL + 1), at);
     let local = head.iter().rev().take_while(|byte| is_local(byte)).count();
     let mut start = at - local;

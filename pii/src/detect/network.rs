@@ -5,24 +5,33 @@ use std::net::Ipv6Addr;
 
 /// An IPv4 address that begins at a place. Says whether something with four numbers was there, found or not.
 pub fn ipv4(pass: &mut Pass<'_>, start: usize) -> bool {
-    let mut place = start;
+    let text = pass.from(start);
+    let mut length = 0;
     let mut is_address = true;
     for octet in 0..4 {
-        let digits = pass.from(place).iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
-        if digits == 0 || digits > 3 {
-            return false;
-        }
-        let value =
-            pass.part(place, place + digits).iter().fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0'));
-        is_address &= value <= 255 && (digits == 1 || pass.at(place) != b'0') && (octet > 0 || value > 0);
-        place += digits;
-        if octet < 3 {
-            if pass.at(place) != b'.' {
+        let first = length;
+        let mut value = 0;
+        while let Some(byte @ b'0'..=b'9') = text.get(length) {
+            value = value * 10 + u32::from(byte - b'0');
+            length += 1;
+            if length - first > 3 {
                 return false;
             }
-            place += 1;
+        }
+        let digits = length - first;
+        if digits == 0 {
+            return false;
+        }
+        is_address &=
+            value <= 255 && (digits == 1 || text.get(first) != Some(&b'0')) && (octet > 0 || value > 0);
+        if octet < 3 {
+            if text.get(length) != Some(&b'.') {
+                return false;
+            }
+            length += 1;
         }
     }
+    let place = start + length;
     let after = pass.at(place);
     let is_longer = after == b'.' && pass.at(place + 1).is_ascii_digit()
         || matches!(after, b'-' | b'_') && pass.at(place + 1).is_ascii_alphanumeric();
@@ -51,6 +60,8 @@ fn is_version(pass: &Pass<'_>, start: usize, end: usize) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || by == b'/' && *byte == b'.';
     let word = joined.iter().rev().take_while(|byte| is_word(byte)).count();
     let (rest, word) = joined.split_at(joined.len() - word);
+    // `%20rv:1.9.2.3`: the digits are those of an escape.
+    let word = if rest.last() == Some(&b'%') { word.get(2..).unwrap_or_default() } else { word };
     let says_so =
         ["v", "rv", "ver", "version", "release", "build", "rev", "firmware", "sdk", "appversion", "av"];
     if says_so.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())) {
@@ -102,7 +113,10 @@ pub fn ipv6(pass: &mut Pass<'_>, start: usize) {
     }
     let Some(address) = text.get(..length) else { return };
     let colons = memchr::memchr_iter(b':', address).count();
-    let is_short = colons < 2 || length < 6 || !address.iter().any(u8::is_ascii_digit);
+    // Eight groups have seven colons, and six with an IPv4 address; fewer groups stand around two colons in a row.
+    let is_short = colons < 6 && !address.windows(2).any(|two| two == b"::")
+        || length < 6
+        || !address.iter().any(u8::is_ascii_digit);
     if is_short || pass.at(start + length).is_ascii_alphanumeric() {
         return;
     }

@@ -6,6 +6,9 @@ use crate::{dispatch::Pass, entity::Entity};
 /// The most letters and digits of a number: an IBAN has 34.
 const LONGEST: usize = 34;
 
+/// The fewest.
+const SHORTEST: usize = 6;
+
 /// The most groups of a number: an IBAN of 34 in fours.
 const MOST_GROUPS: usize = 9;
 
@@ -21,9 +24,18 @@ pub struct Compact {
     count: usize,
     /// How many of the first are digits.
     digits: usize,
+    /// A bit for each count of characters with which a group ends.
+    groups: u64,
+    /// A bit for each character that is a letter.
+    letters: u64,
 }
 
 impl Compact {
+    /// Whether two letters and two digits are first.
+    fn begins_as_iban(&self) -> bool {
+        matches!(self.characters, [b'A'..=b'Z', b'A'..=b'Z', b'0'..=b'9', b'0'..=b'9', ..])
+    }
+
     /// The first characters.
     pub fn first(&self, count: usize) -> &[u8] {
         self.characters.get(..count).unwrap_or_default()
@@ -45,12 +57,20 @@ fn is_separator(byte: u8) -> bool {
 /// Reads the groups from a place on. A group of many letters without a digit is a word, and ends the number.
 #[inline]
 fn compact(pass: &Pass<'_>, start: usize) -> Compact {
-    let mut compact = Compact { characters: [0; LONGEST], ends: [0; LONGEST], start, count: 0, digits: 0 };
+    let mut compact = Compact {
+        characters: [0; LONGEST],
+        ends: [0; LONGEST],
+        start,
+        count: 0,
+        digits: 0,
+        groups: 0,
+        letters: 0,
+    };
     let mut letters = 0;
     let mut groups = 1;
-    let mut all_digits = true;
     for (place, byte) in pass.from(start).iter().enumerate() {
-        if byte.is_ascii_alphanumeric() {
+        let is_digit = byte.is_ascii_digit();
+        if is_digit || byte.is_ascii_alphabetic() {
             let (Some(character), Some(end)) =
                 (compact.characters.get_mut(compact.count), compact.ends.get_mut(compact.count))
             else {
@@ -59,60 +79,88 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
             };
             *character = byte.to_ascii_uppercase();
             *end = u8::try_from(place + 1).unwrap_or(u8::MAX);
+            compact.letters |= u64::from(!is_digit) << compact.count;
             compact.count += 1;
-            all_digits &= byte.is_ascii_digit();
-            compact.digits += usize::from(all_digits);
-            letters = if byte.is_ascii_digit() { 0 } else { letters + usize::from(groups > 1) };
-            if letters > 6 {
+            letters = if is_digit { 0 } else { letters + usize::from(groups > 1) };
+            // An IBAN may have groups of letters alone.
+            if letters > 6 && !compact.begins_as_iban() {
                 break;
             }
-        } else if !is_separator(*byte) || !pass.at(start + place + 1).is_ascii_alphanumeric() {
-            break;
         } else {
+            compact.groups |= 1 << compact.count;
             groups += 1;
-            if groups > MOST_GROUPS {
+            if groups > MOST_GROUPS
+                || !is_separator(*byte)
+                || !pass.at(start + place + 1).is_ascii_alphanumeric()
+            {
                 break;
             }
         }
     }
+    compact.groups |= 1 << compact.count;
+    compact.digits = (compact.letters.trailing_zeros() as usize).min(compact.count);
     compact
 }
 
-/// Looks for a number that begins at a place, which is the beginning of a word.
-pub fn find(pass: &mut Pass<'_>, start: usize) {
-    let first = pass.at(start);
-    // A short word is the beginning of a number only if another group follows.
-    let word = pass.from(start).iter().take(6).take_while(|byte| byte.is_ascii_alphanumeric()).count();
-    let next = pass.at(start + word);
-    let follows = pass.at(start + word + 1);
-    let goes_on = follows.is_ascii_digit()
-        || follows.is_ascii_alphabetic() && !matches!(next, b'/' | b'_')
-        || !follows.is_ascii_alphanumeric() && !matches!(follows, 0 | b'&' | b'=');
-    if word < 6 && !(is_separator(next) || matches!(next, b')' | b'(' | b',')) || word < 6 && !goes_on {
+/// Whether a word of so many letters and digits, with these two bytes behind it, may begin a number: a short one only if another group follows.
+#[inline]
+pub fn begins(word: usize, next: u8, follows: u8) -> bool {
+    if word >= SHORTEST {
+        return true;
+    }
+    let goes_on = if follows.is_ascii_alphabetic() {
+        !matches!(next, b'/' | b'_')
+    } else {
+        !matches!(follows, 0 | b'&' | b'=')
+    };
+    goes_on && (is_separator(next) || matches!(next, b')' | b'(' | b','))
+}
+
+/// Looks for a number that begins at a place with so many digits: at the beginning of a word that [may begin](begins) one.
+pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
+    if is_decimal(pass, start) {
+        // What is behind a digit and a dot may begin a pair of coordinates, and nothing else.
+        place_time::coordinates(pass, start, row);
         return;
     }
-    if first.is_ascii_digit() {
-        if network::ipv4(pass, start) || place_time::coordinates(pass, start) || place_time::date(pass, start)
+    if row > 0 {
+        // How many digits there are, and what comes behind them, rules out most of these.
+        let next = pass.at(start + row);
+        // A number with a country code may be written with dots.
+        if row <= 3
+            && next == b'.'
+            && (pass.before(start) != b'+' && network::ipv4(pass, start)
+                || place_time::coordinates(pass, start, row))
         {
             return;
         }
-        if phone::find(pass, start) {
+        if row < SHORTEST && is_short(pass.from(start)) {
             return;
+        }
+        if place_time::date(pass, start, row)
+            || phone::may_begin(pass, start, row) && phone::find(pass, start)
+        {
+            return;
+        }
+        let is_alone = !is_separator(next) || !pass.at(start + row + 1).is_ascii_alphanumeric();
+        if (SHORTEST..LONGEST).contains(&row) && is_alone && !next.is_ascii_alphabetic() {
+            return digits(pass, start, row);
         }
     }
     let compact = compact(pass, start);
-    if compact.count < 6 {
+    if compact.count < SHORTEST {
         return;
     }
     network::mac(pass, start);
-    if is_decimal(pass, start) {
-        return;
-    }
     let mut found = 0;
-    if !first.is_ascii_digit() {
+    if row == 0 {
         found = payment::iban(pass, start, &compact);
     }
-    for count in (6..=compact.count).rev() {
+    // A number ends with one of its groups, and has six characters or more.
+    let mut groups = compact.groups >> SHORTEST << SHORTEST;
+    while let Some(count) = groups.checked_ilog2() {
+        groups ^= 1 << count;
+        let count = count as usize;
         let end = compact.end(count);
         if pass.at(end).is_ascii_alphanumeric()
             || pass.at(end) == b'.'
@@ -126,7 +174,7 @@ pub fn find(pass: &mut Pass<'_>, start: usize) {
         if count <= compact.digits && payment::card(pass, start, end, compact.first(count)) {
             found = found.max(end);
         }
-        if identity(pass, start, end, compact.first(count)) {
+        if identity(pass, start, end, compact.first(count), compact.letters) {
             found = found.max(end);
         }
         if found > 0 {
@@ -136,23 +184,57 @@ pub fn find(pass: &mut Pass<'_>, start: usize) {
     pass.skip_numbers_to(found);
 }
 
+/// Whether so many digits are the decimals of a number, and no part of coordinates.
+#[inline]
+pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
+    pass.before(start) == b'.' && pass.at(start + row) != b'.' && is_decimal(pass, start)
+}
+
+/// A row of digits without any other group.
+fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
+    let value = pass.part(start, start + row);
+    let is_card = payment::card(pass, start, start + row, value);
+    if identity(pass, start, start + row, value, 0) || is_card {
+        pass.skip_numbers_to(start + row);
+    }
+}
+
+/// Whether fewer characters than a number has at the least come before one that no number has in it.
+#[inline]
+fn is_short(text: &[u8]) -> bool {
+    let mut count = 0;
+    // A number of so few characters has no more bytes between them.
+    for byte in text.iter().take(3 * SHORTEST) {
+        if byte.is_ascii_alphanumeric() {
+            count += 1;
+            if count == SHORTEST {
+                return false;
+            }
+        } else if !is_separator(*byte) && !matches!(byte, b'(' | b')') {
+            break;
+        }
+    }
+    true
+}
+
 /// Whether the text has a separator before its end, so that a dot behind it is the next one.
 fn is_grouped(pass: &Pass<'_>, start: usize, end: usize) -> bool {
     pass.part(start, end).contains(&b'.')
 }
 
 /// Whether the number is the rest of a decimal one.
+#[inline]
 fn is_decimal(pass: &Pass<'_>, start: usize) -> bool {
     pass.before(start) == b'.' && start > 1 && pass.at(start - 2).is_ascii_digit()
 }
 
-/// Tries the rules of the length.
-fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8]) -> bool {
+/// Tries the rules of the length; the bits say which characters are letters.
+fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8], letters: u64) -> bool {
     let engine = pass.engine;
     let mut best: Option<(u8, Entity)> = None;
     let written = pass.part(start, end);
-    for rule in engine.rules().of(value.len()) {
-        if !rule.fits(value) || !(rule.check)(value) || !(rule.plausible)(value) {
+    for rule in engine.rules().fitting(value.len(), letters) {
+        if !(rule.check)(value) || !(rule.plausible)(value) {
             continue;
         }
         let confidence = rule.confidence(written);
@@ -161,6 +243,10 @@ fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8]) -> bool
             continue;
         }
         let near = pass.near(start, end);
+        // A way of writing that telephone numbers have too.
+        if confidence < 60 && near.has(Entity::Phone) && !near.has(rule.entity) {
+            continue;
+        }
         let confidence = crate::context::raised(confidence, near.has(rule.entity));
         if confidence >= crate::context::THRESHOLD && best.is_none_or(|(least, _)| confidence > least) {
             best = Some((confidence, rule.entity));
@@ -176,5 +262,9 @@ fn continues(pass: &Pass<'_>, start: usize, end: usize) -> bool {
     let before =
         start > 1 && matches!(pass.before(start), b'-' | b'.') && pass.at(start - 2).is_ascii_digit();
     let after = matches!(pass.at(end), b'-' | b'.') && pass.at(end + 1).is_ascii_digit();
-    before || after
+    // A part of a number whose groups have spaces between them.
+    let is_spaced = pass.part(start, end).contains(&b' ')
+        && (pass.at(end) == b' ' && pass.at(end + 1).is_ascii_digit()
+            || start > 1 && pass.before(start) == b' ' && pass.at(start - 2).is_ascii_digit());
+    before || after || is_spaced
 }

@@ -4,8 +4,17 @@ use super::number::Compact;
 use crate::{
     checksum::{luhn, mod_97, number},
     dispatch::Pass,
-    entity::Entity,
+    entity::{Entity, Set},
 };
+
+/// Numbers of persons with 13 digits.
+const OTHERS: Set = Set::EMPTY
+    .with(Entity::KrRrn)
+    .with(Entity::ZaId)
+    .with(Entity::RoCnp)
+    .with(Entity::SiEmso)
+    .with(Entity::LuNin)
+    .with(Entity::FrSpi);
 
 /// A card: 13 to 19 digits with Luhn's check, an issuer and the length that the brand has, in groups with one separator.
 pub fn card(pass: &mut Pass<'_>, start: usize, end: usize, digits: &[u8]) -> bool {
@@ -22,11 +31,35 @@ pub fn card(pass: &mut Pass<'_>, start: usize, end: usize, digits: &[u8]) -> boo
         }
         groups += 1;
     }
-    if groups > 8 {
+    // Two groups are halves, or what stands before or behind four digits.
+    let lead = pass.from(start).iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if groups > 8 || groups == 2 && !matches!(lead, 4 | 8 | 12) {
+        return false;
+    }
+    // In the middle of a longer row of groups.
+    let is_spaced = |from: usize, to: usize| pass.at(from) == b' ' && pass.at(to).is_ascii_digit();
+    if start > 1 && is_spaced(start - 1, start - 2) && is_spaced(end, end + 1) {
+        return false;
+    }
+    // Cards of 13 digits are few: a word for a number of a person counts for more.
+    let near = pass.near(start, end);
+    if digits.len() == 13 && !near.has(Entity::Card) && near.and_not(OTHERS) != near {
+        return false;
+    }
+    if !is_usual(digits) && !near.has(Entity::Card) {
         return false;
     }
     pass.hit(start, end, Entity::Card, 95);
     true
+}
+
+/// Whether a card of this length needs no word for it: those of 13 digits are Visa's, and rows of 17 and 18 are other numbers far more often.
+fn is_usual(digits: &[u8]) -> bool {
+    match digits.len() {
+        13 => digits.first() == Some(&b'4'),
+        17 | 18 => false,
+        _ => true,
+    }
 }
 
 /// Whether an issuer has cards of this beginning and length: ISO/IEC 7812 and the brands' own ranges.
@@ -66,6 +99,7 @@ fn is_issued(digits: &[u8]) -> bool {
 
 /// An IBAN from a place on. Says where it ends, or 0.
 pub fn iban(pass: &mut Pass<'_>, start: usize, compact: &Compact) -> usize {
+    let [_, _, b'0'..=b'9', b'0'..=b'9'] = compact.first(4) else { return 0 };
     let Some(length) = iban_length(compact.first(2)) else { return 0 };
     let value = compact.first(length);
     let end = compact.end(length);
@@ -101,7 +135,7 @@ fn iban_length(country: &[u8]) -> Option<usize> {
         (25, b"LYPTST"),
         (26, b"ISTR"),
         (27, b"BIDJFRGRITMRMCSM"),
-        (28, b"ALAZBYCYDOGTHULBNIPLSV"),
+        (28, b"ALAZBYCYDOGTHNHULBNIPLSV"),
         (29, b"BREGPSQAUA"),
         (30, b"JOKWMUYE"),
         (31, b"MTSC"),

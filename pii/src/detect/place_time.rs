@@ -2,8 +2,17 @@
 
 use crate::{dispatch::Pass, entity::Entity};
 
-/// A pair of coordinates whose first begins at a place. Says whether it was one.
-pub fn coordinates(pass: &mut Pass<'_>, start: usize) -> bool {
+/// A pair of coordinates whose first begins at a place, with so many digits. Says whether it was one.
+#[inline]
+pub fn coordinates(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
+    // There are four decimals at the least.
+    (1..=3).contains(&row)
+        && pass.at(start + row) == b'.'
+        && pass.at(start + row + 4).is_ascii_digit()
+        && pair(pass, start)
+}
+
+fn pair(pass: &mut Pass<'_>, start: usize) -> bool {
     let Some((first, middle)) = decimal(pass, start, 90) else { return false };
     let separators = pass
         .from(middle)
@@ -41,31 +50,49 @@ fn decimal(pass: &Pass<'_>, start: usize, limit: u32) -> Option<(usize, usize)> 
     (decimals >= 4).then_some((decimals, start + whole + 1 + decimals))
 }
 
-/// A date that the words around it call one of birth.
-pub fn date(pass: &mut Pass<'_>, start: usize) -> bool {
-    let text = pass.from(start);
-    let begins = text.get(..2).unwrap_or_default();
-    if text.get(..6).is_some_and(|row| row.iter().all(u8::is_ascii_digit)) && !matches!(begins, b"19" | b"20")
-    {
+/// A date that begins with so many digits, and that the words around it call one of birth.
+#[inline]
+pub fn date(pass: &mut Pass<'_>, start: usize, row: usize) -> bool {
+    let Some(length) = date_length(pass.from(start), row) else { return false };
+    // The rest of a version.
+    if pass.before(start) == b'.' {
         return false;
     }
-    let fits = |format: &[u8]| {
-        text.len() >= format.len()
-            && text.iter().zip(format).all(|(byte, class)| match class {
-                b'9' => byte.is_ascii_digit(),
-                b'-' => matches!(byte, b'-' | b'/' | b'.'),
-                _ => false,
-            })
-            && !text.get(format.len()).is_some_and(u8::is_ascii_alphanumeric)
-    };
-    let formats: [&[u8]; 7] =
-        [b"9999-99-99", b"99-99-9999", b"9-99-9999", b"99-9-9999", b"9-9-9999", b"99-99-99", b"99999999"];
-    let Some(format) = formats.iter().find(|format| fits(format)) else { return false };
-    let end = start + format.len();
+    let end = start + length;
     if !pass.near(start, end).has(Entity::DateOfBirth) {
         return false;
     }
     pass.hit(start, end, Entity::DateOfBirth, 70);
     pass.skip_numbers_to(end);
     true
+}
+
+/// The length of a date in one of the usual orders, at the front of a text that begins with so many digits.
+#[inline]
+fn date_length(text: &[u8], row: usize) -> Option<usize> {
+    match row {
+        8 if matches!(text.get(..2), Some(b"19" | b"20")) => {}
+        1 | 2 | 4 if matches!(text.get(row), Some(b'-' | b'/' | b'.')) => {}
+        _ => return None,
+    }
+    groups_length(text, row)
+}
+
+fn groups_length(text: &[u8], row: usize) -> Option<usize> {
+    let is_digit = |place: usize| text.get(place).is_some_and(u8::is_ascii_digit);
+    let mut length = row;
+    if row < 8 {
+        let second = usize::from(is_digit(row + 1)) + usize::from(is_digit(row + 2));
+        let place = row + 1 + second;
+        let is_separated = matches!(text.get(place), Some(b'-' | b'/' | b'.'));
+        if !is_separated || !is_digit(row + 1) || !is_digit(place + 1) || !is_digit(place + 2) {
+            return None;
+        }
+        let third = if is_digit(place + 3) { 2 + 2 * usize::from(is_digit(place + 4)) } else { 2 };
+        if !matches!((row, second, third), (4 | 2, 2, 2) | (1 | 2, 1 | 2, 4)) {
+            return None;
+        }
+        length = place + 1 + third;
+    }
+    (!text.get(length).is_some_and(u8::is_ascii_alphanumeric)).then_some(length)
 }

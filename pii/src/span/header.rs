@@ -7,14 +7,29 @@ use crate::{
     key::Role,
 };
 
-/// The value of a name that ends before a colon.
-pub fn field(pass: &mut Pass<'_>, start: usize, end: usize) {
-    let Some(found) = super::look_up(pass, pass.part(start, end)) else { return };
+/// The value behind a colon, of a name that decides.
+pub fn field(pass: &mut Pass<'_>, start: usize, end: usize, found: (Entity, Role)) {
+    // `cc:` of an address is no name.
+    let hex =
+        |from: usize| pass.from(from).iter().take(5).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if hex(start) == end - start && (pass.before(start) == b':' || pass.at(end + 1 + hex(end + 1)) == b':') {
+        return;
+    }
+    let found = two_words(pass, start, end).unwrap_or(found);
     let mut from = end + 1;
     while matches!(pass.at(from), b' ' | b'\t') {
         from += 1;
     }
     value(pass, from, found, false);
+}
+
+/// What a name says together with the word before it: an `IP address` is none of a house.
+fn two_words(pass: &Pass<'_>, start: usize, end: usize) -> Option<(Entity, Role)> {
+    const LONGEST: usize = 16;
+    let head = pass.part(start.saturating_sub(LONGEST), start);
+    let head = head.strip_suffix(b" ")?;
+    let word = head.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    if word == 0 { None } else { super::look_up(pass, pass.part(start - 1 - word, end)) }
 }
 
 /// The value that begins at a place: a string, a container, or a word; a line for what has several words.
@@ -27,7 +42,9 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
         }
         // What must have a shape is found by it, in a container too.
         b'[' | b'{' if found.1 == Role::IfShaped => {}
-        b'[' | b'{' => json::container(pass, from, found),
+        // `"user": {..}` is an object about somebody: its members have names of their own.
+        b'{' if found == (Entity::Name, Role::Exactly) => {}
+        b'[' | b'{' => json::container(pass, from, (entity, Role::Decides)),
         _ if is_json => {
             let text = pass.from(from);
             let length = text
@@ -50,13 +67,23 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
             } else {
                 pair::value_length(text)
             };
+            if entity == Entity::Coordinates {
+                pair::goes_on(pass, from, from + length, entity);
+            }
             note(pass, from, from + length, found, false);
         }
     }
 }
 
 /// Credentials behind the name of their scheme: RFC 6750 and RFC 7617.
+#[inline]
 pub fn scheme(pass: &mut Pass<'_>, start: usize, end: usize) {
+    if matches!(end - start, 5 | 6) && matches!(pass.at(start), b'b' | b'B') {
+        credentials(pass, start, end);
+    }
+}
+
+fn credentials(pass: &mut Pass<'_>, start: usize, end: usize) {
     const SHORTEST: usize = 8;
     let word = pass.part(start, end);
     if !word.eq_ignore_ascii_case(b"bearer") && !word.eq_ignore_ascii_case(b"basic") {

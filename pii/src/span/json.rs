@@ -1,6 +1,6 @@
 //! Members of JSON's objects, at any depth.
 
-use super::{header, note, says_nothing};
+use super::{header, is_shaped, note, says_nothing};
 use crate::{dispatch::Pass, entity::Entity, key::Role};
 
 /// The longest name of a member that is looked up.
@@ -73,7 +73,12 @@ pub fn container(pass: &mut Pass<'_>, from: usize, found: (Entity, Role)) {
                     own = super::look_up(pass, pass.part(place + 1, end));
                     place = behind + 1;
                 } else {
-                    note(pass, place + 1, end, own.take().unwrap_or(found), false);
+                    // What does not look as its own name says is still what the container holds.
+                    let value = pass.part(place + 1, end);
+                    let own = own
+                        .take()
+                        .filter(|(entity, role)| *role != Role::IfShaped || is_shaped(*entity, value));
+                    note(pass, place + 1, end, own.unwrap_or(found), false);
                     place = end + 1;
                 }
             }

@@ -5,7 +5,7 @@ use crate::{decode, dispatch::Pass, key::Role};
 /// The segment behind one whose name decides, if it can be a value: routes have words there.
 pub fn segment(pass: &mut Pass<'_>, start: usize, end: usize) {
     const SHORTEST: usize = 4;
-    let Some((entity, Role::Decides | Role::Exactly)) = pass.engine.keys().entity(pass.part(start, end))
+    let Some((entity, Role::Decides | Role::Exactly)) = pass.engine.keys().known(pass.part(start, end))
     else {
         return;
     };

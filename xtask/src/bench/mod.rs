@@ -22,7 +22,7 @@ pub struct Args {
     /// What is measured.
     #[arg(value_enum, default_value = "filters")]
     what: What,
-    /// A further module to compare with, as NAME=PATH.wasm.
+    /// What to compare with besides, as NAME=PATH: a module (filters); a program that reads and prints what the example `bench` of pii does (pii).
     #[arg(long, value_name = "NAME=PATH", value_parser = peer)]
     peer: Vec<(String, PathBuf)>,
     /// The path and query of all requests.
@@ -46,7 +46,7 @@ enum What {
 }
 
 fn peer(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, path) = text.split_once('=').ok_or("must be NAME=PATH.wasm")?;
+    let (name, path) = text.split_once('=').ok_or("must be NAME=PATH")?;
     let path = PathBuf::from(path);
     if path.is_file() { Ok((name.to_owned(), path)) } else { Err(format!("{} is no file", path.display())) }
 }
@@ -57,7 +57,7 @@ fn peer(text: &str) -> Result<(String, PathBuf), String> {
 /// Something is missing, or a variant does not do what it is measured at.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if let What::Pii = args.what {
-        return pii::run();
+        return pii::run(&args.peer);
     }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;

@@ -1,5 +1,8 @@
 //! `cargo xtask bench pii`: what the pii engine costs beside one combined `regex_automata::meta` with the same entities' patterns, natively and
 //! as wasm in V8, which is Envoy's engine too (here through Node.js), and what it adds to a module.
+//!
+//! A peer is a program: it reads the lines of the access log on stdin, and prints a line of JSON for each text that the example `bench` has,
+//! `{"text","who","ns","bytes"}`, of the same names and bytes. Peers are measured in the same run, right after the engine.
 
 use crate::{build, command, project};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -38,7 +41,10 @@ struct Row {
     host: &'static str,
     bytes: usize,
     engine_ns: f64,
-    regex_ns: f64,
+    /// Whose the other time is: `regex`, or a peer's name.
+    other: String,
+    other_ns: f64,
+    /// The engine's time by the other's.
     ratio: f64,
 }
 
@@ -52,8 +58,8 @@ struct Report {
 /// Runs the measurement.
 ///
 /// # Errors
-/// The program does not build or run, or the published access log is not beside the repository.
-pub fn run() -> Result<ExitCode> {
+/// The program or a peer does not build or run, or the published access log is not beside the repository.
+pub fn run(peers: &[(String, PathBuf)]) -> Result<ExitCode> {
     let log = project::root().join("../shared/vectors/pii/apache_access.log");
     let log = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let input = project::scratch("bench")?.join("access.log");
@@ -70,6 +76,11 @@ pub fn run() -> Result<ExitCode> {
     ]))?;
     let native = project::target()?.join("release/examples/bench");
     let mut rows = rows("native", &measure(&mut Command::new(native), &input)?)?;
+    for (name, program) in peers {
+        let lines = measure(&mut Command::new(program), &input)?;
+        let peer = peer_rows(name, &rows, &lines)?;
+        rows.extend(peer);
+    }
     let module = build::pii_example("bench")?;
     match command::on_path("node") {
         Some(node) => {
@@ -87,7 +98,7 @@ pub fn run() -> Result<ExitCode> {
     let path = folder.join("pii-report.json");
     fs::write(&path, serde_json::to_vec_pretty(&report)?).context("cannot write the report")?;
     let mut table = Table::new();
-    table.set_header(["text", "host", "bytes", "engine, ns", "regex, ns", "ratio", "engine, MB/s"]);
+    table.set_header(["text", "host", "bytes", "engine, ns", "other", "other, ns", "ratio", "engine, MB/s"]);
     for row in &report.rows {
         #[expect(clippy::cast_precision_loss, reason = "thousands of bytes")]
         let speed = row.bytes as f64 * 1000.0 / row.engine_ns;
@@ -97,7 +108,8 @@ pub fn run() -> Result<ExitCode> {
             row.host.to_owned(),
             row.bytes.to_string(),
             format!("{:.0}", row.engine_ns),
-            format!("{:.0}", row.regex_ns),
+            row.other.clone(),
+            format!("{:.0}", row.other_ns),
             format!("{:.2}", row.ratio),
             speed,
         ]);
@@ -127,8 +139,28 @@ fn rows(host: &'static str, lines: &[Line]) -> Result<Vec<Row>> {
             host,
             bytes: engine.bytes,
             engine_ns: engine.ns,
-            regex_ns: regex.ns,
+            other: regex.who.clone(),
+            other_ns: regex.ns,
             ratio: engine.ns / regex.ns,
+        });
+    }
+    Ok(rows)
+}
+
+/// A peer's times beside those that the engine had on the same texts.
+fn peer_rows(name: &str, engine: &[Row], lines: &[Line]) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for line in lines {
+        let same = engine.iter().find(|row| row.text == line.text && row.bytes == line.bytes);
+        let same = same.with_context(|| {
+            format!("{name} has a text of its own: {} of {} bytes", line.text, line.bytes)
+        })?;
+        rows.push(Row {
+            text: line.text.clone(),
+            other: name.to_owned(),
+            other_ns: line.ns,
+            ratio: same.engine_ns / line.ns,
+            ..*same
         });
     }
     Ok(rows)

@@ -1,18 +1,18 @@
 //! North and South America.
 
-use super::{Rule, any, is_varied, rule};
+use super::{Rule, is_varied, rule};
 use crate::{
     checksum::{digit, last, luhn, number, weighted},
     entity::Entity,
 };
 
 pub const RULES: &[Rule] = &[
-    rule(Entity::UsSsn, "999999999", us_ssn).bare(20).formats(&[
+    rule(Entity::UsSsn, "999999999", us_ssn).formats(&[
         ("xxx-xx-xxxx", 80),
         ("xxx xx xxxx", 55),
         ("xxx.xx.xxxx", 55),
     ]),
-    rule(Entity::UsItin, "999999999", us_itin).bare(20).formats(&[
+    rule(Entity::UsItin, "999999999", us_itin).formats(&[
         ("xxx-xx-xxxx", 80),
         ("xxx xx xxxx", 55),
         ("xxx.xx.xxxx", 55),
@@ -24,7 +24,9 @@ pub const RULES: &[Rule] = &[
         .plausible(|value| value.first() != Some(&b'8') && is_varied(value))
         .formats(&[("xxx-xxx-xxx", 55), ("xxx xxx xxx", 45)]),
     rule(Entity::BrCpf, "99999999999", br_cpf).plausible(is_varied).formats(&[("xxx.xxx.xxx-xx", 90)]),
-    rule(Entity::BrCnpj, "99999999999999", br_cnpj).plausible(any).formats(&[("xx.xxx.xxx/xxxx-xx", 90)]),
+    rule(Entity::BrCnpj, "************99", br_cnpj)
+        .plausible(is_varied)
+        .formats(&[("xx.xxx.xxx/xxxx-xx", 90)]),
 ];
 
 /// The Social Security Administration's rules since 2011: areas 000, 666 and 9xx are not given, nor group 00 and serial 0000.
@@ -70,11 +72,15 @@ fn br_cpf(value: &[u8]) -> bool {
     check(&[10, 9, 8, 7, 6, 5, 4, 3, 2]) == at(9) && check(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) == at(10)
 }
 
-/// Two check digits of mod 11 with weights from 2 to 9.
+/// Receita Federal, Instrução Normativa RFB 2.229/2024: twelve letters and digits, each worth its ASCII code less 48, and two check digits of
+/// mod 11 with weights from 2 to 9. Of digits alone it is the number as it was before July 2026.
 fn br_cnpj(value: &[u8]) -> bool {
-    let check = |weights: &[u32]| weighted(value, weights) * 10 % 11 % 10;
+    let check = |weights: &[u32]| {
+        let values = value.iter().map(|byte| u32::from(byte.wrapping_sub(b'0')));
+        values.zip(weights).map(|(value, weight)| value * weight).sum::<u32>() * 10 % 11 % 10
+    };
     let at = |place: usize| value.get(place).map_or(0, |byte| digit(*byte));
-    is_varied(value)
+    value.iter().take(12).any(|byte| *byte != b'0')
         && check(&[5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) == at(12)
         && check(&[6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) == at(13)
 }

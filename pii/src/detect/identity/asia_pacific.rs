@@ -8,17 +8,18 @@ use crate::{
 
 pub const RULES: &[Rule] = &[
     rule(Entity::CnRic, "99999999999999999*", cn_ric).bare(80),
+    // Before Korea's, which has no word for it as common as `ID number`.
+    rule(Entity::ZaId, "9999999999999", luhn)
+        .plausible(|value| {
+            is_date(number(value, 4, 2), number(value, 2, 2)) && matches!(value.get(10), Some(b'0'..=b'2'))
+        })
+        .formats(&[("xxxxxx xxxx xxx", 60), ("xxxxxx xxxx xx x", 60)]),
     rule(Entity::KrRrn, "9999999999999", kr_rrn).plausible(kr_date).formats(&[("xxxxxx-xxxxxxx", 80)]),
     rule(Entity::InAadhaar, "999999999999", verhoeff)
         .plausible(|value| matches!(value.first(), Some(b'2'..=b'9')) && is_varied(value))
         .formats(&[("xxxx xxxx xxxx", 60), ("xxxx-xxxx-xxxx", 60)]),
     rule(Entity::InPan, "AAAAA9999A", in_pan).bare(60),
     rule(Entity::SgNric, "A9999999A", sg_nric).bare(65),
-    rule(Entity::ZaId, "9999999999999", luhn)
-        .plausible(|value| {
-            is_date(number(value, 4, 2), number(value, 2, 2)) && matches!(value.get(10), Some(b'0'..=b'2'))
-        })
-        .formats(&[("xxxxxx xxxx xxx", 60), ("xxxxxx xxxx xx x", 60)]),
     rule(Entity::AuTfn, "999999999", |value| {
         weighted(value, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11)
     })

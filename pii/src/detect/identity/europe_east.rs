@@ -2,7 +2,7 @@
 
 use super::{Rule, is_date, is_varied, rule};
 use crate::{
-    checksum::{digit, last, luhn, mod_11_10, number, weighted},
+    checksum::{last, luhn, mod_11_10, number, weighted},
     entity::Entity,
 };
 
@@ -29,7 +29,8 @@ pub const RULES: &[Rule] = &[
     rule(Entity::SiEmso, "9999999999999", si_emso)
         .plausible(|value| is_date(number(value, 0, 2), number(value, 2, 2))),
     rule(Entity::SiTin, "99999999", si_tin).bare(20),
-    rule(Entity::GrAmka, "99999999999", gr_amka)
+    // The social security number of IDIKA: ISO/IEC 7812-1 annex B behind the date of birth.
+    rule(Entity::GrAmka, "99999999999", luhn)
         .plausible(|value| is_date(number(value, 0, 2), number(value, 2, 2))),
     rule(Entity::GrAfm, "999999999", gr_afm).plausible(is_varied),
 ];
@@ -83,23 +84,13 @@ fn si_emso(value: &[u8]) -> bool {
     (11 - rest) % 11 % 10 == last(value)
 }
 
-/// Weights 8 to 2, mod 11, as the European Commission's list of tax numbers has them, or 7 to 1, as other published tests have them.
+/// European Commission, TIN algorithms, Slovenia: weights 8 to 2, mod 11; 10 is written 0, and what would be 11 is not given.
 fn si_tin(value: &[u8]) -> bool {
-    let commission = weighted(value, &[8, 7, 6, 5, 4, 3, 2]) % 11;
-    let other = weighted(value, &[7, 6, 5, 4, 3, 2, 1]) % 11;
-    commission != 0 && (11 - commission) % 10 == last(value) || other != 1 && (11 - other) % 11 == last(value)
+    let rest = weighted(value, &[8, 7, 6, 5, 4, 3, 2]) % 11;
+    rest != 0 && (11 - rest) % 10 == last(value) && value.first() != Some(&b'0')
 }
 
 /// Powers of two, mod 11.
 fn gr_afm(value: &[u8]) -> bool {
     weighted(value, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10 == last(value)
-}
-
-/// Luhn; some published tests double the digits from the other end.
-fn gr_amka(value: &[u8]) -> bool {
-    let doubled = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
-    let digits = value.iter().enumerate().take(10);
-    let sum: u32 =
-        digits.map(|(place, byte)| if place % 2 == 0 { doubled(digit(*byte)) } else { digit(*byte) }).sum();
-    luhn(value) || (10 - sum % 10) % 10 == last(value)
 }

@@ -8,8 +8,12 @@ use crate::{
 
 pub const RULES: &[Rule] = &[
     rule(Entity::SePersonnummer, "9999999999", luhn)
-        .plausible(|value| is_date(number(value, 4, 2) % 60, number(value, 2, 2)))
+        .plausible(|value| is_date(number(value, 4, 2), number(value, 2, 2)))
         .formats(&[("xxxxxx-xxxx", 80), ("xxxxxx+xxxx", 80)]),
+    // Coordination numbers have 60 more in the day, as many Danish numbers have.
+    rule(Entity::SePersonnummer, "9999999999", luhn)
+        .plausible(|value| number(value, 4, 2) > 60 && is_date(number(value, 4, 2) - 60, number(value, 2, 2)))
+        .formats(&[("xxxxxx-xxxx", 52), ("xxxxxx+xxxx", 80)]),
     rule(Entity::SePersonnummer, "999999999999", |value| luhn(value.get(2..).unwrap_or_default()))
         .plausible(|value| {
             matches!(number(value, 0, 2), 18..=20) && is_date(number(value, 6, 2) % 60, number(value, 4, 2))

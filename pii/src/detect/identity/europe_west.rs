@@ -72,7 +72,7 @@ pub const RULES: &[Rule] = &[
     rule(Entity::IePps, "9999999AA", ie_pps).bare(60).formats(&[("xxxxxxxx/x", 60)]),
     rule(Entity::AtSvnr, "9999999999", at_svnr)
         .plausible(|value| is_date(number(value, 4, 2), number(value, 6, 2) % 20))
-        .formats(&[("xxxx xxxxxx", 55), ("xxxx-xxxxxx", 55)]),
+        .formats(&[("xxxx xxxxxx", 45), ("xxxx-xxxxxx", 40)]),
     rule(Entity::LuNin, "9999999999999", lu_nin)
         .plausible(|value| is_date(number(value, 6, 2), number(value, 4, 2))),
 ];

@@ -94,26 +94,52 @@ fn is_varied(value: &[u8]) -> bool {
 /// The longest compact form of a rule.
 pub const LONGEST: usize = 18;
 
+/// A rule, and where its shape has letters and digits: a bit for each place.
+#[derive(Debug)]
+struct Shaped {
+    rule: &'static Rule,
+    letters: u64,
+    digits: u64,
+}
+
+/// The rules of a length, and where any of their shapes may have letters.
+#[derive(Debug)]
+struct Same {
+    rules: Vec<Shaped>,
+    letters: u64,
+}
+
 /// The rules, by the length of the compact form.
 #[derive(Debug)]
-pub struct Rules([Vec<&'static Rule>; LONGEST + 1]);
+pub struct Rules([Same; LONGEST + 1]);
 
 impl Rules {
     /// The rules of the entities that are switched on.
     pub fn new(on: Set) -> Self {
-        let mut rules = Self([const { Vec::new() }; LONGEST + 1]);
+        let mut rules = Self([const { Same { rules: Vec::new(), letters: 0 } }; LONGEST + 1]);
         for rule in all().filter(|rule| on.has(rule.entity)) {
+            let places = |class: u8| {
+                let places = rule.shape.bytes().enumerate().filter(|(_, byte)| *byte == class);
+                places.fold(0, |bits, (place, _)| bits | 1 << place)
+            };
             if let Some(same) = rules.0.get_mut(rule.shape.len()) {
-                same.push(rule);
+                let digits = places(b'9');
+                same.letters |= !digits;
+                same.rules.push(Shaped { rule, letters: places(b'A'), digits });
             }
         }
         rules
     }
 
-    /// The rules of a length.
+    /// The rules that a compact value of a length has the shape of; the bits say which of its characters are letters, the others are digits.
     #[inline]
-    pub fn of(&self, length: usize) -> &[&'static Rule] {
-        self.0.get(length).map_or(&[], Vec::as_slice)
+    pub fn fitting(&self, length: usize, letters: u64) -> impl Iterator<Item = &'static Rule> {
+        let letters = letters & ((1 << length) - 1);
+        let same = self.0.get(length).filter(|same| letters & !same.letters == 0);
+        let rules = same.map_or(&[][..], |same| same.rules.as_slice()).iter();
+        let fitting =
+            rules.filter(move |shaped| shaped.digits & letters == 0 && shaped.letters & !letters == 0);
+        fitting.map(|shaped| shaped.rule)
     }
 }
 

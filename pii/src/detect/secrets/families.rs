@@ -96,6 +96,45 @@ const fn ranges() -> [(u8, u8); 128] {
     ranges
 }
 
+/// Whether a family may begin with these three characters, in any case.
+#[inline]
+pub fn may_begin(three: [u8; 3]) -> bool {
+    let place = place(three);
+    BEGINS.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+}
+
+/// The bits of the table of first characters.
+const BITS: usize = 4096;
+
+/// The place of three characters in the table; several have the same.
+#[inline]
+const fn place([first, second, third]: [u8; 3]) -> usize {
+    let letters = ((first & 31) as usize) << 10 | ((second & 31) as usize) << 5 | (third & 31) as usize;
+    ((letters * 0x9e35) >> 7) % BITS
+}
+
+static BEGINS: [u64; BITS / 64] = begins();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+const fn begins() -> [u64; BITS / 64] {
+    let mut table = [0; BITS / 64];
+    let mut index = 0;
+    while index < FAMILIES.len() {
+        let prefix = FAMILIES[index].prefix.as_bytes();
+        // Any character may follow a prefix of two.
+        let mut third = 0;
+        while third < 32 {
+            if prefix.len() < 3 || prefix[2] & 31 == third {
+                let place = place([prefix[0], prefix[1], third]);
+                table[place / 64] |= 1 << (place % 64);
+            }
+            third += 1;
+        }
+        index += 1;
+    }
+    table
+}
+
 /// All families, sorted by their first character.
 pub const FAMILIES: &[Family] = &[
     family("access-development-", Alphabet::Url, 36, 36),

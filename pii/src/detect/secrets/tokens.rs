@@ -6,8 +6,19 @@ use crate::{checksum, dispatch::Pass, entity::Entity};
 /// Bits of entropy a character below which a tail is a placeholder: `XXXX...`.
 const LEAST_ENTROPY: f64 = 2.5;
 
-/// The token of a vendor that begins with a token of the text.
-pub fn find(pass: &mut Pass<'_>, start: usize, end: usize) {
+/// The token of a vendor that begins with a token of the text, whose first characters may be those of a family or not.
+#[inline]
+pub fn find(pass: &mut Pass<'_>, start: usize, end: usize, may_begin: bool) {
+    // The lengths of the tokens that no prefix gives away.
+    const ODD: u128 = 1 << 14 | 1 << 24 | 1 << 26 | 1 << 35 | 1 << 36 | 1 << 37 | 1 << 68;
+    let length = end - start;
+    if may_begin || length < 128 && ODD >> length & 1 == 1 {
+        any(pass, start, end);
+    }
+}
+
+#[inline(never)]
+fn any(pass: &mut Pass<'_>, start: usize, end: usize) {
     let first = pass.at(start).to_ascii_lowercase();
     for family in families::of(first) {
         if let Some(length) = matches(family, pass.from(start)) {
@@ -43,7 +54,11 @@ pub fn matches(family: &Family, text: &[u8]) -> Option<usize> {
     }
     let tail = tail.get(..length)?;
     let has_digit = tail.iter().any(u8::is_ascii_digit);
-    let is_random = checksum::entropy(tail) >= LEAST_ENTROPY && (has_digit || length >= 30);
+    let has_cases = tail.iter().any(u8::is_ascii_uppercase) && tail.iter().any(u8::is_ascii_lowercase);
+    let entropy = checksum::entropy(tail);
+    // A word of these lengths has one case, or few letters; one in capitals behind capitals, as `AKIA`, is none.
+    let is_long = length >= 30 || length >= 20 && has_cases || length >= 16 && is_plain && entropy >= 3.0;
+    let is_random = entropy >= LEAST_ENTROPY && (has_digit || is_long);
     is_random.then_some(family.prefix.len() + length)
 }
 

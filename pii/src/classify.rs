@@ -1,0 +1,207 @@
+//! What each byte of a text is, for 64 bytes at a time: a bit for each byte and class.
+
+use wide::u8x16;
+
+/// The classes of at most [`Block::LENGTH`] bytes from a place on. A bit beyond the end of the text is in no class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Block {
+    /// ASCII letters.
+    pub letters: u64,
+    /// ASCII digits.
+    pub digits: u64,
+    /// `-` and `_`.
+    pub joins: u64,
+    /// Bytes of characters outside ASCII.
+    pub high: u64,
+    /// `@`.
+    pub ats: u64,
+    /// `:`.
+    pub colons: u64,
+}
+
+impl Block {
+    /// How many bytes a block has.
+    pub const LENGTH: usize = 64;
+
+    /// The block that begins at a place.
+    #[inline]
+    pub fn of(text: &[u8], place: usize) -> Self {
+        let rest = text.get(place..).unwrap_or_default();
+        if let Some(bytes) = rest.first_chunk() {
+            return Self::full(bytes);
+        }
+        let back = Self::LENGTH - rest.len();
+        match text.last_chunk() {
+            Some(bytes) if !rest.is_empty() => {
+                let block = Self::full(bytes);
+                Self {
+                    letters: block.letters >> back,
+                    digits: block.digits >> back,
+                    joins: block.joins >> back,
+                    high: block.high >> back,
+                    ats: block.ats >> back,
+                    colons: block.colons >> back,
+                }
+            }
+            _ => {
+                let mut bytes = [0; Self::LENGTH];
+                bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+                Self::full(&bytes)
+            }
+        }
+    }
+
+    #[inline]
+    fn full(bytes: &[u8; Self::LENGTH]) -> Self {
+        let mut block = Self::default();
+        for (step, bytes) in bytes.as_chunks().0.iter().enumerate() {
+            let bytes = u8x16::new(*bytes);
+            let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+            // What is not more than a limit is its minimum with it; differences that are negative wrap to large ones.
+            let is_within = |bytes: u8x16, first: u8, count: u8| {
+                let offset = bytes - u8x16::splat(first);
+                offset.min(u8x16::splat(count - 1)).simd_eq(offset)
+            };
+            let put = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (step * 16);
+            block.letters |= put(is_within(bytes | u8x16::splat(0x20), b'a', 26));
+            block.digits |= put(is_within(bytes, b'0', 10));
+            block.joins |= put(is(b'-') | is(b'_'));
+            block.high |= put(bytes);
+            block.ats |= put(is(b'@'));
+            block.colons |= put(is(b':'));
+        }
+        block
+    }
+
+    /// Letters, digits and bytes outside ASCII: the parts of words.
+    #[inline]
+    pub const fn words(&self) -> u64 {
+        self.letters | self.digits | self.high
+    }
+
+    /// The parts of tokens: words and what joins them.
+    #[inline]
+    pub const fn tokens(&self) -> u64 {
+        self.words() | self.joins
+    }
+}
+
+/// The number of bits from a place on that are all set.
+#[inline]
+pub const fn run(bits: u64, place: usize) -> usize {
+    (!(bits >> place)).trailing_zeros() as usize
+}
+
+/// What there is of escapes in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escapes {
+    /// Nothing.
+    None,
+    /// A `%` or a backslash.
+    Begun,
+    /// Both an ampersand and a semicolon, wherever they are.
+    MaybeEntities,
+}
+
+/// Looks for escapes.
+#[inline]
+pub fn escapes(text: &[u8]) -> Escapes {
+    let (mut escapes, mut ampersands, mut semicolons) = (u8x16::ZERO, u8x16::ZERO, u8x16::ZERO);
+    let mut look = |bytes: [u8; 16]| {
+        let bytes = u8x16::new(bytes);
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        escapes |= is(b'%') | is(b'\\');
+        ampersands |= is(b'&');
+        semicolons |= is(b';');
+    };
+    let (steps, rest) = text.as_chunks();
+    for bytes in steps {
+        look(*bytes);
+    }
+    if let Some(bytes) = text.last_chunk() {
+        // Some bytes are looked at twice.
+        look(*bytes);
+    } else {
+        let mut bytes = [0; 16];
+        bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+        look(bytes);
+    }
+    if escapes.to_bitmask() != 0 {
+        Escapes::Begun
+    } else if ampersands.to_bitmask() != 0 && semicolons.to_bitmask() != 0 {
+        Escapes::MaybeEntities
+    } else {
+        Escapes::None
+    }
+}
+
+/// Where a value without quotes ends: at the next pair, or at the end of the word.
+#[inline]
+pub fn value_end(text: &[u8]) -> usize {
+    let mut place = 0;
+    let (steps, rest) = text.as_chunks();
+    for bytes in steps {
+        let bytes = u8x16::new(*bytes);
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let is_end = bytes.min(u8x16::splat(b' ')).simd_eq(bytes)
+            | is(b'&')
+            | is(b';')
+            | is(b'"')
+            | is(b'\'')
+            | is(b'<')
+            | is(b'>')
+            | is(b'|')
+            | is(b'#');
+        let ends = is_end.to_bitmask();
+        if ends != 0 {
+            return place + ends.trailing_zeros() as usize;
+        }
+        place += 16;
+    }
+    place + rest.iter().position(|byte| ends_value(*byte)).unwrap_or(rest.len())
+}
+
+#[inline]
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b'&' | b';' | b'"' | b'\'' | b'<' | b'>' | b'|' | b'#' | 0..=b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Block, Escapes, ends_value, escapes, value_end};
+
+    #[test]
+    fn every_byte_has_its_classes_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for length in 1..80 {
+                for place in 0..length {
+                    let mut text = vec![b'!'; length];
+                    text[place] = byte;
+                    let begin = place.saturating_sub(usize::from(byte) % 65);
+                    let block = Block::of(&text, begin);
+                    let bit = |is: bool| {
+                        if is && place - begin < Block::LENGTH { 1_u64 << (place - begin) } else { 0 }
+                    };
+                    let expected = Block {
+                        letters: bit(byte.is_ascii_alphabetic()),
+                        digits: bit(byte.is_ascii_digit()),
+                        joins: bit(matches!(byte, b'-' | b'_')),
+                        high: bit(byte >= 0x80),
+                        ats: bit(byte == b'@'),
+                        colons: bit(byte == b':'),
+                    };
+                    assert_eq!(block, expected, "{byte} at {place} of {length}");
+                    let expected = if matches!(byte, b'%' | b'\\') { Escapes::Begun } else { Escapes::None };
+                    assert_eq!(escapes(&text), expected);
+                    let end = if ends_value(byte) { place } else { length };
+                    assert_eq!(value_end(&text), end, "{byte} at {place} of {length}");
+                }
+            }
+        }
+        for (text, expected) in
+            [("a&b;", Escapes::MaybeEntities), ("a&b", Escapes::None), ("", Escapes::None)]
+        {
+            assert_eq!(escapes(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

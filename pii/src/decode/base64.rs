@@ -1,0 +1,171 @@
+//! Base64 and base64url: RFC 4648.
+
+use super::{Decoded, Map};
+
+/// How many groups of four must be text, if a run has so many, for it to be read at all.
+pub const CERTAIN_GROUPS: usize = 5;
+
+/// A run of base64 or base64url that reads as text: what it says, and how many raw bytes it took.
+///
+/// Base64 of anything else is not decoded: nothing that is looked for is binary. A run may end in the middle: what was read until then counts
+/// if it is long enough to be no accident.
+pub fn base64(run: &[u8], base: usize) -> Option<Decoded> {
+    const NO_ACCIDENT: usize = 12;
+    let first = *run.first_chunk::<4>()?;
+    if !may_begin_text(first[0]) || !begins_as_text(first) || !goes_on_as_text(run) {
+        return None;
+    }
+    let mut decoded = Vec::with_capacity(run.len() / 4 * 3 + 3);
+    let mut is_whole = true;
+    for chunk in run.chunks(4) {
+        let mut padded = [b'A'; 4];
+        for (into, byte) in padded.iter_mut().zip(chunk) {
+            *into = *byte;
+        }
+        let Some(bytes) = group(padded) else {
+            is_whole = false;
+            break;
+        };
+        let count = chunk.len() * 3 / 4;
+        let text = bytes.iter().take(count).take_while(|byte| is_text(**byte));
+        let before = decoded.len();
+        decoded.extend(text);
+        if decoded.len() < before + count {
+            is_whole = false;
+            break;
+        }
+    }
+    // The middle of a character at the end may be cut off.
+    if let Err(error) = std::str::from_utf8(&decoded) {
+        is_whole = false;
+        decoded.truncate(error.valid_up_to());
+    }
+    let is_enough = decoded.len() >= if is_whole { 4 } else { NO_ACCIDENT };
+    is_enough.then_some(Decoded { bytes: decoded, map: Map::Base64(base) })
+}
+
+/// Whether a first character of base64 may be that of text: it alone says whether the first byte is a control character, or the middle of one
+/// outside ASCII.
+#[inline]
+pub fn may_begin_text(first: u8) -> bool {
+    const SEXTETS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
+    sextet(first).is_some_and(|sextet| SEXTETS >> sextet & 1 == 1)
+}
+
+/// Whether four characters are the base64 of three bytes of text.
+#[inline]
+pub fn begins_as_text(characters: [u8; 4]) -> bool {
+    let Some(bytes @ [first, second, third]) = group(characters) else { return false };
+    // Most words fail at the second byte, if not at the first.
+    is_text(first) && is_text(second) && is_text(third) && begins_utf8(bytes)
+}
+
+/// Whether four characters within a run are the base64 of three bytes that may be in a text.
+#[inline]
+pub fn may_be_text(characters: [u8; 4]) -> bool {
+    group(characters).is_some_and(|bytes| bytes.iter().all(|byte| is_text(*byte)))
+}
+
+/// Whether three bytes are UTF-8, but for a character that is cut off at their end: the table of the Unicode standard's section 3.9.
+#[inline]
+fn begins_utf8([first, second, third]: [u8; 3]) -> bool {
+    // What may follow the first byte of a character outside ASCII, and whether that ends the character.
+    let follows = |lead: u8, byte: u8| match lead {
+        0xc2..=0xdf | 0xe1..=0xec | 0xee | 0xef | 0xf1..=0xf3 => matches!(byte, 0x80..=0xbf),
+        0xe0 => matches!(byte, 0xa0..=0xbf),
+        0xed => matches!(byte, 0x80..=0x9f),
+        0xf0 => matches!(byte, 0x90..=0xbf),
+        0xf4 => matches!(byte, 0x80..=0x8f),
+        _ => false,
+    };
+    let begins = |byte: u8| byte < 0x80 || matches!(byte, 0xc2..=0xf4);
+    match (first, second) {
+        (..0x80, ..0x80) => begins(third),
+        (..0x80, _) => follows(second, third),
+        (..0xe0, _) => follows(first, second) && begins(third),
+        _ => follows(first, second) && matches!(third, 0x80..=0xbf),
+    }
+}
+
+/// Whether a text is UTF-8, but for a character that is cut off at its end.
+fn is_cut_utf8(text: &[u8]) -> bool {
+    std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+/// Whether a run goes on as text for some groups: a look before anything is allocated.
+fn goes_on_as_text(run: &[u8]) -> bool {
+    let mut bytes = [b' '; CERTAIN_GROUPS * 3];
+    for (chunk, into) in run.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
+        let group = chunk.first_chunk().and_then(|chunk| group(*chunk));
+        let Some(group) = group.filter(|group| group.iter().all(|byte| is_text(*byte))) else { return false };
+        into.copy_from_slice(&group);
+    }
+    is_cut_utf8(&bytes) || run.len() < CERTAIN_GROUPS * 4
+}
+
+#[inline]
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..)
+}
+
+/// The three bytes of four characters of either alphabet of RFC 4648.
+#[inline]
+fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
+    let sextets = characters.map(|byte| SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX));
+    let value = sextets.iter().fold(0_u32, |value, sextet| value << 6 | u32::from(*sextet));
+    let [_, first, second, third] = value.to_be_bytes();
+    let [a, b, c, d] = sextets;
+    (a | b | c | d < 64).then_some([first, second, third])
+}
+
+#[inline]
+fn sextet(byte: u8) -> Option<u32> {
+    match SEXTETS.get(usize::from(byte)) {
+        Some(value) if *value < 64 => Some(u32::from(*value)),
+        _ => None,
+    }
+}
+
+static SEXTETS: [u8; 256] = sextets();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+const fn sextets() -> [u8; 256] {
+    let mut table = [u8::MAX; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            letter @ b'A'..=b'Z' => letter - b'A',
+            letter @ b'a'..=b'z' => letter - b'a' + 26,
+            digit @ b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => u8::MAX,
+        };
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{base64, begins_utf8, is_cut_utf8};
+
+    #[test]
+    fn three_bytes_begin_utf8_as_the_standard_library_says() {
+        for value in 0..1_u32 << 24 {
+            let [_, bytes @ ..] = value.to_be_bytes();
+            assert_eq!(begins_utf8(bytes), is_cut_utf8(&bytes), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn base64_is_read_where_it_is_text() {
+        let text =
+            |run: &str| base64(run.as_bytes(), 0).map(|decoded| String::from_utf8(decoded.bytes).unwrap());
+        assert_eq!(text("am9lQGV4YW1wbGUuY29t").as_deref(), Some("joe@example.com"));
+        assert_eq!(text("am9lQGV4YW1wbGUuY28").as_deref(), Some("joe@example.co"));
+        assert_eq!(text("disabling-battery-in-ubuntu-vms"), None);
+        assert_eq!(text("8J-YgA").as_deref(), Some("😀"));
+        assert_eq!(text("abc"), None);
+    }
+}
