@@ -28,6 +28,7 @@ mod dispatch;
 mod engine;
 mod entity;
 mod key;
+mod memo;
 mod operator;
 #[cfg(feature = "regex")]
 mod regex;
@@ -40,6 +41,7 @@ pub use config::Pii;
 pub use decode::Encoding;
 pub use engine::{Engine, Finding, Findings, Place};
 pub use entity::{Entity, Group, Set};
+pub use memo::Memo;
 pub use operator::{Operator, Redacted, ShortKey, TokenKey};
 pub use stream::{Piece, Stream};
 pub use tokens::Tokens;

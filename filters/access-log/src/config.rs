@@ -15,7 +15,7 @@ use filter_kit::{
     routes::Routes,
     settings::Field,
 };
-use pii::Pii;
+use pii::{Memo, Pii};
 
 /// The most headers that are logged of each side, and the most arms.
 const HEADER_LIMIT: usize = 64;
@@ -88,6 +88,7 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Ac
         sampling: Sampling::read(&root.get("sampling")),
         flow: Flow::read(&root.get("flow"), &mut metrics),
         canaries: Canaries::read(&root.get("canaries"), &mut metrics),
+        known: Memo::default(),
         pii: Pii::read(&root.get("pii"), environment),
         value_bytes: value_bytes.unwrap_or(2048),
         counters,

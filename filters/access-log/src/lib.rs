@@ -38,7 +38,7 @@ use filter_kit::{
 };
 use flow::{Flow, Found, Part};
 use outputs::Outputs;
-use pii::{Pii, Stream};
+use pii::{Memo, Pii, Stream};
 use sampling::Sampling;
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub struct AccessLog {
     flow: Flow,
     canaries: Canaries,
     pii: Pii,
+    /// Values of headers that are clean: most are the same in most requests.
+    known: Memo,
     /// The longest text of the request in a record, in bytes.
     value_bytes: usize,
     counters: Counters,
