@@ -11,7 +11,7 @@ use crate::{
     stream::{self, Stream},
 };
 use memchr::memmem;
-use std::{cmp::Reverse, mem, ops::Range};
+use std::{borrow::Cow, cmp::Reverse, mem, ops::Range};
 
 /// Where a text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -299,7 +299,7 @@ impl Engine {
         let end = spans.partition_point(|span| span.start < part.end);
         let spans = spans.get(first..end).unwrap_or_default();
         if spans.is_empty() {
-            return Redacted::new(String::from_utf8_lossy(text.get(part).unwrap_or_default()));
+            return Redacted::new(lossy(text.get(part).unwrap_or_default()));
         }
         let mut out = String::with_capacity(part.len() + 32);
         self.write_within(text, part, spans, key, ("", ""), &mut out);
@@ -344,12 +344,12 @@ impl Engine {
         let part = |start, end| text.get(start..end).unwrap_or_default();
         let mut place = within.start;
         for span in spans {
-            out.push_str(&String::from_utf8_lossy(part(place, span.start)));
+            out.push_str(&lossy(part(place, span.start)));
             place = span.end;
             let operator = self.operator(span.entity);
             let raw = part(span.start, span.end);
             if *operator == Operator::Keep {
-                out.push_str(&String::from_utf8_lossy(raw));
+                out.push_str(&lossy(raw));
                 continue;
             }
             let quote = if span.bare { "\"" } else { "" };
@@ -365,7 +365,7 @@ impl Engine {
             out.push_str(quote);
             out.push_str(after);
         }
-        out.push_str(&String::from_utf8_lossy(part(place, within.end)));
+        out.push_str(&lossy(part(place, within.end)));
     }
 }
 
@@ -420,4 +420,9 @@ fn resolve(hits: &mut Vec<Finding>) {
         }
         true
     });
+}
+
+/// Text of bytes: what is no UTF-8 is replaced by U+FFFD. The standard library's own goes byte by byte, also where all of it is ASCII.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
