@@ -57,11 +57,6 @@ impl Block {
         for (step, bytes) in bytes.as_chunks().0.iter().enumerate() {
             let bytes = u8x16::new(*bytes);
             let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-            // What is not more than a limit is its minimum with it; differences that are negative wrap to large ones.
-            let is_within = |bytes: u8x16, first: u8, count: u8| {
-                let offset = bytes - u8x16::splat(first);
-                offset.min(u8x16::splat(count - 1)).simd_eq(offset)
-            };
             let put = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (step * 16);
             block.letters |= put(is_within(bytes | u8x16::splat(0x20), b'a', 26));
             block.digits |= put(is_within(bytes, b'0', 10));
@@ -84,6 +79,47 @@ impl Block {
     pub const fn tokens(&self) -> u64 {
         self.words() | self.joins
     }
+}
+
+/// Which bytes are letters, and which belong to words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Words {
+    /// ASCII letters.
+    pub letters: u64,
+    /// Letters, digits and bytes outside ASCII.
+    pub words: u64,
+}
+
+/// What there is of words in a text from a place on, up to an end and for [`Block::LENGTH`] bytes.
+#[inline]
+pub fn words(text: &[u8], start: usize, end: usize) -> Words {
+    let text = text.get(start..end).unwrap_or_default();
+    let mut found = Words::default();
+    let mut look = |bytes: [u8; 16], step: usize| {
+        let bytes = u8x16::new(bytes);
+        let letters = is_within(bytes | u8x16::splat(0x20), b'a', 26);
+        let words = letters | is_within(bytes, b'0', 10) | bytes;
+        found.letters |= u64::from(letters.to_bitmask()) << (step * 16);
+        found.words |= u64::from(words.to_bitmask()) << (step * 16);
+    };
+    let (steps, rest) = text.as_chunks();
+    for (step, bytes) in steps.iter().take(4).enumerate() {
+        look(*bytes, step);
+    }
+    if !rest.is_empty() && steps.len() < 4 {
+        let mut bytes = [0; 16];
+        bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+        look(bytes, steps.len());
+    }
+    found
+}
+
+/// Which bytes are among so many from a first one on.
+#[inline]
+fn is_within(bytes: u8x16, first: u8, count: u8) -> u8x16 {
+    // What is not more than a limit is its minimum with it; differences that are negative wrap to large ones.
+    let offset = bytes - u8x16::splat(first);
+    offset.min(u8x16::splat(count - 1)).simd_eq(offset)
 }
 
 /// The number of bits from a place on that are all set.

@@ -13,14 +13,14 @@ const BEHIND: usize = 24;
 /// The entities that the words around a part of the text speak of, and those that the field's name does.
 pub fn around(pass: &Pass<'_>, start: usize, end: usize) -> Set {
     let keys = pass.engine.keys();
-    let before = pass.part(start.saturating_sub(BEFORE), start);
+    let from = start.saturating_sub(BEFORE);
+    let before = pass.part(from, start);
     // A quote and a space end a column of a log: what stood there speaks of nothing here.
     let is_end = |place: &usize| before.get(place + 1) == Some(&b' ');
     let column = memchr::memrchr_iter(b'"', before).find(is_end).map_or(0, |place| place + 2);
-    let before = before.get(column..).unwrap_or_default();
-    let behind = pass.from(end);
-    let behind = behind.get(..BEHIND).unwrap_or(behind);
-    pass.given.or(keys.words(before)).or(keys.words(behind))
+    let before = keys.words_within(pass.text, from + column, start);
+    let behind = keys.words_within(pass.text, end, (end + BEHIND).min(pass.text.len()));
+    pass.given.or(before).or(behind)
 }
 
 /// The confidence in view of the neighbourhood.

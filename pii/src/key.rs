@@ -1,7 +1,7 @@
 //! The names of fields, and the words around a value, that say what the value is.
 
 use crate::{
-    classify::{Block, run},
+    classify::{self, Block, run},
     entity::{Entity, Set},
     span,
 };
@@ -214,32 +214,41 @@ impl Keys {
 
     /// What the words of a text speak of: each word, and each two in a row.
     pub fn words(&self, text: &[u8]) -> Set {
+        self.words_within(text, 0, text.len())
+    }
+
+    /// The same for a part of a text, whose words are cut off at its ends.
+    pub fn words_within(&self, text: &[u8], start: usize, end: usize) -> Set {
         let mut found = Set::EMPTY;
         let mut before: &[u8] = &[];
-        let mut place = 0;
-        while place < text.len() {
-            let words = Block::of(text, place).words();
-            let mut begins = words & !(words << 1);
+        let mut place = start;
+        while place < end {
+            let block = classify::words(text, place, end);
+            let mut begins = block.words & !(block.words << 1);
             let mut next = place + Block::LENGTH;
             while begins != 0 {
                 let at = begins.trailing_zeros() as usize;
                 begins &= begins - 1;
-                let mut length = run(words, at);
-                if at + length == Block::LENGTH {
+                let mut length = run(block.words, at);
+                if at + length == Block::LENGTH && next < end {
                     if at > 0 {
                         // The word goes beyond the block, and the next one begins with it.
                         next = place + at;
                         break;
                     }
-                    let rest = text.get(place..).unwrap_or_default();
+                    let rest = text.get(place..end).unwrap_or_default();
                     length = rest.iter().position(|byte| !is_letter(*byte)).unwrap_or(rest.len());
                     next = place + length;
                 }
                 let word = text.get(place + at..place + at + length).unwrap_or_default();
                 // The end of a longer word is that of the word with the one before it in front.
                 let may_be = match word.last_chunk() {
-                    Some(four) if four.iter().all(u8::is_ascii_alphabetic) => self.words.has(*four),
-                    _ => true,
+                    Some(four)
+                        if length <= Block::LENGTH && block.letters >> (at + length - 4) & 0xf == 0xf =>
+                    {
+                        self.words.has(*four)
+                    }
+                    _ => self.words.may_end_words(before, word),
                 };
                 if may_be {
                     found = found.or(self.words_of(&[], word));
@@ -312,6 +321,37 @@ impl Ends {
         if let Some(bits) = self.0.get_mut(place / 64) {
             *bits |= 1 << (place % 64);
         }
+    }
+
+    /// Whether a short word, or one with a digit or a letter of another script at its end, may be one of these, alone or behind the word before it.
+    #[inline(never)]
+    fn may_end_words(&self, before: &[u8], word: &[u8]) -> bool {
+        let core = match word {
+            // No word has more than one digit.
+            [.., b'0'..=b'9', b'0'..=b'9'] => return false,
+            [core @ .., b'0'..=b'9'] => core,
+            _ => word,
+        };
+        let mut four = 0_u32;
+        let mut shift = 32;
+        for (turn, part) in [core, before].into_iter().enumerate() {
+            for byte in part.iter().rev() {
+                if !byte.is_ascii_alphabetic() {
+                    // What has digits or letters of other scripts in it is looked up.
+                    return true;
+                }
+                shift -= 8;
+                four |= u32::from(*byte) << shift;
+                if shift == 0 {
+                    return self.has(four.to_le_bytes());
+                }
+            }
+            let whole = four | u32::from(WHOLE) << (shift - 8);
+            if (turn > 0 || shift < 32) && self.has(whole.to_le_bytes()) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether a name may be one of these, or end with one as with its last words.
@@ -434,11 +474,34 @@ mod tests {
     }
 
     #[test]
+    fn no_word_has_more_than_one_digit_and_that_is_its_last() {
+        for (_, names) in super::names::WORDS {
+            assert!(names.iter().all(|name| !name.bytes().any(|byte| byte.is_ascii_digit())), "{names:?}");
+        }
+        for (_, _, names) in super::names::KEYS {
+            for name in *names {
+                let digit = name.bytes().position(|byte| byte.is_ascii_digit());
+                assert!(digit.is_none_or(|place| place + 1 == name.len()), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn words_are_known_alone_and_by_two() {
         let keys = Keys::new(Set::all(), []);
         assert!(keys.words(b"my SSN is ").has(Entity::UsSsn));
         assert!(keys.words(b"Social Security no. ").has(Entity::UsSsn));
         assert!(!keys.words(b"security club").has(Entity::UsSsn));
         assert!(keys.words("call me, naïve one, at".as_bytes()).has(Entity::Phone));
+        assert!(keys.words(b"an ipv 4").has(Entity::Ipv4) && keys.words(b"x ipv4").has(Entity::Ipv4));
+        // Words are found at every place of the blocks, and cut off at the ends of a part.
+        for lead in 0..140 {
+            let text = format!("{}my social security no. {}", "-".repeat(lead), "-".repeat(lead % 7));
+            assert!(keys.words(text.as_bytes()).has(Entity::UsSsn), "{lead}");
+            let phones = format!("{}telephones {}", "-".repeat(lead), "-".repeat(lead % 7));
+            let cut = |from, to| keys.words_within(phones.as_bytes(), from, to);
+            assert!(cut(0, lead + 9).has(Entity::Phone) && !cut(0, lead + 8).has(Entity::Phone), "{lead}");
+            assert!(cut(lead + 4, lead + 9).has(Entity::Phone), "{lead}");
+        }
     }
 }
