@@ -29,6 +29,15 @@ impl<'a> Bounded<'a> {
         Self(text)
     }
 
+    /// A line of JSON. Its writer has escaped all control characters, those beyond ASCII too, so it is not gone through once more.
+    pub fn json(line: String) -> Self {
+        debug_assert!(
+            !line.chars().any(char::is_control),
+            "a writer of JSON has let a control character through"
+        );
+        Self(Cow::Owned(line))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

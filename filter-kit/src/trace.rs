@@ -34,14 +34,14 @@ impl<'h> TraceParent<'h> {
     pub fn parse(value: &'h [u8]) -> Option<Self> {
         let (known, more) = value.split_at_checked(LENGTH)?;
         // Of every request: the places are fixed, so nothing is searched for.
-        let is_form = known.iter().enumerate().all(|(place, byte)| match place {
-            2 | 35 | 52 => *byte == b'-',
-            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-        });
-        if !is_form {
+        let known = std::str::from_utf8(known).ok()?;
+        let bytes = known.as_bytes();
+        let parts = [bytes.get(..2)?, bytes.get(3..35)?, bytes.get(36..52)?, bytes.get(53..)?];
+        let digits = parts.iter().copied().flatten().fold(true, |all, byte| all & is_digit(*byte));
+        let dashes = [2, 35, 52].iter().all(|place| bytes.get(*place) == Some(&b'-'));
+        if !digits || !dashes {
             return None;
         }
-        let known = std::str::from_utf8(known).ok()?;
         let (version, trace_id, parent_id) = (known.get(..2)?, known.get(3..35)?, known.get(36..52)?);
         let flags = u8::from_str_radix(known.get(53..)?, 16).ok()?;
         let ends = match version {
@@ -75,6 +75,12 @@ impl<'h> TraceParent<'h> {
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
+}
+
+/// Whether a byte is a hexadecimal digit in lower case. Without a branch: it is asked 52 times for each request.
+#[inline]
+const fn is_digit(byte: u8) -> bool {
+    (byte.wrapping_sub(b'0') < 10) | (byte.wrapping_sub(b'a') < 6)
 }
 
 #[cfg(test)]

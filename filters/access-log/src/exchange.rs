@@ -156,11 +156,16 @@ impl<'a> Exchange<'a> {
             return self.too_long();
         }
         let findings = self.filter.known.find(&self.filter.pii.engine, text, place);
+        self.write_found(text, &findings, part)
+    }
+
+    /// Redacts a text in which these were found, and notes them.
+    fn write_found<'t>(&mut self, text: &'t [u8], findings: &Findings, part: Part) -> Redacted<'t> {
         for span in findings.spans() {
             self.note(part, span.entity, 1);
         }
         let key = if findings.spans().is_empty() { None } else { self.key() };
-        self.filter.pii.engine.write(text, &findings, key).cut(self.filter.value_bytes)
+        self.filter.pii.engine.write(text, findings, key).cut(self.filter.value_bytes)
     }
 
     fn write(&mut self, mut facts: Facts<'a>, seen: Option<Seen>, is_error: bool) {
@@ -208,8 +213,14 @@ impl<'a> Exchange<'a> {
                     .map_or_else(|| self.redact(host, Place::Text, Part::Header).into(), Value::Host)
             }
             Item::Status => u64::from(facts.status?).into(),
+            // Each is another one: there is nothing to remember.
             Item::RequestId => {
-                self.redact(self.view.request_header("x-request-id")?, Place::Text, Part::Header).into()
+                let id = self.view.request_header("x-request-id")?;
+                if id.len() > LONGEST {
+                    return Some(self.too_long().into());
+                }
+                let findings = filter.pii.engine.find(id, Place::Text);
+                self.write_found(id, &findings, Part::Header).into()
             }
             Item::TraceId => Value::TraceId(facts.trace?),
             Item::SpanId => Value::SpanId(facts.trace?),

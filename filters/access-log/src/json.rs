@@ -3,7 +3,7 @@
 /// The most digits of a u64.
 const DIGITS: usize = 20;
 
-/// Writes a string with its quotes: `"`, `\` and control characters escaped, all else as it is.
+/// Writes a string with its quotes: `"`, `\` and control characters escaped, those beyond ASCII too; all else as it is.
 pub fn string(out: &mut String, text: &str) {
     out.push('"');
     escape(out, text);
@@ -11,30 +11,33 @@ pub fn string(out: &mut String, text: &str) {
 }
 
 /// Writes what stands between a string's quotes.
-pub fn escape(out: &mut String, text: &str) {
+fn escape(out: &mut String, text: &str) {
     let mut rest = text;
     loop {
         let at = plain(rest.as_bytes());
         let (run, more) = rest.split_at_checked(at).unwrap_or((rest, ""));
         out.push_str(run);
-        let Some(&byte) = more.as_bytes().first() else { return };
-        let short = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            _ => {
-                out.push_str(if byte < 0x10 { "\\u000" } else { "\\u001" });
-                out.extend(char::from_digit(u32::from(byte & 0xf), 16));
-                ""
+        let mut characters = more.chars();
+        let Some(character) = characters.next() else { return };
+        rest = characters.as_str();
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            // All control characters are below 256.
+            control if control.is_control() => {
+                out.push_str("\\u00");
+                let code = u32::from(control);
+                out.extend(
+                    [code >> 4, code & 15].into_iter().filter_map(|digit| char::from_digit(digit, 16)),
+                );
             }
-        };
-        out.push_str(short);
-        // It was one byte of ASCII.
-        rest = more.get(1..).unwrap_or_default();
+            other => out.push(other),
+        }
     }
 }
 
@@ -52,8 +55,9 @@ fn plain(text: &[u8]) -> usize {
     at + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
 }
 
+/// Whether a byte may begin what is escaped: a control character, those beyond ASCII after 0xc2, a quote or a backslash.
 fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2)
 }
 
 /// Whether one of eight bytes is special (S. Anderson, "Bit Twiddling Hacks": a byte that is less than n, a byte that is zero).
@@ -61,7 +65,7 @@ fn has_special(word: u64) -> bool {
     const ONES: u64 = u64::MAX / 255;
     let is_below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word;
     let is = |byte: u8| is_below(word ^ (ONES * u64::from(byte)), 1);
-    (is_below(word, 0x20) | is(b'"') | is(b'\\')) & (ONES * 0x80) != 0
+    (is_below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7f) | is(0xc2)) & (ONES * 0x80) != 0
 }
 
 /// Writes a whole number.
@@ -91,13 +95,24 @@ mod tests {
         out
     }
 
+    /// It reads back as it was, without a control character, and where there is none beyond ASCII as serde_json writes it.
+    #[track_caller]
+    fn check(text: &str) {
+        let written = written(|out| string(out, text));
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+        assert!(!written.chars().any(char::is_control), "{written:?}");
+        if !text.chars().any(|c| c.is_control() && c >= '\u{7f}') {
+            assert_eq!(written, serde_json::to_string(text).unwrap());
+        }
+    }
+
     #[test]
     fn every_character_below_a_thousand_is_escaped_as_serde_json_does() {
         for number in 0..1000_u32 {
             let Some(character) = char::from_u32(number) else { continue };
             for before in 0..17 {
                 let text = format!("{}{character}{}", "a".repeat(before), "é".repeat(9));
-                assert_eq!(written(|out| string(out, &text)), serde_json::to_string(&text).unwrap());
+                check(&text);
             }
         }
         assert_eq!(written(|out| string(out, "")), "\"\"");
@@ -116,7 +131,7 @@ mod tests {
         #[test]
         fn a_string_is_escaped_as_serde_json_does(text in ".{0,60}", other in "[\u{0}-\u{ff}\u{1F600}\"\\\\]{0,40}") {
             for text in [text, other] {
-                prop_assert_eq!(written(|out| string(out, &text)), serde_json::to_string(&text).unwrap());
+                check(&text);
             }
         }
 

@@ -69,8 +69,7 @@ impl Outputs {
             if !canaries.is_clean(&line, effects) {
                 return;
             }
-            // A line of JSON has no control character.
-            let line = Bounded::own(line);
+            let line = Bounded::json(line);
             if self.log {
                 effects.log(Level::Info, line.clone());
             }
