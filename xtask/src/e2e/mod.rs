@@ -5,6 +5,7 @@ mod local;
 pub mod outputs;
 mod site;
 pub mod sticky;
+pub mod tool;
 
 pub use site::Site;
 
@@ -26,6 +27,7 @@ const AT_ONCE: usize = 2;
 
 /// Runs the scenarios of every filter on a real Envoy, and compares with the harness.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, and they exclude one another")]
 pub struct Args {
     /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
     #[arg(long)]
@@ -39,6 +41,9 @@ pub struct Args {
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     outputs: bool,
+    /// The tool instead: what `outrigger replay` says beside what Envoy does, and exit codes.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
+    tool: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -84,6 +89,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         sticky::run()?
     } else if args.outputs {
         outputs::run()?
+    } else if args.tool {
+        tool::run()?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
