@@ -114,6 +114,87 @@ pub fn words(text: &[u8], start: usize, end: usize) -> Words {
     found
 }
 
+/// What may belong to numbers in groups, in the [`Block::LENGTH`] bytes from a place on.
+#[derive(Debug, Clone, Copy)]
+pub struct Chains {
+    base: usize,
+    /// ASCII letters and digits.
+    words: u64,
+    digits: u64,
+    /// What may stand between two groups: ` `, `-`, `.`, `/`, `+`, `_`, `~`.
+    gaps: u64,
+    /// `(` and `)`.
+    brackets: u64,
+}
+
+/// How far a number may reach at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Letters and digits in groups, one separator between two.
+    pub characters: usize,
+    /// Digits of a telephone number.
+    pub digits: usize,
+}
+
+impl Chains {
+    /// Nothing yet.
+    pub const NONE: Self = Self { base: usize::MAX / 2, words: 0, digits: 0, gaps: 0, brackets: 0 };
+
+    #[inline(never)]
+    fn of(text: &[u8], base: usize) -> Self {
+        let rest = text.get(base..).unwrap_or_default();
+        let mut found = Self { base, ..Self::NONE };
+        let mut look = |bytes: [u8; 16], step: usize| {
+            let bytes = u8x16::new(bytes);
+            let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+            let digits = is_within(bytes, b'0', 10);
+            let words = digits | is_within(bytes | u8x16::splat(0x20), b'a', 26);
+            // `+`, `-`, `.` and `/` are a row with the comma among them.
+            let gaps = is_within(bytes, b'+', 5) & !is(b',') | is(b' ') | is(b'_') | is(b'~');
+            let put = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (step * 16);
+            found.words |= put(words);
+            found.digits |= put(digits);
+            found.gaps |= put(gaps);
+            found.brackets |= put(is_within(bytes, b'(', 2));
+        };
+        let (steps, rest) = rest.as_chunks();
+        for (step, bytes) in steps.iter().take(4).enumerate() {
+            look(*bytes, step);
+        }
+        if !rest.is_empty() && steps.len() < 4 {
+            let mut bytes = [0; 16];
+            bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+            look(bytes, steps.len());
+        }
+        found
+    }
+
+    /// How far a number may reach that begins at a place. It is no more than that, but for what is longer than any number.
+    #[inline]
+    pub fn reach(&mut self, text: &[u8], start: usize) -> Reach {
+        let mut at = start.wrapping_sub(self.base);
+        loop {
+            if at < Block::LENGTH {
+                let groups = run(self.words | self.gaps & self.words >> 1, at);
+                let phone = run(self.digits | self.gaps | self.brackets, at);
+                // What the block cuts off may go on.
+                if at == 0 || at + groups.max(phone) < Block::LENGTH - 1 {
+                    let count = |bits: u64, length: usize| {
+                        let bits = if length < Block::LENGTH { bits & ((1 << length) - 1) } else { bits };
+                        bits.count_ones() as usize
+                    };
+                    return Reach {
+                        characters: count(self.words >> at, groups),
+                        digits: count(self.digits >> at, phone),
+                    };
+                }
+            }
+            *self = Self::of(text, start);
+            at = 0;
+        }
+    }
+}
+
 /// Which bytes are among so many from a first one on.
 #[inline]
 fn is_within(bytes: u8x16, first: u8, count: u8) -> u8x16 {
@@ -204,7 +285,29 @@ fn ends_value(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, Escapes, ends_value, escapes, value_end};
+    use super::{Block, Chains, Escapes, Reach, ends_value, escapes, value_end};
+
+    #[test]
+    fn a_number_reaches_as_far_as_its_groups() {
+        for (text, characters, digits) in [
+            ("200 203023\" x", 9, 9),
+            ("5.0 (X11; 12", 2, 2),
+            ("+1", 1, 1),
+            ("(96) 627-277,1", 0, 8),
+            ("abc", 3, 0),
+            ("10_9_1) Apple 1", 4, 4),
+            ("32.0.1700.77 Safari/537", 18, 9),
+            ("1-a--2", 2, 1),
+            ("", 0, 0),
+        ] {
+            for lead in 0..130 {
+                let text = format!("{}{text}", "!".repeat(lead));
+                let mut chains = Chains::of(text.as_bytes(), lead.saturating_sub(lead % 64));
+                let reach = chains.reach(text.as_bytes(), lead);
+                assert_eq!(reach, Reach { characters, digits }, "{text}");
+            }
+        }
+    }
 
     #[test]
     fn every_byte_has_its_classes_at_every_place() {

@@ -3,7 +3,7 @@
 
 use crate::{
     Engine, Finding,
-    classify::{Block, run},
+    classify::{Block, Chains, Reach, run},
     context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
@@ -82,6 +82,7 @@ pub struct Pass<'a> {
     base64_until: usize,
     /// What the neighbourhood of the place that was asked for last speaks of.
     near: Option<(usize, Set)>,
+    chains: Chains,
 }
 
 impl<'a> Pass<'a> {
@@ -92,7 +93,18 @@ impl<'a> Pass<'a> {
         layers: Option<u8>,
         hits: &'a mut Vec<Finding>,
     ) -> Self {
-        Self { engine, text, given, layers, hits, until: 0, number_until: 0, base64_until: 0, near: None }
+        Self {
+            engine,
+            text,
+            given,
+            layers,
+            hits,
+            until: 0,
+            number_until: 0,
+            base64_until: 0,
+            near: None,
+            chains: Chains::NONE,
+        }
     }
 
     /// The byte at a place; 0 beyond the ends.
@@ -129,6 +141,18 @@ impl<'a> Pass<'a> {
         let near = context::around(self, start, end);
         self.near = Some((start, near));
         near
+    }
+
+    /// The same, if it is known already.
+    #[inline]
+    pub fn known_near(&self, start: usize) -> Option<Set> {
+        self.near.filter(|(place, _)| *place == start).map(|(_, near)| near)
+    }
+
+    /// How far a number may reach that begins at a place.
+    #[inline]
+    pub fn reach(&mut self, start: usize) -> Reach {
+        self.chains.reach(self.text, start)
     }
 
     /// Notes something found by its shape.

@@ -259,6 +259,13 @@ impl Set {
         Self(self.0 | other.0)
     }
 
+    /// What is in both sets.
+    #[must_use]
+    #[inline]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether the entity is in the set.
     #[inline]
     pub const fn has(self, entity: Entity) -> bool {

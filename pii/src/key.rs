@@ -219,48 +219,55 @@ impl Keys {
 
     /// The same for a part of a text, whose words are cut off at its ends.
     pub fn words_within(&self, text: &[u8], start: usize, end: usize) -> Set {
+        let text = text.get(..end).unwrap_or(text);
         let mut found = Set::EMPTY;
-        let mut before: &[u8] = &[];
+        // Where the word before begins and ends.
+        let mut before = (start, start);
         let mut place = start;
-        while place < end {
-            let block = classify::words(text, place, end);
+        while place < text.len() {
+            let block = classify::words(text, place, text.len());
+            // Where four letters end.
+            let pairs = block.letters & block.letters << 1;
+            let fours = pairs & pairs << 2;
             let mut begins = block.words & !(block.words << 1);
             let mut next = place + Block::LENGTH;
             while begins != 0 {
                 let at = begins.trailing_zeros() as usize;
                 begins &= begins - 1;
-                let mut length = run(block.words, at);
-                if at + length == Block::LENGTH && next < end {
+                let length = run(block.words, at);
+                let mut word = (place + at, place + at + length);
+                let mut has_four = fours >> (at + length - 1) & 1 == 1 && length >= 4;
+                if at + length == Block::LENGTH && next < text.len() {
                     if at > 0 {
                         // The word goes beyond the block, and the next one begins with it.
                         next = place + at;
                         break;
                     }
-                    let rest = text.get(place..end).unwrap_or_default();
-                    length = rest.iter().position(|byte| !is_letter(*byte)).unwrap_or(rest.len());
-                    next = place + length;
+                    let rest = text.get(place..).unwrap_or_default();
+                    word.1 = place + rest.iter().position(|byte| !is_letter(*byte)).unwrap_or(rest.len());
+                    next = word.1;
+                    has_four = false;
                 }
-                let word = text.get(place + at..place + at + length).unwrap_or_default();
                 // The end of a longer word is that of the word with the one before it in front.
-                let may_be = match word.last_chunk() {
-                    Some(four)
-                        if length <= Block::LENGTH && block.letters >> (at + length - 4) & 0xf == 0xf =>
-                    {
-                        self.words.has(*four)
-                    }
-                    _ => self.words.may_end_words(before, word),
-                };
-                if may_be {
-                    found = found.or(self.words_of(&[], word));
-                    if !before.is_empty() {
-                        found = found.or(self.words_of(before, word));
-                    }
+                let four = if has_four { text.get(word.1 - 4..).and_then(<[u8]>::first_chunk) } else { None };
+                if four.is_none_or(|four| self.words.has(*four)) {
+                    found = found.or(self.words_at(text, before, word));
                 }
                 before = word;
             }
             place = next;
         }
         found
+    }
+
+    #[inline(never)]
+    fn words_at(&self, text: &[u8], before: (usize, usize), word: (usize, usize)) -> Set {
+        let [before, word] = [before, word].map(|(start, end)| text.get(start..end).unwrap_or_default());
+        if !self.words.may_end_words(before, word) {
+            return Set::EMPTY;
+        }
+        let alone = self.words_of(&[], word);
+        if before.is_empty() { alone } else { alone.or(self.words_of(before, word)) }
     }
 
     /// What a word speaks of, with the word before it in front. Two words with one hash of 32 bits and one length are taken for the same.
@@ -324,7 +331,6 @@ impl Ends {
     }
 
     /// Whether a short word, or one with a digit or a letter of another script at its end, may be one of these, alone or behind the word before it.
-    #[inline(never)]
     fn may_end_words(&self, before: &[u8], word: &[u8]) -> bool {
         let core = match word {
             // No word has more than one digit.

@@ -1,7 +1,11 @@
 //! Numbers in groups: cards, IBANs, identity numbers, and what else begins with a digit.
 
 use super::{network, payment, phone, place_time};
-use crate::{dispatch::Pass, entity::Entity};
+use crate::{
+    context::{THRESHOLD, raised},
+    dispatch::Pass,
+    entity::Entity,
+};
 
 /// The most letters and digits of a number: an IBAN has 34.
 const LONGEST: usize = 34;
@@ -123,29 +127,45 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         place_time::coordinates(pass, start, row);
         return;
     }
-    if row > 0 {
-        // How many digits there are, and what comes behind them, rules out most of these.
-        let next = pass.at(start + row);
-        // A number with a country code may be written with dots.
-        if row <= 3
-            && next == b'.'
-            && (pass.before(start) != b'+' && network::ipv4(pass, start)
-                || place_time::coordinates(pass, start, row))
+    let next = pass.at(start + row);
+    if (1..=3).contains(&row) && next == b'.' {
+        let second =
+            pass.from(start + row + 1).iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+        let is_found = match second {
+            4 => place_time::coordinates(pass, start, row),
+            // A number with a country code may be written with dots.
+            1..=3 => {
+                pass.at(start + row + 1 + second) == b'.'
+                    && pass.before(start) != b'+'
+                    && network::ipv4(pass, start)
+            }
+            _ => false,
+        };
+        if is_found {
+            return;
+        }
+    }
+    let is_alone = row >= SHORTEST
+        && row < LONGEST
+        && !next.is_ascii_alphabetic()
+        && !(is_separator(next) && pass.at(start + row + 1).is_ascii_alphanumeric());
+    if is_alone {
+        if !place_time::date(pass, start, row)
+            && !(phone::may_begin(pass, start, row) && phone::find(pass, start))
         {
-            return;
+            digits(pass, start, row);
         }
-        if row < SHORTEST && is_short(pass.from(start)) {
-            return;
-        }
-        if place_time::date(pass, start, row)
-            || phone::may_begin(pass, start, row) && phone::find(pass, start)
-        {
-            return;
-        }
-        let is_alone = !is_separator(next) || !pass.at(start + row + 1).is_ascii_alphanumeric();
-        if (SHORTEST..LONGEST).contains(&row) && is_alone && !next.is_ascii_alphabetic() {
-            return digits(pass, start, row);
-        }
+        return;
+    }
+    let reach = pass.reach(start);
+    if row > 0
+        && (reach.characters >= SHORTEST && place_time::date(pass, start, row)
+            || reach.digits >= phone::SHORTEST
+                && phone::may_begin(pass, start, row)
+                && phone::find(pass, start))
+        || reach.characters < SHORTEST
+    {
+        return;
     }
     let compact = compact(pass, start);
     if compact.count < SHORTEST {
@@ -192,29 +212,15 @@ pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
 
 /// A row of digits without any other group.
 fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
-    let value = pass.part(start, start + row);
-    let is_card = payment::card(pass, start, start + row, value);
-    if identity(pass, start, start + row, value, 0) || is_card {
-        pass.skip_numbers_to(start + row);
+    let end = start + row;
+    let value = pass.part(start, end);
+    let is_card = payment::card(pass, start, end, value);
+    // Most of these are known to be no number of a person by the words around them.
+    let rules = pass.engine.rules();
+    let is_likely = rules.is_sure(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
+    if is_likely && identity(pass, start, end, value, 0) || is_card {
+        pass.skip_numbers_to(end);
     }
-}
-
-/// Whether fewer characters than a number has at the least come before one that no number has in it.
-#[inline]
-fn is_short(text: &[u8]) -> bool {
-    let mut count = 0;
-    // A number of so few characters has no more bytes between them.
-    for byte in text.iter().take(3 * SHORTEST) {
-        if byte.is_ascii_alphanumeric() {
-            count += 1;
-            if count == SHORTEST {
-                return false;
-            }
-        } else if !is_separator(*byte) && !matches!(byte, b'(' | b')') {
-            break;
-        }
-    }
-    true
 }
 
 /// Whether the text has a separator before its end, so that a dot behind it is the next one.
@@ -234,10 +240,15 @@ fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8], letters
     let mut best: Option<(u8, Entity)> = None;
     let written = pass.part(start, end);
     for rule in engine.rules().fitting(value.len(), letters) {
+        let confidence = rule.confidence(written);
+        if let Some(near) = pass.known_near(start)
+            && raised(confidence, near.has(rule.entity)) < THRESHOLD
+        {
+            continue;
+        }
         if !(rule.check)(value) || !(rule.plausible)(value) {
             continue;
         }
-        let confidence = rule.confidence(written);
         let is_alone = !continues(pass, start, end) || confidence >= 80;
         if !is_alone {
             continue;
@@ -247,8 +258,8 @@ fn identity(pass: &mut Pass<'_>, start: usize, end: usize, value: &[u8], letters
         if confidence < 60 && near.has(Entity::Phone) && !near.has(rule.entity) {
             continue;
         }
-        let confidence = crate::context::raised(confidence, near.has(rule.entity));
-        if confidence >= crate::context::THRESHOLD && best.is_none_or(|(least, _)| confidence > least) {
+        let confidence = raised(confidence, near.has(rule.entity));
+        if confidence >= THRESHOLD && best.is_none_or(|(least, _)| confidence > least) {
             best = Some((confidence, rule.entity));
         }
     }

@@ -83,6 +83,9 @@ const UNASSIGNED: [&[u8]; 8] = [b"210", b"214", b"215", b"384", b"990", b"991", 
 /// The most digits of a number: E.164, section 6.
 const LONGEST: usize = 15;
 
+/// The fewest that are looked for.
+pub const SHORTEST: usize = 7;
+
 /// The digits from a place on, and where each group of them ends.
 struct Digits {
     bytes: [u8; LONGEST + 2],
@@ -161,7 +164,7 @@ fn code_length(digits: &[u8]) -> usize {
 /// A number whose first digit is at a place. Says whether it was an international one.
 pub fn find(pass: &mut Pass<'_>, start: usize) -> bool {
     let found = digits(pass, start);
-    if found.count < 7 {
+    if found.count < SHORTEST {
         return false;
     }
     let before = pass.before(start);
@@ -204,7 +207,7 @@ fn national(pass: &mut Pass<'_>, start: usize, found: &Digits) {
         return;
     }
     let Some((_, end)) =
-        found.ends(start).find(|(count, end)| (7..=LONGEST).contains(count) && is_end(pass, *end))
+        found.ends(start).find(|(count, end)| (SHORTEST..=LONGEST).contains(count) && is_end(pass, *end))
     else {
         return;
     };

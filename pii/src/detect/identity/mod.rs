@@ -7,7 +7,10 @@ mod europe_north;
 mod europe_west;
 mod things;
 
-use crate::entity::{Entity, Set};
+use crate::{
+    context::THRESHOLD,
+    entity::{Entity, Set},
+};
 
 /// A shape of a number, and what must hold for it.
 #[derive(Debug)]
@@ -107,6 +110,9 @@ struct Shaped {
 struct Same {
     rules: Vec<Shaped>,
     letters: u64,
+    /// The entities of those that may be digits alone, and whether one of them needs no word nearby.
+    entities: Set,
+    is_sure: bool,
 }
 
 /// The rules, by the length of the compact form.
@@ -116,7 +122,10 @@ pub struct Rules([Same; LONGEST + 1]);
 impl Rules {
     /// The rules of the entities that are switched on.
     pub fn new(on: Set) -> Self {
-        let mut rules = Self([const { Same { rules: Vec::new(), letters: 0 } }; LONGEST + 1]);
+        let mut rules = Self(
+            [const { Same { rules: Vec::new(), letters: 0, entities: Set::EMPTY, is_sure: false } };
+                LONGEST + 1],
+        );
         for rule in all().filter(|rule| on.has(rule.entity)) {
             let places = |class: u8| {
                 let places = rule.shape.bytes().enumerate().filter(|(_, byte)| *byte == class);
@@ -125,10 +134,24 @@ impl Rules {
             if let Some(same) = rules.0.get_mut(rule.shape.len()) {
                 let digits = places(b'9');
                 same.letters |= !digits;
+                if places(b'A') == 0 {
+                    same.entities = same.entities.with(rule.entity);
+                    same.is_sure |= rule.bare >= THRESHOLD;
+                }
                 same.rules.push(Shaped { rule, letters: places(b'A'), digits });
             }
         }
         rules
+    }
+
+    /// The entities that so many digits may be.
+    pub fn entities(&self, length: usize) -> Set {
+        self.0.get(length).map_or(Set::EMPTY, |same| same.entities)
+    }
+
+    /// Whether so many digits in a row may be one of these without a word nearby.
+    pub fn is_sure(&self, length: usize) -> bool {
+        self.0.get(length).is_some_and(|same| same.is_sure)
     }
 
     /// The rules that a compact value of a length has the shape of; the bits say which of its characters are letters, the others are digits.
