@@ -231,6 +231,13 @@ impl<'a> Pass<'a> {
                     continue;
                 }
             }
+            if digits == seen && length <= 3 && self.at(start + length) != b':' {
+                // A few digits are no secret, no base64 and no name.
+                if start >= self.number_until {
+                    self.number(start, length, length);
+                }
+                continue;
+            }
             self.token(Token {
                 start,
                 end: start + length,
@@ -342,7 +349,11 @@ impl<'a> Pass<'a> {
         {
             self.number(start, run(letters, 0), 0);
         }
-        if length >= 16 || says & DOT != 0 || length >= 10 && first == b'-' {
+        // No short token before a dot begins with a digit.
+        if length >= 16
+            || says & DOT != 0 && (digits & 1 == 0 || length >= 14)
+            || length >= 10 && first == b'-'
+        {
             secrets::find(self, start, end);
         }
         let may_be_long = length >= SHORTEST_BASE64 || length >= 4 && says & RUN != 0;
