@@ -218,9 +218,9 @@ fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
     let end = start + row;
     let value = pass.part(start, end);
     let is_card = payment::card(pass, start, end, value);
-    // Most of these are known to be no number of a person by the words around them.
+    // Where there are many rules, most rows are known to be no number of a person by the words around them.
     let rules = pass.engine.rules();
-    let is_likely = rules.is_sure(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
+    let is_likely = !rules.needs_word(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
     if is_likely && identity(pass, start, end, value, 0) || is_card {
         pass.skip_numbers_to(end);
     }

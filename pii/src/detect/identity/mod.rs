@@ -162,9 +162,10 @@ impl Rules {
         self.0.get(length).map_or(Set::EMPTY, |same| same.entities)
     }
 
-    /// Whether so many digits in a row may be one of these without a word nearby.
-    pub fn is_sure(&self, length: usize) -> bool {
-        self.0.get(length).is_some_and(|same| same.is_sure)
+    /// Whether so many digits in a row are none of these without a word nearby, and there are so many of these that it is worth a look for one.
+    pub fn needs_word(&self, length: usize) -> bool {
+        const FEW: usize = 6;
+        self.0.get(length).is_some_and(|same| !same.is_sure && same.rules.len() > FEW)
     }
 
     /// Whether a compact value of a length may have the shape of a rule; the bits say which of its characters are letters.
