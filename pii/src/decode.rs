@@ -9,7 +9,7 @@ use memchr::memchr3;
 
 mod base64;
 
-pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_text};
+pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_as_text};
 
 /// An encoding that is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

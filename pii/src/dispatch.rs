@@ -27,6 +27,8 @@ const SPACE: u8 = 4;
 const DOT: u8 = 8;
 /// or the beginning of a run of base64.
 const RUN: u8 = 16;
+/// A colon is the end of more than names.
+const COLON: u8 = 32;
 
 static NEXT: [u8; 256] = next();
 
@@ -36,7 +38,8 @@ const fn next() -> [u8; 256] {
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            b'=' | b':' | b']' => KEY,
+            b'=' | b']' => KEY,
+            b':' => KEY | COLON,
             b'/' => KEY | RUN,
             b'"' | b'\'' => QUOTE,
             b' ' => SPACE,
@@ -200,6 +203,9 @@ impl<'a> Pass<'a> {
         let tokens = block.tokens();
         // Two colons in a row may begin an address; the second may be in the next block.
         let marks = block.ats | block.colons & (block.colons >> 1 | 1 << (Block::LENGTH - 1));
+        // Where four letters in a row end.
+        let pairs = block.letters & block.letters << 1;
+        let fours = pairs & pairs << 2;
         let mut events = tokens & !(tokens << 1) | marks;
         while events != 0 {
             let at = events.trailing_zeros() as usize;
@@ -213,16 +219,61 @@ impl<'a> Pass<'a> {
             if at + length == Block::LENGTH {
                 return if at == 0 { self.long(base) } else { start };
             }
+            if start < self.until {
+                continue;
+            }
             let seen = (1 << length) - 1;
+            let digits = block.digits >> at & seen;
+            // Most tokens are words, and most words are known by their first letters and their last to be nothing else.
+            if digits == 0 && (4..16).contains(&length) && block.letters >> at & 1 == 1 {
+                let ends_with_four = fours >> (at + length - 1) & 1 == 1;
+                if self.word(start, start + length, ends_with_four) {
+                    continue;
+                }
+            }
+            if digits == seen && length <= 3 && self.at(start + length) != b':' {
+                // A few digits are no secret, no base64 and no name.
+                if start >= self.number_until {
+                    self.number(start, length, length);
+                }
+                continue;
+            }
             self.token(Token {
                 start,
                 end: start + length,
                 letters: block.letters >> at & seen,
-                digits: block.digits >> at & seen,
+                digits,
                 high: block.high >> at & seen,
             });
         }
         base + Block::LENGTH
+    }
+
+    /// A token of 4 to 15 bytes without a digit that begins with a letter. Says whether that is all to it.
+    #[expect(
+        clippy::inline_always,
+        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
+    )]
+    #[inline(always)]
+    fn word(&mut self, start: usize, end: usize, ends_with_four: bool) -> bool {
+        let next = self.at(end);
+        let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
+        if says & (DOT | COLON) != 0 {
+            return false;
+        }
+        if (end - start >= SHORTEST_BASE64 || says & RUN != 0) && self.may_be_base64(start) {
+            self.base64(start, end);
+        }
+        if says & KEY != 0 {
+            let four =
+                if ends_with_four { self.text.get(end - 4..).and_then(<[u8]>::first_chunk) } else { None };
+            if four.is_none_or(|four| self.engine.keys().may_end(*four)) {
+                span::named(self, start, end, next);
+            }
+        } else if says & (QUOTE | SPACE) != 0 {
+            self.spaced(start, end, next);
+        }
+        true
     }
 
     /// What is no token and may be of interest all the same.
@@ -251,10 +302,34 @@ impl<'a> Pass<'a> {
                 break;
             }
         }
-        self.token(token);
+        if start >= self.until {
+            self.token(token);
+        }
         token.end
     }
 
+    /// Whether a token is worth a look as base64.
+    #[inline]
+    fn may_be_base64(&self, start: usize) -> bool {
+        self.layers.is_some()
+            && self
+                .text
+                .get(start..)
+                .and_then(<[u8]>::first_chunk)
+                .is_some_and(|first| decode::may_begin_as_text(*first))
+    }
+
+    /// A word before a quote or a space.
+    #[inline]
+    fn spaced(&mut self, start: usize, end: usize, next: u8) {
+        if next == b' ' || next == b'+' {
+            header::scheme(self, start, end);
+        } else if matches!(self.at(end + 1), b':' | b' ' | b'\t' | b'\r' | b'\n') {
+            json::member(self, end, next);
+        }
+    }
+
+    /// What is, or may be, more than a word.
     #[expect(
         clippy::inline_always,
         reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
@@ -262,9 +337,6 @@ impl<'a> Pass<'a> {
     #[inline(always)]
     fn token(&mut self, token: Token) {
         let Token { start, end, letters, digits, high } = token;
-        if start < self.until {
-            return;
-        }
         let length = end - start;
         let (first, next) = (self.at(start), self.at(end));
         let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
@@ -277,11 +349,15 @@ impl<'a> Pass<'a> {
         {
             self.number(start, run(letters, 0), 0);
         }
-        if length >= 16 || says & DOT != 0 || length >= 10 && first == b'-' {
+        // No short token before a dot begins with a digit.
+        if length >= 16
+            || says & DOT != 0 && (digits & 1 == 0 || length >= 14)
+            || length >= 10 && first == b'-'
+        {
             secrets::find(self, start, end);
         }
         let may_be_long = length >= SHORTEST_BASE64 || length >= 4 && says & RUN != 0;
-        if may_be_long && decode::may_begin_text(first) && self.layers.is_some() && letters | digits != 0 {
+        if may_be_long && letters | digits != 0 && self.may_be_base64(start) {
             self.base64(start, end);
         }
         if says & KEY != 0 {
@@ -292,11 +368,7 @@ impl<'a> Pass<'a> {
                 span::named(self, start, end, next);
             }
         } else if says & (QUOTE | SPACE) != 0 && letters | high != 0 {
-            if says & QUOTE != 0 {
-                json::member(self, end, next);
-            } else {
-                header::scheme(self, start, end);
-            }
+            self.spaced(start, end, next);
         }
     }
 

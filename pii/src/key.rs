@@ -149,6 +149,12 @@ impl Keys {
         self.names.may_end(name)
     }
 
+    /// Whether a name with these four letters at its end may be known, or one where a word begins within them.
+    #[inline]
+    pub fn may_end(&self, four: [u8; 4]) -> bool {
+        self.names.has(four) || four.iter().any(u8::is_ascii_uppercase)
+    }
+
     /// What a field of this name holds: by the whole name, or else by its last words.
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
         if self.may_know(name) { self.known(name) } else { None }

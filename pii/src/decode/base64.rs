@@ -52,6 +52,52 @@ pub fn may_begin_text(first: u8) -> bool {
     sextet(first).is_some_and(|sextet| SEXTETS >> sextet & 1 == 1)
 }
 
+/// Whether three characters of base64 may be the first of text. They say all but the last six bits of three bytes; most words fail here.
+#[inline]
+pub fn may_begin_as_text(characters: [u8; 3]) -> bool {
+    let [a, b, c] =
+        characters.map(|byte| usize::from(SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX)));
+    let has = |table: &[u64; 64], row: usize, column: usize| {
+        table.get(row).is_some_and(|row| row >> (column % 64) & 1 == 1)
+    };
+    b < 64 && c < 64 && has(&FIRST, a, b) && has(&SECOND, b, c)
+}
+
+/// The pairs of sextets that a text may begin with: the first byte, and the upper half of the second.
+static FIRST: [u64; 64] = pairs(false);
+/// The pairs of sextets that may be second and third in a text: the second byte, and the upper two bits of the third.
+static SECOND: [u64; 64] = pairs(true);
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+const fn pairs(is_second: bool) -> [u64; 64] {
+    let mut table = [0; 64];
+    let mut pair = 0;
+    while pair < 64 * 64 {
+        let (left, right) = (pair / 64, pair % 64);
+        let fits = if is_second {
+            let byte = ((left & 15) << 4 | right >> 2) as u8;
+            // The third byte goes on with a character of several bytes, or not.
+            let goes_on = right & 3 == 2;
+            match byte {
+                0x80..=0xbf => true,
+                0xc2..=0xf4 => goes_on,
+                _ => is_text(byte) && byte < 0x80 && !goes_on,
+            }
+        } else {
+            let byte = (left << 2 | right >> 4) as u8;
+            match byte {
+                0xc2..=0xf4 => matches!(right & 15, 0x8..=0xb),
+                _ => is_text(byte) && byte < 0x80 && !matches!(right & 15, 0x1 | 0x8..=0xb),
+            }
+        };
+        if fits {
+            table[left] |= 1 << right;
+        }
+        pair += 1;
+    }
+    table
+}
+
 /// Whether four characters are the base64 of three bytes of text.
 #[inline]
 pub fn begins_as_text(characters: [u8; 4]) -> bool {
@@ -104,7 +150,7 @@ fn goes_on_as_text(run: &[u8]) -> bool {
 }
 
 #[inline]
-fn is_text(byte: u8) -> bool {
+const fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..)
 }
 
@@ -148,7 +194,19 @@ const fn sextets() -> [u8; 256] {
 
 #[cfg(test)]
 mod tests {
-    use super::{base64, begins_utf8, is_cut_utf8};
+    use super::{base64, begins_as_text, begins_utf8, is_cut_utf8, may_begin_as_text};
+
+    #[test]
+    fn three_characters_rule_out_no_text() {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        for place in 0..1_usize << 18 {
+            let three = [12, 6, 0].map(|shift| ALPHABET[place >> shift & 63]);
+            let [a, b, c] = three;
+            let begins = ALPHABET.iter().any(|d| begins_as_text([a, b, c, *d]));
+            assert!(may_begin_as_text(three) || !begins, "{three:?}");
+        }
+        assert!(!may_begin_as_text(*b"am.") && !may_begin_as_text(*b".m9") && !may_begin_as_text(*b"a.9"));
+    }
 
     #[test]
     fn three_bytes_begin_utf8_as_the_standard_library_says() {

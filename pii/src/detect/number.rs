@@ -1,6 +1,6 @@
 //! Numbers in groups: cards, IBANs, identity numbers, and what else begins with a digit.
 
-use super::{network, payment, phone, place_time};
+use super::{identity::LONGEST as RULES_LONGEST, network, payment, phone, place_time};
 use crate::{
     context::{THRESHOLD, raised},
     dispatch::Pass,
@@ -20,16 +20,14 @@ const MOST_GROUPS: usize = 9;
 pub struct Compact {
     /// In upper case.
     characters: [u8; LONGEST],
-    /// Where each of them ends in the text.
-    /// In bytes from the beginning: each has at most one separator before it.
-    ends: [u8; LONGEST],
     start: usize,
     /// How many there are.
     count: usize,
     /// How many of the first are digits.
     digits: usize,
-    /// A bit for each count of characters with which a group ends.
-    groups: u64,
+    /// The ends of groups: how many characters there were, and where, in bytes from the beginning.
+    ends: [(u8, u8); MOST_GROUPS],
+    groups: usize,
     /// A bit for each character that is a letter.
     letters: u64,
 }
@@ -45,10 +43,20 @@ impl Compact {
         self.characters.get(..count).unwrap_or_default()
     }
 
-    /// Where the first characters end in the text.
-    pub fn end(&self, count: usize) -> usize {
-        let length = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
-        self.start + usize::from(length)
+    /// Notes the end of a group. Says whether there may be another.
+    fn end(&mut self, place: usize) -> bool {
+        let (Ok(count), Ok(place)) = (u8::try_from(self.count), u8::try_from(place)) else { return false };
+        if let Some(end) = self.ends.get_mut(self.groups) {
+            *end = (count, place);
+            self.groups += 1;
+        }
+        self.groups < MOST_GROUPS
+    }
+
+    /// The ends of groups, the first first: how many characters there were, and where in the text.
+    pub fn ends(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+        let ends = self.ends.get(..self.groups).unwrap_or_default().iter();
+        ends.map(|(count, end)| (usize::from(*count), self.start + usize::from(*end)))
     }
 }
 
@@ -63,45 +71,40 @@ fn is_separator(byte: u8) -> bool {
 fn compact(pass: &Pass<'_>, start: usize) -> Compact {
     let mut compact = Compact {
         characters: [0; LONGEST],
-        ends: [0; LONGEST],
         start,
         count: 0,
         digits: 0,
+        ends: [(0, 0); MOST_GROUPS],
         groups: 0,
         letters: 0,
     };
+    let text = pass.from(start);
     let mut letters = 0;
-    let mut groups = 1;
-    for (place, byte) in pass.from(start).iter().enumerate() {
+    let mut place = 0;
+    while let Some(byte) = text.get(place) {
         let is_digit = byte.is_ascii_digit();
         if is_digit || byte.is_ascii_alphabetic() {
-            let (Some(character), Some(end)) =
-                (compact.characters.get_mut(compact.count), compact.ends.get_mut(compact.count))
-            else {
-                // Beyond the longest number: what ends in the middle of a word is none.
-                break;
-            };
-            *character = byte.to_ascii_uppercase();
-            *end = u8::try_from(place + 1).unwrap_or(u8::MAX);
+            // Beyond the longest number: what ends in the middle of a word is none.
+            let Some(character) = compact.characters.get_mut(compact.count) else { break };
+            *character = if is_digit { *byte } else { *byte & !0x20 };
             compact.letters |= u64::from(!is_digit) << compact.count;
             compact.count += 1;
-            letters = if is_digit { 0 } else { letters + usize::from(groups > 1) };
-            // An IBAN may have groups of letters alone.
-            if letters > 6 && !compact.begins_as_iban() {
+            place += 1;
+            letters = if is_digit { 0 } else { letters + usize::from(compact.groups > 0) };
+            // An IBAN may have groups of letters alone, and is longer than what else has letters.
+            let is_too_long = letters > 6 || compact.count > RULES_LONGEST && compact.letters != 0;
+            if is_too_long && !compact.begins_as_iban() {
                 break;
             }
         } else {
-            compact.groups |= 1 << compact.count;
-            groups += 1;
-            if groups > MOST_GROUPS
-                || !is_separator(*byte)
-                || !pass.at(start + place + 1).is_ascii_alphanumeric()
-            {
+            let goes_on = is_separator(*byte) && text.get(place + 1).is_some_and(u8::is_ascii_alphanumeric);
+            if !goes_on || !compact.end(place) {
                 break;
             }
+            place += 1;
         }
     }
-    compact.groups |= 1 << compact.count;
+    compact.end(place);
     compact.digits = (compact.letters.trailing_zeros() as usize).min(compact.count);
     compact
 }
@@ -177,11 +180,11 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         found = payment::iban(pass, start, &compact);
     }
     // A number ends with one of its groups, and has six characters or more.
-    let mut groups = compact.groups >> SHORTEST << SHORTEST;
-    while let Some(count) = groups.checked_ilog2() {
-        groups ^= 1 << count;
-        let count = count as usize;
-        let end = compact.end(count);
+    for (count, end) in compact.ends().rev().take_while(|(count, _)| *count >= SHORTEST) {
+        let may_be_card = payment::CARDS.contains(&count) && count <= compact.digits;
+        if !may_be_card && !pass.engine.rules().may_fit(count, compact.letters) {
+            continue;
+        }
         if pass.at(end).is_ascii_alphanumeric()
             || pass.at(end) == b'.'
                 && pass.at(end + 1).is_ascii_digit()
@@ -191,7 +194,7 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         {
             continue;
         }
-        if count <= compact.digits && payment::card(pass, start, end, compact.first(count)) {
+        if may_be_card && payment::card(pass, start, end, compact.first(count)) {
             found = found.max(end);
         }
         if identity(pass, start, end, compact.first(count), compact.letters) {
@@ -215,9 +218,9 @@ fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
     let end = start + row;
     let value = pass.part(start, end);
     let is_card = payment::card(pass, start, end, value);
-    // Most of these are known to be no number of a person by the words around them.
+    // Where there are many rules, most rows are known to be no number of a person by the words around them.
     let rules = pass.engine.rules();
-    let is_likely = rules.is_sure(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
+    let is_likely = !rules.needs_word(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
     if is_likely && identity(pass, start, end, value, 0) || is_card {
         pass.skip_numbers_to(end);
     }
@@ -225,7 +228,7 @@ fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
 
 /// Whether the text has a separator before its end, so that a dot behind it is the next one.
 fn is_grouped(pass: &Pass<'_>, start: usize, end: usize) -> bool {
-    pass.part(start, end).contains(&b'.')
+    pass.part(start, end).iter().any(|byte| *byte == b'.')
 }
 
 /// Whether the number is the rest of a decimal one.
@@ -274,7 +277,7 @@ fn continues(pass: &Pass<'_>, start: usize, end: usize) -> bool {
         start > 1 && matches!(pass.before(start), b'-' | b'.') && pass.at(start - 2).is_ascii_digit();
     let after = matches!(pass.at(end), b'-' | b'.') && pass.at(end + 1).is_ascii_digit();
     // A part of a number whose groups have spaces between them.
-    let is_spaced = pass.part(start, end).contains(&b' ')
+    let is_spaced = pass.part(start, end).iter().any(|byte| *byte == b' ')
         && (pass.at(end) == b' ' && pass.at(end + 1).is_ascii_digit()
             || start > 1 && pass.before(start) == b' ' && pass.at(start - 2).is_ascii_digit());
     before || after || is_spaced

@@ -6,6 +6,7 @@ use crate::{
     dispatch::Pass,
     entity::{Entity, Set},
 };
+use std::ops::RangeInclusive;
 
 /// Numbers of persons with 13 digits.
 const OTHERS: Set = Set::EMPTY
@@ -16,9 +17,12 @@ const OTHERS: Set = Set::EMPTY
     .with(Entity::LuNin)
     .with(Entity::FrSpi);
 
+/// How many digits cards have.
+pub const CARDS: RangeInclusive<usize> = 13..=19;
+
 /// A card: 13 to 19 digits with Luhn's check, an issuer and the length that the brand has, in groups with one separator.
 pub fn card(pass: &mut Pass<'_>, start: usize, end: usize, digits: &[u8]) -> bool {
-    if !(13..=19).contains(&digits.len()) || !is_issued(digits) || !luhn(digits) {
+    if !CARDS.contains(&digits.len()) || !is_issued(digits) || !luhn(digits) {
         return false;
     }
     let normal = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
@@ -102,7 +106,7 @@ pub fn iban(pass: &mut Pass<'_>, start: usize, compact: &Compact) -> usize {
     let [_, _, b'0'..=b'9', b'0'..=b'9'] = compact.first(4) else { return 0 };
     let Some(length) = iban_length(compact.first(2)) else { return 0 };
     let value = compact.first(length);
-    let end = compact.end(length);
+    let Some((_, end)) = compact.ends().find(|(count, _)| *count == length) else { return 0 };
     if !is_iban(value) || pass.at(end).is_ascii_alphanumeric() {
         return 0;
     }

@@ -187,10 +187,11 @@ fn de_repeats(value: &[u8]) -> bool {
 /// ICAO 9303: nine characters (in the older cards the last of them is a check digit), a check digit, a D for the nationality.
 fn de_id_card(value: &[u8]) -> bool {
     let value = if value.len() > 9 { value.strip_suffix(b"D").unwrap_or(value) } else { value };
-    let first =
-        value.first().is_some_and(|byte| byte.is_ascii_digit() || b"CFGHJKLMNPRTVWXYZ".contains(byte));
+    let first = value.first() != Some(&b'D');
     let Some(body) = value.get(..9) else { return false };
-    let known = body.iter().all(|byte| byte.is_ascii_digit() || b"CDFGHJKLMNPRTVWXYZ".contains(byte));
+    let known = body.iter().all(|byte| {
+        matches!(byte, b'0'..=b'9' | b'C' | b'D' | b'F'..=b'H' | b'J'..=b'N' | b'P' | b'R' | b'T' | b'V'..=b'Z')
+    });
     let check = match value.get(9) {
         Some(check) => icao_9303(body) == digit(*check) && check.is_ascii_digit(),
         None => body.iter().any(u8::is_ascii_digit),

@@ -110,6 +110,8 @@ struct Shaped {
 struct Same {
     rules: Vec<Shaped>,
     letters: u64,
+    /// Each shape once: where it has letters, and where digits.
+    shapes: Vec<(u64, u64)>,
     /// The entities of those that may be digits alone, and whether one of them needs no word nearby.
     entities: Set,
     is_sure: bool,
@@ -123,8 +125,15 @@ impl Rules {
     /// The rules of the entities that are switched on.
     pub fn new(on: Set) -> Self {
         let mut rules = Self(
-            [const { Same { rules: Vec::new(), letters: 0, entities: Set::EMPTY, is_sure: false } };
-                LONGEST + 1],
+            [const {
+                Same {
+                    rules: Vec::new(),
+                    letters: 0,
+                    shapes: Vec::new(),
+                    entities: Set::EMPTY,
+                    is_sure: false,
+                }
+            }; LONGEST + 1],
         );
         for rule in all().filter(|rule| on.has(rule.entity)) {
             let places = |class: u8| {
@@ -134,6 +143,10 @@ impl Rules {
             if let Some(same) = rules.0.get_mut(rule.shape.len()) {
                 let digits = places(b'9');
                 same.letters |= !digits;
+                let shape = (places(b'A'), digits);
+                if !same.shapes.contains(&shape) {
+                    same.shapes.push(shape);
+                }
                 if places(b'A') == 0 {
                     same.entities = same.entities.with(rule.entity);
                     same.is_sure |= rule.bare >= THRESHOLD;
@@ -149,9 +162,19 @@ impl Rules {
         self.0.get(length).map_or(Set::EMPTY, |same| same.entities)
     }
 
-    /// Whether so many digits in a row may be one of these without a word nearby.
-    pub fn is_sure(&self, length: usize) -> bool {
-        self.0.get(length).is_some_and(|same| same.is_sure)
+    /// Whether so many digits in a row are none of these without a word nearby, and there are so many of these that it is worth a look for one.
+    pub fn needs_word(&self, length: usize) -> bool {
+        const FEW: usize = 6;
+        self.0.get(length).is_some_and(|same| !same.is_sure && same.rules.len() > FEW)
+    }
+
+    /// Whether a compact value of a length may have the shape of a rule; the bits say which of its characters are letters.
+    pub fn may_fit(&self, length: usize, letters: u64) -> bool {
+        let letters = letters & ((1 << length.min(63)) - 1);
+        let same = self.0.get(length).filter(|same| letters & !same.letters == 0);
+        same.is_some_and(|same| {
+            same.shapes.iter().any(|(must, digits)| digits & letters == 0 && must & !letters == 0)
+        })
     }
 
     /// The rules that a compact value of a length has the shape of; the bits say which of its characters are letters, the others are digits.
