@@ -25,7 +25,7 @@ const fn of(uri: &'static str) -> Identity {
 }
 
 /// The callers with a certificate.
-pub const IDENTITIES: [Identity; 12] = [
+pub const IDENTITIES: [Identity; 15] = [
     of("spiffe://cluster.local/ns/shop/sa/web"),
     of("spiffe://cluster.local/ns/foo/sa/api"),
     of("spiffe://td1/ns/shop/sa/web"),
@@ -36,6 +36,9 @@ pub const IDENTITIES: [Identity; 12] = [
     of("https://cluster.local/ns/shop/sa/web"),
     of("spiffe://cluster.local/ns/shop/sa/WEB"),
     of("spiffe://cluster.local/ns/istio-system/sa/gateway"),
+    of("spiffe://cluster.local/ns/shop/sa/web-canary"),
+    of("spiffe://cluster.local.example/ns/shop/sa/web"),
+    of("spiffe://cluster.local/ns/shop2/sa/web"),
     Identity { uri: None, dns: Some("web.shop.example"), subject: "web" },
     Identity { uri: None, dns: None, subject: "cluster.local/ns/shop/sa/web" },
 ];

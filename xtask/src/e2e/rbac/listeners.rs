@@ -2,6 +2,7 @@
 
 use super::{
     client::KEY,
+    fault::Fault,
     generate::{Configuration, Edge},
     translate,
 };
@@ -14,8 +15,8 @@ use std::path::Path;
 pub enum Judge<'a> {
     /// Envoy's own RBAC, by our translation.
     Native,
-    /// The same, but for methods, whose case counts for nothing: a translation that is wrong.
-    Broken,
+    /// The same, with something wrong.
+    Broken(Fault),
     /// The module at this path.
     Module(&'a Path),
 }
@@ -144,16 +145,15 @@ fn before() -> Vec<Value> {
 }
 
 fn judged(name: &str, configuration: &Configuration, judge: Judge<'_>) -> Vec<Value> {
-    let translated = || translate::filters(&configuration.policies, &configuration.trust_domains);
     match judge {
-        Judge::Native => translated(),
-        Judge::Broken => translated()
-            .into_iter()
-            .map(|mut filter| {
-                forget_case(&mut filter);
-                filter
-            })
-            .collect(),
+        Judge::Native => translate::filters(&configuration.policies, &configuration.trust_domains),
+        Judge::Broken(fault) => {
+            let mut configuration = configuration.clone();
+            fault.before(&mut configuration);
+            let mut filters = translate::filters(&configuration.policies, &configuration.trust_domains);
+            fault.after(&mut filters);
+            filters
+        }
         Judge::Module(path) => {
             let config = json!({
                 "mode": "istio",
@@ -175,17 +175,5 @@ fn judged(name: &str, configuration: &Configuration, judge: Judge<'_>) -> Vec<Va
                 }
             }})]
         }
-    }
-}
-
-/// Lets the case of methods count for nothing.
-fn forget_case(value: &mut Value) {
-    if value["name"] == ":method" && value["string_match"].is_object() {
-        value["string_match"]["ignore_case"] = json!(true);
-    }
-    match value {
-        Value::Object(fields) => fields.iter_mut().for_each(|(_, value)| forget_case(value)),
-        Value::Array(items) => items.iter_mut().for_each(forget_case),
-        _ => {}
     }
 }

@@ -4,6 +4,7 @@
 //! Istio's pilot does it, by code that the module knows nothing of.
 
 mod client;
+mod fault;
 mod generate;
 mod identity;
 mod listeners;
@@ -12,14 +13,16 @@ mod random;
 mod request;
 mod shrink;
 mod translate;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
 use super::Count;
 use crate::{build, envoy::Envoy, parallel, progress, setup};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use client::{Answer, Client};
+use fault::{FAULTS, Fault};
 use generate::Configuration;
 use identity::Credentials;
 use listeners::Judge;
@@ -33,11 +36,11 @@ use std::{
 };
 
 /// How many pairs of listeners there are.
-const CONFIGURATIONS: usize = 100;
+const CONFIGURATIONS: usize = 200;
 /// How many of them one Envoy has.
 const OF_AN_ENVOY: usize = 50;
 /// How many callers come to a pair.
-const VISITS: usize = 30;
+const VISITS: usize = 24;
 /// How many callers come at once.
 const AT_ONCE: usize = 6;
 /// The share of requests that must meet a rule, in percent: of the others too little is learnt.
@@ -53,8 +56,8 @@ pub enum Against {
     Module,
     /// Envoy's own RBAC: nothing may differ.
     Native,
-    /// A translation in which the case of methods counts for nothing: something must differ, so this fails.
-    Broken,
+    /// Translations that are wrong in one thing each: for each of them something must differ.
+    Faults,
 }
 
 /// What all of a run needs.
@@ -94,8 +97,7 @@ pub fn run(against: Against, seed: u64, without: &[String]) -> Result<Count> {
     let credentials = Credentials::make()?;
     let module: PathBuf;
     let judge = match against {
-        Against::Native => Judge::Native,
-        Against::Broken => Judge::Broken,
+        Against::Native | Against::Faults => Judge::Native,
         Against::Module => {
             build::modules()?;
             module = build::module("policy");
@@ -111,8 +113,12 @@ pub fn run(against: Against, seed: u64, without: &[String]) -> Result<Count> {
         .iter()
         .map(|configuration| (0..VISITS).map(|_| request::visit(&mut random, configuration)).collect())
         .collect();
+    if against == Against::Faults {
+        return faults(&run, &configurations, &visits);
+    }
     if against == Against::Module {
-        can_fail(&run, &configurations, &visits)?;
+        let found = find(&run, FAULTS[0], &configurations, &visits)?;
+        ensure!(found > 0, "a wrong translation was not found: {}", FAULTS[0].name);
     }
     let mut findings = Findings::default();
     let work = progress::begin_counted("callers at both listeners", (CONFIGURATIONS * VISITS) as u64);
@@ -138,15 +144,42 @@ pub fn run(against: Against, seed: u64, without: &[String]) -> Result<Count> {
     Ok(Count { passed: findings.requests - findings.differences.len(), failed, skipped: 0 })
 }
 
-/// Shows that a wrong translation is found, so that no difference later means something.
-fn can_fail(run: &Run<'_>, configurations: &[Configuration], visits: &[Vec<Visit>]) -> Result<()> {
-    let run = Run { judges: [Judge::Native, Judge::Broken], ..*run };
-    let some: Vec<usize> = (0..OF_AN_ENVOY / 2).collect();
-    let work = progress::begin_counted("a wrong translation", (some.len() * VISITS) as u64);
+/// Shows that every wrong translation is found, so that no difference later means something.
+fn faults(run: &Run<'_>, configurations: &[Configuration], visits: &[Vec<Visit>]) -> Result<Count> {
+    let mut count = Count::default();
+    for fault in FAULTS {
+        let found = find(run, fault, configurations, visits)?;
+        println!("{found:6} differ: {}", fault.name);
+        if found > 0 {
+            count.passed += 1;
+        } else {
+            count.failed += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// How many requests are decided otherwise by a wrong translation; half of the configurations are enough for most.
+fn find(
+    run: &Run<'_>,
+    fault: Fault,
+    configurations: &[Configuration],
+    visits: &[Vec<Visit>],
+) -> Result<usize> {
+    let run = Run { judges: [Judge::Native, Judge::Broken(fault)], ..*run };
+    let all: Vec<usize> = (0..configurations.len()).collect();
     let mut findings = Findings::default();
-    run.compare(configurations, visits, &some, &mut findings, &work)?;
-    ensure!(!findings.differences.is_empty(), "a wrong translation was not found");
-    Ok(())
+    let work = progress::begin_counted("a wrong translation", (all.len() * VISITS) as u64);
+    for some in all.chunks(OF_AN_ENVOY) {
+        run.compare(configurations, visits, some, &mut findings, &work)?;
+        if let Some((_, why)) = findings.refused.first() {
+            bail!("Envoy does not take what is wrong: {}: {why}", fault.name);
+        }
+        if !findings.differences.is_empty() {
+            break;
+        }
+    }
+    Ok(findings.differences.len())
 }
 
 impl Run<'_> {

@@ -11,6 +11,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Changes one thing of a request.
 pub fn request(random: &mut Random, request: &mut Request) {
+    if request.headers.len() > 1 && random.percent(35) {
+        return header(random, request);
+    }
+    if request.claims.is_some() && random.percent(40) {
+        return claims(random, request);
+    }
     match random.below(12) {
         0..=5 => path(random, &mut request.target),
         6 => host(random, request),
@@ -174,7 +180,8 @@ fn header(random: &mut Random, request: &mut Request) {
         1 => format!("  {text}\t "),
         2 => format!("{text}{}", random.word()),
         3 => text.chars().skip(1).collect(),
-        4 => String::new(),
+        4 if random.percent(50) => String::new(),
+        4 => format!("{}{text}", random.word()),
         5 => {
             request.headers.remove(place);
             return;

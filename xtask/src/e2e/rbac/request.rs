@@ -1,10 +1,11 @@
 //! Requests made to meet a rule, from the rule's own values.
 
 use super::{
-    generate::{Configuration, Edge, HOSTS, METHODS, REQUEST_PRINCIPALS},
+    generate::{Configuration, Edge},
     identity::{IDENTITIES, SNIS},
     mutate,
     random::Random,
+    values::{HOSTS, METHODS, REQUEST_PRINCIPALS},
 };
 use harness::{Bytes, scenario::Headers};
 use serde_json::{Value, json};
@@ -265,8 +266,11 @@ impl Wish<'_> {
         } else if key.starts_with("experimental.") {
             self.request.set("x-meta", text);
         } else if key.starts_with("request.headers") {
+            // A header that is there and empty is there.
+            let text = if self.random.percent(8) { "" } else { text };
             match inner {
                 ":path" => self.request.target = text.as_bytes().to_vec(),
+                ":method" if text.is_empty() => {}
                 ":method" => text.clone_into(&mut self.request.method),
                 ":authority" => self.request.set("host", text),
                 name => self.request.set(name, text),
@@ -274,10 +278,15 @@ impl Wish<'_> {
         }
     }
 
-    /// Takes a certificate that is like the pattern, if there is one.
+    /// Takes a certificate that is like the pattern, if there is one: or goes on where the pattern ends, or is of another trust domain.
     fn be(&mut self, pattern: &str) {
+        let pattern = match (self.random.below(5), pattern.split_once("/ns/")) {
+            (0, _) => format!("{pattern}*"),
+            (1, Some((_, rest))) => format!("*/ns/{rest}"),
+            _ => pattern.to_owned(),
+        };
         let is_like = |place: &usize| {
-            IDENTITIES.get(*place).and_then(|identity| identity.uri).is_some_and(|uri| glob(pattern, uri))
+            IDENTITIES.get(*place).and_then(|identity| identity.uri).is_some_and(|uri| glob(&pattern, uri))
         };
         let near: Vec<usize> = (0..IDENTITIES.len()).filter(is_like).collect();
         if let Some(place) = self.random.pick(&near) {

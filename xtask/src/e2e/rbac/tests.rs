@@ -1,8 +1,8 @@
 use super::{
-    CONFIGURATIONS, VISITS,
-    generate::{self, OPERATION, SOURCE},
+    CONFIGURATIONS, VISITS, generate,
     random::Random,
     request,
+    values::{OPERATION, SOURCE},
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
