@@ -46,7 +46,7 @@ const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
     .and(Callbacks::DELETE);
 
 fn late() -> Reply<'static> {
-    Reply { status: 500, headers: Vec::new(), body: b"late".into(), details: "seam" }
+    Reply { status: 500, headers: Vec::new(), body: b"late".into(), details: "seam".into() }
 }
 
 impl Filter for Seam {
@@ -111,7 +111,7 @@ impl Filter for Seam {
                         .into_owned(),
                 )],
                 body: b"short and stout".into(),
-                details: "seam",
+                details: "seam".into(),
             }),
             b"/headers" => {
                 effects.set_request_header(&self.note, &b"set"[..]);
@@ -204,7 +204,7 @@ impl Filter for Seam {
                 status: 403,
                 headers: Vec::new(),
                 body: format!("auth answered {status:?}").into_bytes().into(),
-                details: "seam_refused",
+                details: "seam_refused".into(),
             }),
         }
         effects

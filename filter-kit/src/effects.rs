@@ -90,8 +90,8 @@ pub struct Reply<'a> {
     pub headers: Vec<(&'a HeaderName, Bounded<'a>)>,
     /// The body.
     pub body: Cow<'a, [u8]>,
-    /// What access logs show as the response code's details.
-    pub details: &'static str,
+    /// What access logs show as the response code's details; Envoy writes `_` for a space.
+    pub details: Cow<'a, str>,
 }
 
 /// An HTTP request of the filter's own.

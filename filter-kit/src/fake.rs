@@ -55,6 +55,24 @@ impl Stream {
         }
     }
 
+    /// With another host.
+    #[must_use]
+    pub fn authority(self, host: &str) -> Self {
+        self.with(":authority", host)
+    }
+
+    /// With another method.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        self.with(":method", method)
+    }
+
+    fn with(mut self, name: &str, text: &str) -> Self {
+        self.request.retain(|(other, _)| other != name);
+        self.request.push((name.to_owned(), text.as_bytes().to_vec()));
+        self
+    }
+
     /// With a further request header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {

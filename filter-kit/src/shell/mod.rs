@@ -349,7 +349,7 @@ impl<F: Filter> Kept<F> {
         stream.replied_late = phase.is_response() || phase == Phase::Callout && stream.held == Some(1);
         let headers =
             reply.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_str().as_bytes()));
-        abi::reply(reply.status, reply.details, &reply.body, &Pairs::encode(headers));
+        abi::reply(reply.status, &reply.details, &reply.body, &Pairs::encode(headers));
         Some(Flow::Pause)
     }
 
