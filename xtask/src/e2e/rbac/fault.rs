@@ -33,7 +33,9 @@ impl Fault {
     /// Changes the translation.
     pub fn after(&self, filters: &mut [Value]) {
         if let How::Node(change) = self.how {
-            filters.iter_mut().for_each(|filter| each(filter, change));
+            for filter in filters {
+                each(filter, change);
+            }
         }
     }
 }
@@ -107,10 +109,10 @@ pub const FAULTS: [Fault; 36] = [
         }
     }),
     node("a header's prefix is anywhere in it", |value| {
-        if value["name"].as_str().is_some_and(|name| !name.starts_with(':')) {
-            if let Some(matcher) = value.get_mut("string_match") {
-                rename(matcher, "prefix", "contains");
-            }
+        if value["name"].as_str().is_some_and(|name| !name.starts_with(':'))
+            && let Some(matcher) = value.get_mut("string_match")
+        {
+            rename(matcher, "prefix", "contains");
         }
     }),
     node("a claim is no list", |value| keep_of_claim(value, 1)),

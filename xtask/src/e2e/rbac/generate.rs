@@ -223,8 +223,6 @@ fn path(random: &mut Random) -> String {
         0 => return format!("/{}*", segments.join("/")),
         1 => return format!("*/{}", segments.join("/")),
         2 => {
-            let is_literal = |segment: &String| !segment.contains('=');
-            segments.retain(is_literal);
             let last = random.text(&["{*}", "{**}", "{*}"]);
             let place = random.below(segments.len() + 1);
             if random.percent(40) {

@@ -28,7 +28,7 @@ pub const METHODS: [&str; 15] = [
     "M-SEARCH", "GET*",
 ];
 /// Paths, and templates of them.
-pub const PATHS: [&str; 57] = [
+pub const PATHS: [&str; 59] = [
     "/",
     "/*",
     "*",
@@ -86,6 +86,8 @@ pub const PATHS: [&str; 57] = [
     "/{*}/{**}",
     "/admin/{**}/",
     "/a&b/{*}",
+    "/a=b/{*}",
+    "/{**}/a=b",
 ];
 /// What other paths are made of.
 pub const SEGMENTS: [&str; 14] =
