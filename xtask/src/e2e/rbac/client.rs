@@ -13,7 +13,7 @@ use sha2::Sha256;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -32,6 +32,15 @@ pub struct Answer {
     pub audited: bool,
 }
 
+/// A listener on the loopback of either family, where this machine has both.
+#[derive(Debug, Clone, Copy)]
+pub struct Listener {
+    /// Of IPv4.
+    pub v4: SocketAddr,
+    /// Of IPv6.
+    pub v6: Option<SocketAddr>,
+}
+
 trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
@@ -39,14 +48,14 @@ impl<T: Read + Write + Send> Stream for T {}
 pub struct Client<'a> {
     caller: &'a Caller,
     credentials: &'a Credentials,
-    listener: SocketAddr,
+    listener: Listener,
     stream: Option<Box<dyn Stream>>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Client<'a> {
     /// A caller that has not yet connected.
-    pub fn new(caller: &'a Caller, credentials: &'a Credentials, listener: SocketAddr) -> Self {
+    pub fn new(caller: &'a Caller, credentials: &'a Credentials, listener: Listener) -> Self {
         Self { caller, credentials, listener, stream: None, buffer: Vec::new() }
     }
 
@@ -116,11 +125,15 @@ fn token(claims: &Value, is_forged: bool) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap_or_default()))
 }
 
-fn connect(caller: &Caller, credentials: &Credentials, listener: SocketAddr) -> Result<Box<dyn Stream>> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    socket
-        .bind(&SocketAddr::from((caller.peer, 0)).into())
-        .with_context(|| format!("cannot come from {}", caller.peer))?;
+fn connect(caller: &Caller, credentials: &Credentials, listener: Listener) -> Result<Box<dyn Stream>> {
+    let peer =
+        if caller.peer.is_ipv6() && listener.v6.is_none() { Ipv4Addr::LOCALHOST.into() } else { caller.peer };
+    let (domain, listener) = match listener.v6.filter(|_| peer.is_ipv6()) {
+        Some(v6) => (Domain::IPV6, v6),
+        None => (Domain::IPV4, listener.v4),
+    };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::from((peer, 0)).into()).with_context(|| format!("cannot come from {peer}"))?;
     socket
         .connect_timeout(&listener.into(), PATIENCE)
         .with_context(|| format!("cannot connect to {listener}"))?;

@@ -70,7 +70,8 @@ fn policy(random: &mut Random, number: usize) -> Value {
     let mut metadata =
         json!({"name": format!("p{number}"), "namespace": random.text(&NAMESPACE_OF_POLICIES)});
     if random.percent(5) {
-        metadata["annotations"] = json!({"istio.io/dry-run": random.text(&["true", "false"])});
+        metadata["annotations"] =
+            json!({"istio.io/dry-run": random.text(&["true", "false", "1", "T", "yes", "TRUE"])});
     }
     let action = random.text(&["ALLOW", "ALLOW", "ALLOW", "ALLOW", "DENY", "DENY", "DENY", "AUDIT"]);
     let mut spec = Map::new();
@@ -89,7 +90,16 @@ fn policy(random: &mut Random, number: usize) -> Value {
         };
         spec.insert("rules".to_owned(), json!(rules));
     }
-    json!({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec})
+    // What says where a policy counts, and what the API server adds, decides nothing.
+    if random.percent(10) {
+        spec.insert("selector".to_owned(), json!({"matchLabels": {"app": "shop"}}));
+        metadata["labels"] = json!({"app": "shop"});
+    }
+    let mut policy = json!({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec});
+    if random.percent(5) {
+        policy["status"] = json!({});
+    }
+    policy
 }
 
 /// One field or one condition, perhaps with its not-twin.

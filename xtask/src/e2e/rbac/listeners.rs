@@ -25,23 +25,38 @@ fn kind(name: &str) -> String {
     format!("type.googleapis.com/envoy.extensions.filters.{name}")
 }
 
-/// The bootstrap for these configurations. A configuration's listeners have its number and `a` or `b`.
-pub fn bootstrap(configurations: &[Configuration], judges: [Judge<'_>; 2], server: &Value) -> Value {
+/// The bootstrap for these configurations. A configuration's listeners have its number and `a` or `b`,
+/// and a 6 where they are on the other loopback.
+pub fn bootstrap(
+    configurations: &[Configuration],
+    judges: [Judge<'_>; 2],
+    server: &Value,
+    has_v6: bool,
+) -> Value {
     let mut listeners = Vec::new();
     for (number, configuration) in configurations.iter().enumerate() {
         for (judge, letter) in judges.iter().zip(["a", "b"]) {
-            listeners.push(listener(&format!("{number}{letter}"), configuration, *judge, server));
+            let name = format!("{number}{letter}");
+            let mut listener = listener(&name, configuration, *judge, server);
+            if has_v6 {
+                let mut v6 = listener.clone();
+                v6["name"] = json!(format!("{name}6"));
+                v6["address"] = address("::1");
+                listeners.push(v6);
+            }
+            listener["address"] = address("127.0.0.1");
+            listeners.push(listener);
         }
     }
     json!({
-        "admin": {"address": address()},
+        "admin": {"address": address("127.0.0.1")},
         "static_resources": {"listeners": listeners},
         "stats_config": {"stats_matcher": {"reject_all": true}}
     })
 }
 
-fn address() -> Value {
-    json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}})
+fn address(loopback: &str) -> Value {
+    json!({"socket_address": {"address": loopback, "port_value": 0}})
 }
 
 fn listener(name: &str, configuration: &Configuration, judge: Judge<'_>, server: &Value) -> Value {
@@ -52,7 +67,6 @@ fn listener(name: &str, configuration: &Configuration, judge: Judge<'_>, server:
     };
     json!({
         "name": name,
-        "address": address(),
         "listener_filters": [
             listener_filter("envoy.filters.listener.proxy_protocol", "proxy_protocol", "ProxyProtocol"),
             listener_filter("envoy.filters.listener.tls_inspector", "tls_inspector", "TlsInspector")

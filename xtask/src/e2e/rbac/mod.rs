@@ -21,7 +21,7 @@ mod tests;
 use super::Count;
 use crate::{build, envoy::Envoy, parallel, progress, setup};
 use anyhow::{Context as _, Result, bail, ensure};
-use client::{Answer, Client};
+use client::{Answer, Client, Listener};
 use fault::{FAULTS, Fault};
 use generate::Configuration;
 use identity::Credentials;
@@ -30,7 +30,7 @@ use random::Random;
 use request::{Caller, Request, Visit};
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv6Addr, TcpListener},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -65,6 +65,8 @@ struct Run<'a> {
     program: &'a Path,
     credentials: &'a Credentials,
     judges: [Judge<'a>; 2],
+    /// Whether this machine has a loopback of IPv6.
+    has_v6: bool,
 }
 
 /// A request that was decided on in two ways.
@@ -105,7 +107,8 @@ pub fn run(against: Against, seed: u64, without: &[String]) -> Result<Count> {
             Judge::Module(&module)
         }
     };
-    let run = Run { program: &program, credentials: &credentials, judges: [Judge::Native, judge] };
+    let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let run = Run { program: &program, credentials: &credentials, judges: [Judge::Native, judge], has_v6 };
     let mut random = Random::new(seed);
     let configurations: Vec<Configuration> =
         (0..CONFIGURATIONS).map(|_| generate::configuration(&mut random, without)).collect();
@@ -229,12 +232,17 @@ impl Run<'_> {
     }
 
     fn start(&self, configurations: &[Configuration]) -> Result<Site> {
-        let bootstrap = listeners::bootstrap(configurations, self.judges, self.credentials.server());
+        let bootstrap =
+            listeners::bootstrap(configurations, self.judges, self.credentials.server(), self.has_v6);
         let envoy = Envoy::start(self.program, &bootstrap, &["--concurrency", "2"])?;
         let listeners = envoy.listeners()?;
-        let address = |number: usize, letter: &str| {
+        let find = |name: &str| {
+            listeners.get(name).copied().with_context(|| format!("Envoy has no listener {name}"))
+        };
+        let address = |number: usize, letter: &str| -> Result<Listener> {
             let name = format!("{number}{letter}");
-            listeners.get(&name).copied().with_context(|| format!("Envoy has no listener {name}"))
+            let v6 = if self.has_v6 { Some(find(&format!("{name}6"))?) } else { None };
+            Ok(Listener { v4: find(&name)?, v6 })
         };
         let pairs =
             (0..configurations.len()).map(|number| Ok([address(number, "a")?, address(number, "b")?]));
@@ -242,7 +250,7 @@ impl Run<'_> {
     }
 
     /// What both listeners of a pair answer.
-    fn visit(&self, pair: [SocketAddr; 2], caller: &Caller, requests: &[Request]) -> Vec<[Answer; 2]> {
+    fn visit(&self, pair: [Listener; 2], caller: &Caller, requests: &[Request]) -> Vec<[Answer; 2]> {
         let mut clients = pair.map(|listener| Client::new(caller, self.credentials, listener));
         requests
             .iter()
@@ -260,12 +268,12 @@ impl Run<'_> {
 
 /// An Envoy, and the two listeners of each configuration.
 struct Site {
-    pairs: Vec<[SocketAddr; 2]>,
+    pairs: Vec<[Listener; 2]>,
     _envoy: Envoy,
 }
 
 impl Site {
-    fn pair(&self, place: usize) -> [SocketAddr; 2] {
+    fn pair(&self, place: usize) -> [Listener; 2] {
         self.pairs[place]
     }
 }

@@ -7,10 +7,17 @@ use super::{
 };
 use harness::Bytes;
 use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Changes one thing of a request.
 pub fn request(random: &mut Random, request: &mut Request) {
+    if random.percent(1) {
+        // Requests whose target is no path.
+        let target = random.text(&["*", "shop.example:443"]);
+        request.method = if target == "*" { "OPTIONS".to_owned() } else { "CONNECT".to_owned() };
+        request.target = target.into_bytes();
+        return;
+    }
     if request.headers.len() > 1 && random.percent(35) {
         return header(random, request);
     }
@@ -38,7 +45,8 @@ pub fn caller(random: &mut Random, caller: &mut Caller) {
         }
         3 => {
             let last = u8::try_from(random.below(255)).unwrap_or_default();
-            caller.peer = Ipv4Addr::new(127, u8::from(random.percent(50)), 2, last.max(1));
+            let near = Ipv4Addr::new(127, u8::from(random.percent(50)), 2, last.max(1));
+            caller.peer = if random.percent(30) { Ipv6Addr::LOCALHOST.into() } else { near.into() };
         }
         4 => {
             caller.source = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
@@ -242,7 +250,7 @@ fn claims(random: &mut Random, request: &mut Request) {
     let Some(name) = random.pick(&names) else { return };
     let value = claims[name].clone();
     let text = value.as_str().unwrap_or("admin").to_owned();
-    claims[name] = match random.below(12) {
+    claims[name] = match random.below(15) {
         0 => json!(text.to_uppercase()),
         1 => json!(format!("{text}x")),
         2 => json!([value]),
@@ -254,6 +262,9 @@ fn claims(random: &mut Random, request: &mut Request) {
         8 => json!({"x": value}),
         9 => json!([5, true, null, {"a": "b"}, value]),
         10 => json!(format!("{text} read")),
+        11 => json!(format!("{text}\nx")),
+        12 => json!(format!("é{text}\u{0}")),
+        13 => json!([{"x": [value]}, format!("\n{text}")]),
         _ => json!(""),
     };
 }

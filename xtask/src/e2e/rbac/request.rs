@@ -29,7 +29,7 @@ pub struct Caller {
     /// What the client connected to by the proxy protocol.
     pub destination: SocketAddr,
     /// The address on loopback that the connection comes from.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
 }
 
 /// A request.
@@ -154,7 +154,7 @@ fn someone(random: &mut Random) -> Caller {
         sni,
         source: IpAddr::from([203, 0, 113, 7]),
         destination: SocketAddr::from(([10, 0, 0, 1], 8080)),
-        peer: Ipv4Addr::LOCALHOST,
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
     }
 }
 
@@ -213,7 +213,7 @@ impl Wish<'_> {
                 }
             }
             "ipBlocks" | "source.ip" => {
-                if let Some(IpAddr::V4(address)) = inside(self.random, value)
+                if let Some(address) = inside(self.random, value)
                     && address.is_loopback()
                 {
                     self.caller.peer = address;
@@ -273,6 +273,9 @@ impl Wish<'_> {
                 ":method" if text.is_empty() => {}
                 ":method" => text.clone_into(&mut self.request.method),
                 ":authority" => self.request.set("host", text),
+                // What is no name of a header cannot be sent, and a length must be true.
+                name if name == "content-length"
+                    || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) => {}
                 name => self.request.set(name, text),
             }
         }
@@ -364,12 +367,12 @@ fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// An address in a block, or just outside of it; no broadcast and no multicast, which no connection comes from or goes to.
+/// An address in a block, or just outside of it: one that a connection can come from and go to.
 fn inside(random: &mut Random, value: &str) -> Option<IpAddr> {
-    near_or_inside(random, value).filter(|address| match address {
-        IpAddr::V4(address) => !address.is_broadcast() && !address.is_multicast(),
-        IpAddr::V6(address) => !address.is_multicast(),
-    })
+    let is_of_one = |address: &IpAddr| {
+        !address.is_unspecified() && !address.is_multicast() && *address != IpAddr::V4(Ipv4Addr::BROADCAST)
+    };
+    near_or_inside(random, value).filter(is_of_one)
 }
 
 fn near_or_inside(random: &mut Random, value: &str) -> Option<IpAddr> {

@@ -93,7 +93,7 @@ pub const PATHS: [&str; 59] = [
 pub const SEGMENTS: [&str; 14] =
     ["admin", "api", "v1", "users", "a", "b", "c.html", "x%20y", "a.b", "Admin", "%41", "a;v=1", "-", "~"];
 /// Ports.
-pub const PORTS: [&str; 6] = ["80", "443", "8080", "0080", "15006", "1"];
+pub const PORTS: [&str; 7] = ["80", "443", "8080", "0080", "15006", "1", "0"];
 /// Blocks for a peer on loopback.
 pub const PEERS: [&str; 11] = [
     "127.0.0.1",
@@ -109,7 +109,7 @@ pub const PEERS: [&str; 11] = [
     "127.200.0.0/9",
 ];
 /// Blocks for any client.
-pub const CLIENTS: [&str; 15] = [
+pub const CLIENTS: [&str; 18] = [
     "203.0.113.7",
     "203.0.113.0/24",
     "203.0.113.128/25",
@@ -125,6 +125,9 @@ pub const CLIENTS: [&str; 15] = [
     "2001:db8:0:0::1/127",
     "172.16.0.0/12",
     "255.255.255.255",
+    "::ffff:203.0.113.7",
+    "::ffff:203.0.113.0/120",
+    "::1",
 ];
 /// Values that are no address, and no port.
 pub const BAD: [&str; 12] = [
@@ -142,7 +145,7 @@ pub const BAD: [&str; 12] = [
     "+80",
 ];
 /// Principals.
-pub const PRINCIPALS: [&str; 19] = [
+pub const PRINCIPALS: [&str; 25] = [
     "cluster.local/ns/shop/sa/web",
     "cluster.local/ns/shop/*",
     "*/sa/web",
@@ -162,10 +165,32 @@ pub const PRINCIPALS: [&str; 19] = [
     "*web*",
     "spiffe://cluster.local/ns/shop/sa/web",
     "cluster.local/ns/istio-system/sa/gateway",
+    "*/sa/w.b",
+    "cluster.local/ns/s.op/sa/web",
+    "web.shop.example",
+    "*shop.example",
+    "cluster.local/ns/shop/sa/web*",
+    "spiffe://*",
 ];
 /// Namespaces of callers.
-pub const NAMESPACES: [&str; 10] =
-    ["shop", "sh*", "*op", "*", "foo", "a.b", "s*p", "a*b", "istio-system", "ns"];
+pub const NAMESPACES: [&str; 16] = [
+    "shop",
+    "sh*",
+    "*op",
+    "*",
+    "foo",
+    "a.b",
+    "s*p",
+    "a*b",
+    "istio-system",
+    "ns",
+    "sh?p",
+    "shop|foo",
+    "[s]hop",
+    "**",
+    "shop/sa",
+    "é",
+];
 /// Service accounts.
 pub const ACCOUNTS: [&str; 8] =
     ["web", "shop/web", "foo/api", "a.b/x.y", "api", "web-2", "gateway", "shop/WEB"];
@@ -196,7 +221,7 @@ pub const REQUEST_PRINCIPALS: [&str; 19] = [
 /// Audiences and presenters.
 pub const AUDIENCES: [&str; 7] = ["shop", "sh*", "*op", "*", "https://aud.example", "*a*", "SHOP"];
 /// Names of claims.
-pub const CLAIMS: [&str; 12] = [
+pub const CLAIMS: [&str; 16] = [
     "[groups]",
     "[realm][role]",
     "[scope]",
@@ -209,12 +234,16 @@ pub const CLAIMS: [&str; 12] = [
     "[Groups]",
     "[level]",
     "[realm]",
+    "[a]b[c]",
+    "[[a]]",
+    "[aud]",
+    "[nothing]",
 ];
 /// Claims.
 pub const WORDS: [&str; 11] =
     ["admin", "adm*", "*min", "*", "alice@shop.example", "*@shop.example", "5", "true", "a b", "read", "*é*"];
 /// Names of headers.
-pub const HEADERS: [&str; 14] = [
+pub const HEADERS: [&str; 24] = [
     "x-tier",
     "X-Tier",
     "cookie",
@@ -229,6 +258,16 @@ pub const HEADERS: [&str; 14] = [
     "x-empty",
     "x-forwarded-proto",
     "X_Under",
+    ":scheme",
+    "authorization",
+    "x-envoy-external-address",
+    "connection",
+    "x tier",
+    "é",
+    "[x]",
+    "X-Meta",
+    "content-length",
+    "x-request-id",
 ];
 /// Values of headers.
 pub const HEADER_VALUES: [&str; 14] = [
@@ -256,7 +295,7 @@ pub const FILTERS: [&str; 5] =
 /// Metadata.
 pub const FILTER_VALUES: [&str; 8] = ["exact", "ex*", "*act", "*", "[alpha]", "[al*]", "[*]", "[*et*]"];
 /// Keys that nobody knows, or that are written wrong.
-pub const UNKNOWN: [&str; 7] = [
+pub const UNKNOWN: [&str; 9] = [
     "source.colour",
     "request.header[x-tier]",
     "destination.labels[version]",
@@ -264,6 +303,8 @@ pub const UNKNOWN: [&str; 7] = [
     "request.headers[x]y",
     "experimental.envoy.filters.a.b",
     "destination.user",
+    "request.auth.claimsx[a]",
+    "request.auth.claims",
 ];
 /// Namespaces of policies.
 pub const NAMESPACE_OF_POLICIES: [&str; 3] = ["shop", "foo", "istio-system"];
