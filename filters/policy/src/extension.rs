@@ -1,38 +1,246 @@
 //! What goes beyond Istio's language: `outrigger` in a rule.
 
-use crate::{facts::Facts, program::Action, truth::Truth};
+use crate::{
+    address::Address,
+    clock::Window,
+    facts::Facts,
+    fields::BodyFields,
+    personal::Personal,
+    program::Action,
+    response::Response,
+    sets::{SetId, Sets},
+    truth::Truth,
+};
 use filter_kit::{
-    Environment,
+    Environment, HeaderName, View, choices,
     matcher::{self, Matcher},
     settings::Field,
 };
+use pii::Pii;
 
-/// What rules name that stands beside the policies.
-#[derive(Debug, Default)]
-pub struct Shared {}
+/// The most bytes of a body that are read where the configuration says nothing.
+const BODY_BYTES: i64 = 65_536;
+/// The most that it may say: Envoy's own limit of a buffer.
+const MOST_BYTES: i64 = 1 << 20;
+
+/// What rules share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Named sets.
+    pub sets: Sets,
+    /// What finds personal data.
+    pub pii: Pii,
+    /// The most bytes of a body that are read.
+    pub limit_bytes: usize,
+    /// Whether the headers wait for the body: only where the host has `allow_on_headers_stop_iteration`.
+    pub is_held: bool,
+}
 
 impl Shared {
     /// Reads it from the filter's configuration.
-    pub fn read(_root: &Field<'_, '_>, _environment: &Environment<'_>) -> Self {
-        Self {}
+    pub fn read(root: &Field<'_, '_>, environment: &Environment<'_>) -> Self {
+        let body = root.get("body");
+        body.only(&["limit_bytes", "hold_headers"]);
+        let limit = body.get("limit_bytes").whole(1, MOST_BYTES).unwrap_or(BODY_BYTES);
+        Self {
+            sets: Sets::read(&root.get("sets")),
+            pii: Pii::read(&root.get("pii"), environment),
+            limit_bytes: usize::try_from(limit).unwrap_or(0),
+            is_held: body.get("hold_headers").flag(false),
+        }
     }
+}
+
+/// What is looked up in a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    Remote,
+    Peer,
+    Header,
+    Cookie,
+    Query,
+    Path,
+    Principal,
+}
+
+choices!(On {
+    "remote" => Remote,
+    "peer" => Peer,
+    "header" => Header,
+    "cookie" => Cookie,
+    "query" => Query,
+    "path" => Path,
+    "principal" => Principal,
+});
+
+/// Whether something is in a set.
+#[derive(Debug)]
+struct Member {
+    on: On,
+    name: Box<str>,
+    set: SetId,
+    is_negated: bool,
 }
 
 /// Conditions of a rule beyond Istio's. All must hold.
 #[derive(Debug)]
 pub struct Extension {
     matchers: Vec<Matcher>,
+    members: Vec<Member>,
+    content_types: Vec<Box<str>>,
+    size: Option<(u64, u64)>,
+    /// More request headers, or more bytes of them.
+    headers_over: Option<(usize, usize)>,
+    window: Option<Window>,
+    personal: Option<Personal>,
+    /// Fields of the request's body.
+    pub body: Option<BodyFields>,
+    /// The response.
+    pub response: Option<Response>,
 }
 
 impl Extension {
     /// Reads them.
-    pub fn read(field: &Field<'_, '_>, _action: Action, _shared: &Shared) -> Self {
-        field.only(&["match"]);
-        Self { matchers: matcher::compile_all(&field.get("match")) }
+    pub fn read(field: &Field<'_, '_>, action: Action, shared: &Shared) -> Self {
+        field.only(&[
+            "match",
+            "in",
+            "content_type",
+            "size",
+            "headers",
+            "time",
+            "personal_data",
+            "body",
+            "response",
+        ]);
+        let [size, headers, time] = ["size", "headers", "time"].map(|name| field.get(name));
+        let [personal, body, response] = ["personal_data", "body", "response"].map(|name| field.get(name));
+        size.only(&["min", "max"]);
+        headers.only(&["count_over", "bytes_over"]);
+        body.only(&["fields"]);
+        let unsigned = |field: &Field<'_, '_>, name| {
+            let number = field.get(name).whole(0, i64::MAX)?;
+            u64::try_from(number).ok()
+        };
+        let count = |name| {
+            unsigned(&headers, name).and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)
+        };
+        if response.is_given() && (action == Action::Allow || body.is_given()) {
+            response.refuse("must stand in a DENY or AUDIT policy, and not beside body");
+        }
+        let types = field.get("content_type");
+        Self {
+            matchers: matcher::compile_all(&field.get("match")),
+            members: field
+                .get("in")
+                .items_up_to(64)
+                .filter_map(|item| Member::read(&item, &shared.sets))
+                .collect(),
+            content_types: types.items_up_to(64).filter_map(|item| item.text()).map(Into::into).collect(),
+            size: size
+                .is_given()
+                .then(|| (unsigned(&size, "min").unwrap_or(0), unsigned(&size, "max").unwrap_or(u64::MAX))),
+            headers_over: headers.is_given().then(|| (count("count_over"), count("bytes_over"))),
+            window: time.is_given().then(|| Window::read(&time)),
+            personal: personal.is_given().then(|| Personal::read(&personal, action)),
+            body: body.is_given().then(|| BodyFields::read(&body.get("fields"))),
+            response: response.is_given().then(|| Response::read(&response)),
+        }
     }
 
-    /// What they say of a request.
-    pub fn holds(&self, facts: &Facts<'_>, _shared: &Shared) -> Truth {
-        Truth::all(self.matchers.iter().map(|matcher| matcher.matches(facts.view()).into()))
+    /// What they say of a request's headers.
+    pub fn holds(&self, facts: &Facts<'_>, shared: &Shared) -> Truth {
+        let view = facts.view();
+        let mut truth = Truth::all(self.matchers.iter().map(|matcher| matcher.matches(view).into()));
+        if let Some(window) = &self.window {
+            truth = truth.and(window.is_open(view.now()).into());
+        }
+        if !self.content_types.is_empty() {
+            let kind = view.request_header("content-type").map(media_type).unwrap_or_default();
+            let mut types = self.content_types.iter();
+            truth = truth.and(types.any(|one| kind.eq_ignore_ascii_case(one.as_bytes())).into());
+        }
+        if let Some((least, most)) = self.size {
+            truth = truth.and(size(view).map_or(Truth::Error, |size| (least..=most).contains(&size).into()));
+        }
+        if let Some((count, bytes)) = self.headers_over {
+            let (mut headers, mut size) = (0_usize, 0_usize);
+            for (name, value) in view.request_headers().iter().filter(|(name, _)| !name.starts_with(b":")) {
+                headers += 1;
+                size = size.saturating_add(name.len()).saturating_add(value.len());
+            }
+            truth = truth.and((headers > count || size > bytes).into());
+        }
+        for member in &self.members {
+            if truth == Truth::False {
+                return truth;
+            }
+            truth = truth.and(member.holds(facts, &shared.sets));
+        }
+        match &self.personal {
+            Some(personal) if truth != Truth::False => truth.and(personal.is_found(view, &shared.pii)),
+            _ => truth,
+        }
+    }
+
+    /// What the rule is about personal data.
+    pub fn personal(&self) -> Option<&Personal> {
+        self.personal.as_ref()
+    }
+}
+
+impl Member {
+    fn read(item: &Field<'_, '_>, sets: &Sets) -> Option<Self> {
+        item.only(&["on", "name", "set", "not"]);
+        let (on, name) = (item.get("on"), item.get("name"));
+        let Some(on) = On::read(&on) else {
+            on.refuse("must say what is looked up, got nothing");
+            return None;
+        };
+        let is_named = matches!(on, On::Header | On::Cookie | On::Query);
+        if is_named != name.text().is_some_and(|name| !name.is_empty()) {
+            name.refuse("must be given on a header, cookie or query, and only there");
+        }
+        let name = match on {
+            On::Header => name.header(false).as_ref().map(HeaderName::as_str).unwrap_or_default().into(),
+            _ => name.text().unwrap_or_default().into(),
+        };
+        let set = sets.named(&item.get("set"), matches!(on, On::Remote | On::Peer))?;
+        Some(Self { on, name, set, is_negated: item.get("not").flag(false) })
+    }
+
+    fn holds(&self, facts: &Facts<'_>, sets: &Sets) -> Truth {
+        let view = facts.view();
+        let has = |value: Option<&[u8]>| value.is_some_and(|value| sets.has(self.set, value)).into();
+        let address = |text: Option<&[u8]>| match text {
+            None => Truth::Error,
+            Some(text) => match Address::read(text) {
+                Some((address, _)) => sets.holds(self.set, address).into(),
+                None => Truth::False,
+            },
+        };
+        let truth = match self.on {
+            On::Remote => address(facts.remote()),
+            On::Peer => address(facts.peer()),
+            On::Header => has(facts.header(self.name.as_bytes()).as_deref()),
+            On::Cookie => has(view.cookie(&self.name)),
+            On::Query => has(view.query_parameter(&self.name).as_deref()),
+            On::Path => has(Some(view.path())),
+            On::Principal => has(view.principal()),
+        };
+        if self.is_negated { !truth } else { truth }
+    }
+}
+
+/// The media type of a `content-type`, without its parameters.
+pub fn media_type(value: &[u8]) -> &[u8] {
+    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// The size of the request's body by `content-length`; 0 where none comes.
+fn size(view: &View<'_>) -> Option<u64> {
+    match view.request_header("content-length") {
+        Some(length) => std::str::from_utf8(length).ok()?.parse().ok(),
+        None => view.is_last().then_some(0),
     }
 }

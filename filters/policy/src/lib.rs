@@ -11,19 +11,25 @@
 //! ```
 
 mod address;
+mod clock;
 mod config;
 mod denial;
 mod extension;
 mod facts;
+mod fields;
 mod index;
 mod intern;
 mod metadata;
 mod normal;
 mod pattern;
+mod pending;
+mod personal;
 mod policies;
 mod program;
 mod record;
+mod response;
 mod rules;
+mod sets;
 mod tally;
 mod template;
 #[cfg(test)]
@@ -33,12 +39,13 @@ mod truth;
 mod values;
 
 use denial::Denial;
-use extension::Shared;
+use extension::{Extension, Shared};
 use facts::Facts;
 use filter_kit::{
     Callbacks, ConfigError, Effects, Environment, Filter, View, metrics::Metrics, settings::Field,
 };
 use index::Index;
+use pending::Pending;
 use policies::{OnError, Policies};
 use program::{Program, Rule};
 use record::Record;
@@ -46,7 +53,7 @@ use tally::Tally;
 use truth::Truth;
 
 #[cfg(feature = "module")]
-filter_kit::export!(Policy: request_headers);
+filter_kit::export!(Policy: request_headers, request_body, request_trailers, response_headers);
 
 /// The filter.
 #[derive(Debug)]
@@ -64,8 +71,13 @@ pub struct Policy {
 
 impl Filter for Policy {
     const NAME: &'static str = "policy";
-    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS;
-    type Stream = ();
+    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS
+        .and(Callbacks::REQUEST_BODY)
+        .and(Callbacks::REQUEST_TRAILERS)
+        .and(Callbacks::RESPONSE_HEADERS);
+    const ONLY_REMEMBERED: Callbacks =
+        Callbacks::REQUEST_BODY.and(Callbacks::REQUEST_TRAILERS).and(Callbacks::RESPONSE_HEADERS);
+    type Stream = Pending;
 
     fn compile(config: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Self, ConfigError> {
         config::compile(config, environment)
@@ -79,13 +91,21 @@ impl Filter for Policy {
         &self.single_headers
     }
 
-    fn on_request_headers<'a>(&'a self, view: &'a View<'_>, _: &mut Option<()>) -> Effects<'a> {
-        let mut effects = Effects::default();
-        let facts = Facts::new(&self.program, view);
-        let tally = self.judge(&facts);
-        let verdict = tally.verdict(&self.program, &self.policies, self.on_error, false);
-        self.settle(&tally, verdict, &mut effects);
-        effects
+    fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        let tally = self.judge(&Facts::new(&self.program, view));
+        self.begin(view, tally, stream)
+    }
+
+    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.body(view, stream)
+    }
+
+    fn on_request_trailers<'a>(&'a self, _: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.trailers(stream)
+    }
+
+    fn on_response_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.response(view, stream)
     }
 }
 
@@ -99,7 +119,13 @@ impl Policy {
         let mut tally = Tally::default();
         for candidate in candidates {
             if let Some(rule) = self.program.rules.get(candidate as usize) {
-                tally.note(candidate, self.holds(rule, facts));
+                let truth = self.holds(rule, facts);
+                let waits = |extension: &Extension| extension.body.is_some() || extension.response.is_some();
+                if truth != Truth::False && rule.extension.as_deref().is_some_and(waits) {
+                    tally.waiting.push((candidate, truth));
+                } else {
+                    tally.note(candidate, truth);
+                }
             }
         }
         tally

@@ -60,8 +60,33 @@ impl Policy {
         if tally.is_empty() && verdict == Verdict::Allow(None) && !self.policies.has_dry_allow {
             effects.count(self.record.passed);
         } else {
-            self.tell(tally, verdict, effects);
+            self.tell(tally, verdict, None, effects);
         }
+        self.mark(verdict, effects);
+    }
+
+    /// Tells of a verdict that the body or the response led to, and answers where it denies.
+    pub fn settle_late<'a>(
+        &'a self,
+        tally: &Tally,
+        verdict: Verdict,
+        is_too_long: bool,
+        effects: &mut Effects<'a>,
+    ) {
+        let status = is_too_long.then_some(413);
+        if tally.is_empty() && verdict == Verdict::Allow(None) {
+            effects.count(self.record.passed);
+        } else {
+            self.tell(tally, verdict, status, effects);
+        }
+    }
+
+    /// Marks a request whose body is yet to come: should it be denied, it gets no further.
+    pub fn pass<'a>(&'a self, effects: &mut Effects<'a>) {
+        self.mark(Verdict::Allow(None), effects);
+    }
+
+    fn mark<'a>(&'a self, verdict: Verdict, effects: &mut Effects<'a>) {
         if let Some(header) = &self.record.verdict_header {
             let word: &'static [u8] = if verdict.is_allow() { b"allow" } else { b"deny" };
             effects.set_request_header(header, word);
@@ -69,7 +94,7 @@ impl Policy {
     }
 
     #[cold]
-    fn tell<'a>(&'a self, tally: &Tally, verdict: Verdict, effects: &mut Effects<'a>) {
+    fn tell<'a>(&'a self, tally: &Tally, verdict: Verdict, status: Option<u16>, effects: &mut Effects<'a>) {
         let mut audits = Vec::new();
         for (rule, truth) in tally.said(&self.program, Action::Audit, false) {
             let result = if truth == Truth::True { "audited" } else { "error" };
@@ -113,16 +138,13 @@ impl Policy {
             if let (Some(name), Some(reason)) = (&denial.reason_header, &denial.reason) {
                 headers.push((name, reason.borrowed()));
             }
+            // A body that is too long is told apart, where it is what nothing can be said of.
+            let status = status.filter(|_| matches!(verdict, Verdict::Undecided(_))).unwrap_or(denial.status);
             let details = match verdict.rule() {
                 Some(rule) => self.id(rule).into(),
                 None => "no_allow_policy_matched".into(),
             };
-            effects.reply(Reply {
-                status: denial.status,
-                headers,
-                body: denial.body.as_bytes().into(),
-                details,
-            });
+            effects.reply(Reply { status, headers, body: denial.body.as_bytes().into(), details });
         }
     }
 
