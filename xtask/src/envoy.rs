@@ -142,7 +142,7 @@ impl Envoy {
             if let (Some(name), Some(address), Some(port)) =
                 (listener["name"].as_str(), socket["address"].as_str(), socket["port_value"].as_u64())
             {
-                found.insert(name.to_owned(), format!("{address}:{port}").parse()?);
+                found.insert(name.to_owned(), SocketAddr::new(address.parse()?, u16::try_from(port)?));
             }
         }
         Ok(found)

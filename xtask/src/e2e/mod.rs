@@ -3,6 +3,7 @@
 pub mod client;
 mod local;
 pub mod outputs;
+mod rbac;
 mod site;
 pub mod sticky;
 pub mod tool;
@@ -44,6 +45,18 @@ pub struct Args {
     /// The tool instead: what `outrigger replay` says beside what Envoy does, and exit codes.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
     tool: bool,
+    /// The policy module beside Envoy's own RBAC instead: 24,000 generated requests, of which not one may be decided otherwise.
+    #[arg(
+        long, value_name = "AGAINST", num_args = 0..=1, require_equals = true, default_missing_value = "module",
+        conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"]
+    )]
+    rbac: Option<rbac::Against>,
+    /// What the generated policies and requests come from.
+    #[arg(long, requires = "rbac", default_value_t = 1)]
+    seed: u64,
+    /// Leave out policies that have this text: `--without trustDomain` for fields that only the newest Istio has.
+    #[arg(long, requires = "rbac")]
+    without: Vec<String>,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -91,6 +104,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         outputs::run()?
     } else if args.tool {
         tool::run()?
+    } else if let Some(against) = args.rbac {
+        rbac::run(against, args.seed, &args.without)?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
