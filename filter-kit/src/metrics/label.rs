@@ -29,10 +29,27 @@ impl<'a> Label<'a> {
         Self(value.iter().map(|&byte| if is_plain(byte) { char::from(byte) } else { '_' }).collect())
     }
 
+    /// The value that these bytes become, whoever has them.
+    pub fn from_cow(value: Cow<'a, [u8]>) -> Self {
+        match value {
+            Cow::Borrowed(bytes) => Self::new(bytes),
+            Cow::Owned(bytes) => Label::new(&bytes).into_owned(),
+        }
+    }
+
+    /// The same value, owned.
+    #[must_use]
+    pub fn into_owned(self) -> Label<'static> {
+        Label(Cow::Owned(self.0.into_owned()))
+    }
+
     /// The value of this text.
     pub fn of(text: &'a Bounded<'_>) -> Self {
         Self::new(text.as_str().as_bytes())
     }
+
+    /// `-`.
+    pub const NONE: Self = Self(Cow::Borrowed("-"));
 
     /// The text.
     pub fn as_str(&self) -> &str {

@@ -212,6 +212,14 @@ impl Metrics {
         Some(Found { first: self.after_known(first), is_overflow: false })
     }
 
+    /// The label values of a set by its first series, in the order of the metrics' labels, each with a `;` behind it; `None` of overflow series and of
+    /// those that the configuration names.
+    pub fn values(&self, first: SeriesId) -> Option<String> {
+        let place = first.index().checked_sub(self.known.len())?;
+        let all = self.series.try_borrow().ok()?;
+        all.named(u32::try_from(place).ok()?)?.values.map(str::to_owned)
+    }
+
     pub(crate) fn find_in(&self, source: &dyn Source, family: FamilyId, values: &[Label<'_>]) -> Found {
         let nowhere = Found { first: SeriesId(u32::MAX), is_overflow: true };
         let (Some(group), Ok(mut series)) = (self.groups.get(family.0), self.series.try_borrow_mut()) else {
@@ -251,7 +259,7 @@ impl Metrics {
             return Some((*kind, String::from(&**name)));
         }
         let all = self.series.try_borrow().ok()?;
-        let place = series.index() - self.known.len();
+        let place = series.index().checked_sub(self.known.len())?;
         let named = all.named(u32::try_from(place).ok()?)?;
         let group = self.groups.get(named.group)?;
         let (kind, name) = group.families.get(named.member)?;
@@ -284,7 +292,7 @@ impl Metrics {
 
 impl SeriesId {
     /// The series' place.
-    pub(crate) fn index(self) -> usize {
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 
