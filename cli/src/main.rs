@@ -10,6 +10,7 @@ mod bucket;
 mod check;
 mod document;
 mod finding;
+mod manifest;
 mod modules;
 mod redact;
 mod scenarios;
@@ -29,6 +30,7 @@ struct Cli {
 enum Command {
     Bucket(bucket::Args),
     Check(check::Args),
+    Manifest(manifest::Args),
     Test(scenarios::Args),
     Redact(redact::Args),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bucket(args) => bucket::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Test(args) => scenarios::run(&args),
         Command::Redact(args) => redact::run(&args),
     };

@@ -214,7 +214,7 @@ fn buckets(field: &Field<'_, '_>, word: Word) -> Vec<u64> {
     }
     let mut bounds: Vec<u64> = Vec::new();
     for item in field.items_up_to(BUCKET_LIMIT) {
-        let bound = item.whole(0, i64::MAX).and_then(|bound| u64::try_from(bound).ok()).unwrap_or(0);
+        let bound = item.whole(1, i64::MAX).and_then(|bound| u64::try_from(bound).ok()).unwrap_or(0);
         if bounds.last().is_some_and(|last| *last >= bound) {
             item.refuse_got("must be larger than the bucket before it", &bound.to_string());
         }

@@ -90,7 +90,7 @@ impl Filter for MetricsFilter {
         .and(Callbacks::LOG);
     const ONLY_REMEMBERED: Callbacks =
         Callbacks::REQUEST_BODY.and(Callbacks::RESPONSE_HEADERS).and(Callbacks::RESPONSE_BODY);
-    type Stream = Seen;
+    type Stream = Box<Seen>;
 
     fn compile(config: &Field<'_, '_>, _: &Environment<'_>) -> Result<Self, ConfigError> {
         config::compile(config)
@@ -100,7 +100,7 @@ impl Filter for MetricsFilter {
         &self.metrics
     }
 
-    fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Seen>) -> Effects<'a> {
+    fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
         let mut effects = Effects::default();
         let route = if self.is_route_named { RouteId::OTHER } else { self.routes.known(view.path()) };
         let facts = Facts { route: Some(route), ..self.facts(view) };
@@ -110,7 +110,7 @@ impl Filter for MetricsFilter {
         for definition in self.at(Moment::Request) {
             definition.count(&facts, &self.metrics, guard, &mut effects);
         }
-        *stream = Some(Seen {
+        *stream = Some(Box::new(Seen {
             start: view.now(),
             route,
             is_route_known: self.is_route_named || route != RouteId::OTHER,
@@ -118,11 +118,11 @@ impl Filter for MetricsFilter {
             request_size: 0,
             response_size: 0,
             more: self.more(view, &facts),
-        });
+        }));
         effects
     }
 
-    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Seen>) -> Effects<'a> {
+    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
         if let Some(seen) = stream {
             seen.request_size += view.body_size() as u64;
             if let Some(body) = seen.more.as_mut().and_then(|more| more.body.as_mut())
@@ -135,7 +135,7 @@ impl Filter for MetricsFilter {
         Effects::default()
     }
 
-    fn on_response_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Seen>) -> Effects<'a> {
+    fn on_response_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
         let mut effects = Effects::default();
         if let Some(more) = stream.as_mut().and_then(|seen| seen.more.as_mut()) {
             let facts = Facts { status: view.status(), ..self.facts(view) };
@@ -146,14 +146,14 @@ impl Filter for MetricsFilter {
         effects
     }
 
-    fn on_response_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Seen>) -> Effects<'a> {
+    fn on_response_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
         if let Some(seen) = stream {
             seen.response_size += view.body_size() as u64;
         }
         Effects::default()
     }
 
-    fn on_log<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Seen>) -> Effects<'a> {
+    fn on_log<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
         let mut effects = Effects::default();
         let mut seen = stream.take();
         let mut facts = Facts { status: view.status(), ..self.facts(view) };
@@ -173,7 +173,7 @@ impl Filter for MetricsFilter {
         let facts = Facts { body: body.as_ref(), ..facts };
         let guard = &self.guard;
         if let Some(set) = &self.default_set {
-            set.end(seen.as_ref(), &facts, &self.metrics, guard, &mut effects);
+            set.end(seen.as_deref(), &facts, &self.metrics, guard, &mut effects);
         }
         for definition in self.at(Moment::Log) {
             definition.count(&facts, &self.metrics, guard, &mut effects);

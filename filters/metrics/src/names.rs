@@ -124,9 +124,9 @@ impl Convention {
         milliseconds.iter().map(|bound| bound * unit.per_second() / 1000).collect()
     }
 
-    /// The upper bounds of the sizes' buckets, in bytes; neither convention has any of its own. (0 is a bucket: most requests have no body.)
+    /// The upper bounds of the sizes' buckets, in bytes; neither convention has any of its own.
     pub fn size_buckets(self) -> Vec<u64> {
-        vec![0, 128, 1 << 10, 8 << 10, 64 << 10, 512 << 10, 4 << 20, 32 << 20]
+        vec![128, 1 << 10, 8 << 10, 64 << 10, 512 << 10, 4 << 20, 32 << 20]
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod local;
+pub mod metrics;
 pub mod outputs;
 mod site;
 pub mod sticky;
@@ -26,6 +27,7 @@ const AT_ONCE: usize = 2;
 
 /// Runs the scenarios of every filter on a real Envoy, and compares with the harness.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Args {
     /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
     #[arg(long)]
@@ -39,6 +41,9 @@ pub struct Args {
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     outputs: bool,
+    /// Metrics instead: sums of 50,000 requests in a real Prometheus, labels of any bytes, and a flood of label values.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
+    metrics: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -84,6 +89,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         sticky::run()?
     } else if args.outputs {
         outputs::run()?
+    } else if args.metrics {
+        metrics::run()?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
