@@ -3,6 +3,7 @@
 
 mod flood;
 mod prometheus;
+mod push;
 mod text;
 
 use super::Count;
@@ -45,8 +46,12 @@ pub fn run() -> Result<Count> {
     let program = setup::envoy(None)?;
     build::modules()?;
     let mut count = Count::default();
-    let tried: [(&str, Attempt); 3] =
-        [("sums", sums), ("hostile labels", hostile), ("a flood of label values", flood::run)];
+    let tried: [(&str, Attempt); 4] = [
+        ("sums", sums),
+        ("hostile labels", hostile),
+        ("pushes of configurations", push::run),
+        ("a flood of label values", flood::run),
+    ];
     for (name, attempt) in tried {
         let work = progress::begin(name);
         let outcome = attempt(&program);
