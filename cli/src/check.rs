@@ -133,6 +133,16 @@ fn check_text(
     Ok(())
 }
 
+/// The configuration of a filter in a document: that of the plugin that runs it, or the whole of a plain one.
+pub fn configuration(document: &Node, filter: &str, dist: &Dist) -> Option<Vec<u8>> {
+    let of_it =
+        |plugin: &Plugin<'_>| Path::new(&plugin.filter).file_stem().is_some_and(|name| name == filter);
+    plugins(document, filter, Some(filter), dist)
+        .into_iter()
+        .find(of_it)
+        .map(|plugin| plugin.bytes.unwrap_or_default())
+}
+
 /// The plugins of a document.
 fn plugins<'n>(document: &'n Node, file: &str, filter: Option<&str>, dist: &Dist) -> Vec<Plugin<'n>> {
     let kind = document.get("kind").and_then(Node::as_str);

@@ -11,6 +11,7 @@ mod check;
 mod configuration;
 mod document;
 mod finding;
+mod manifest;
 mod modules;
 mod redact;
 mod replay;
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Bucket(bucket::Args),
     Check(check::Args),
+    Manifest(manifest::Args),
     Test(scenarios::Args),
     Redact(redact::Args),
     Replay(replay::Args),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bucket(args) => bucket::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Test(args) => scenarios::run(&args),
         Command::Redact(args) => redact::run(&args),
         Command::Replay(args) => replay::run_command(&args),

@@ -6,8 +6,9 @@ use crate::{
 };
 use std::{borrow::Cow, time::Duration};
 
-/// How many changes of headers, and of known series, take no memory of their own.
+/// How many changes of headers take no memory of their own, and how many of series.
 const FIRST: usize = 3;
+const FIRST_SERIES: usize = 6;
 
 /// A header map of the host, with its number in the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +66,7 @@ pub(crate) enum Verb {
 /// One change of a metric. The value is the step of a counter, the value of a gauge, or a sample of a histogram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricChange<'a> {
-    /// A series that was known when the filter was compiled.
+    /// A series that was known when the filter was compiled, or that [`Metrics::find`](crate::metrics::Metrics::find) has found.
     Known(SeriesId, u64),
     /// A series by its labels' values, in the order of the family's labels. It may be refused by the budget and count as overflow.
     Labelled(FamilyId, Vec<Bounded<'a>>, u64),
@@ -124,7 +125,7 @@ pub struct Effects<'a> {
     /// The first changes take no memory of their own, and there is nothing in them to take apart.
     headers: [Option<HeaderChange<'a>>; FIRST],
     header_count: usize,
-    known: [Option<(SeriesId, u64)>; FIRST],
+    known: [(SeriesId, u64); FIRST_SERIES],
     known_count: usize,
     pub(crate) flow: Flow,
     rare: Option<Box<Rare<'a>>>,
@@ -284,7 +285,7 @@ impl<'a> Effects<'a> {
     fn measure_known(&mut self, series: SeriesId, value: u64) {
         match self.known.get_mut(self.known_count) {
             Some(place) => {
-                *place = Some((series, value));
+                *place = (series, value);
                 self.known_count += 1;
             }
             None => self.rare().known.push((series, value)),
@@ -322,7 +323,7 @@ impl<'a> Effects<'a> {
     /// Calls `each` with the changes of known series, in order.
     #[inline]
     pub(crate) fn each_known(&self, mut each: impl FnMut(SeriesId, u64)) {
-        for (series, value) in self.known.iter().flatten() {
+        for (series, value) in self.known.iter().take(self.known_count) {
             each(*series, *value);
         }
         if let Some(rare) = &self.rare {

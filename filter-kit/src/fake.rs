@@ -7,6 +7,10 @@ use crate::{
 };
 use std::{cell::Cell, collections::BTreeMap};
 
+mod shared;
+
+pub use shared::Shared;
+
 /// Names and values, in order.
 pub type Headers = Vec<(String, Vec<u8>)>;
 
@@ -18,6 +22,7 @@ pub struct Stream {
     properties: BTreeMap<String, Vec<u8>>,
     now: u64,
     random: Cell<Option<u64>>,
+    shared: Shared,
 }
 
 /// What became of an exchange.
@@ -52,6 +57,7 @@ impl Stream {
             properties: BTreeMap::new(),
             now: 0,
             random: Cell::new(Some(0)),
+            shared: Shared::default(),
         }
     }
 
@@ -115,6 +121,13 @@ impl Stream {
         self
     }
 
+    /// In a VM with this shared data.
+    #[must_use]
+    pub fn sharing(mut self, shared: &Shared) -> Self {
+        self.shared = shared.clone();
+        self
+    }
+
     /// Takes the exchange through the filter's callbacks, those it declares, in Envoy's order.
     pub fn drive<F: Filter>(&self, filter: &F) -> Outcome {
         let mut outcome =
@@ -124,17 +137,22 @@ impl Stream {
         if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) {
             let view = View::new(self, Phase::RequestHeaders, self.request.len(), true)
                 .with_singles(filter.single_headers());
-            outcome.apply(metrics, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
+            outcome.apply(self, metrics, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
         }
         if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
             let view = View::new(self, Phase::ResponseHeaders, self.response.len(), true);
-            outcome.apply(metrics, Phase::ResponseHeaders, filter.on_response_headers(&view, &mut state));
+            outcome.apply(
+                self,
+                metrics,
+                Phase::ResponseHeaders,
+                filter.on_response_headers(&view, &mut state),
+            );
         }
         if F::CALLBACKS.contains(Callbacks::LOG) {
             let after =
                 Self { request: outcome.request.clone(), response: outcome.response.clone(), ..self.clone() };
             let view = View::new(&after, Phase::Log, 0, true);
-            outcome.apply(metrics, Phase::Log, filter.on_log(&view, &mut state));
+            outcome.apply(self, metrics, Phase::Log, filter.on_log(&view, &mut state));
         }
         outcome
     }
@@ -182,6 +200,14 @@ impl Source for Stream {
         self.random.set(Some(seed));
         true
     }
+
+    fn shared(&self, key: &str) -> Result<(HostBytes, u32), u32> {
+        self.shared.shared(key)
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], change: u32) -> u32 {
+        self.shared.set_shared(key, value, change)
+    }
 }
 
 impl Outcome {
@@ -195,7 +221,7 @@ impl Outcome {
         values(&self.response, name)
     }
 
-    fn apply(&mut self, metrics: &Metrics, phase: Phase, mut effects: Effects<'_>) {
+    fn apply(&mut self, stream: &Stream, metrics: &Metrics, phase: Phase, mut effects: Effects<'_>) {
         effects.each_header(|change, value| {
             let headers = match change.map {
                 HeaderMap::Request => &mut self.request,
@@ -207,14 +233,16 @@ impl Outcome {
             }
         });
         effects.each_known(|series, value| {
-            if let Some((kind, name)) = metrics.get(series) {
-                self.measure(kind, name.to_owned(), value);
+            if let Some((kind, name)) = metrics.named(series) {
+                self.measure(kind, name, value);
             }
         });
         let rare = effects.take_seldom();
         for (family, values, value) in rare.labelled {
-            let (kind, name) = metrics.name(family, &values);
-            self.measure(kind, name, value);
+            let found = metrics.find_texts(stream, family, &values);
+            if let Some((kind, name)) = metrics.named(found.first) {
+                self.measure(kind, name, value);
+            }
         }
         self.state
             .extend(rare.state.into_iter().map(|(key, value)| (key.to_owned(), value.as_str().to_owned())));

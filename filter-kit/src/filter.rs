@@ -14,6 +14,8 @@ pub trait Filter: Sized + 'static {
     const CALLBACKS: Callbacks;
     /// Callbacks that have nothing to do for a stream of which nothing is remembered: they are not called for one.
     const ONLY_REMEMBERED: Callbacks = Callbacks::NONE;
+    /// Whether requests bring series into being: without it, only those that the configuration names are counted, and a module has no code for others.
+    const HAS_LABELS: bool = true;
     /// What is remembered of one stream between callbacks.
     type Stream;
 

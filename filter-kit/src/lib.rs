@@ -16,6 +16,7 @@ pub mod fake;
 mod filter;
 mod header_name;
 mod host_bytes;
+pub mod json_body;
 mod load;
 pub mod matcher;
 pub mod metrics;

@@ -121,6 +121,19 @@ pub trait Source {
     fn now(&self) -> u64;
     /// Fills the buffer with random bytes fit for a secret; false when there are none to be had.
     fn random(&self, bytes: &mut [u8]) -> bool;
+    /// A value that all VMs of one `vm_id` share, and the number of its last change.
+    ///
+    /// # Errors
+    /// The ABI's status: 1 where there is no such key.
+    fn shared(&self, key: &str) -> Result<(HostBytes, u32), u32> {
+        let _ = key;
+        Err(1)
+    }
+    /// Sets a shared value, if the number of its last change is still this one; 0 is any. Says the ABI's status: 0 is done, 8 that it is another.
+    fn set_shared(&self, key: &str, value: &[u8], change: u32) -> u32 {
+        let _ = (key, value, change);
+        12
+    }
 }
 
 /// How many facts a view keeps.
@@ -337,6 +350,11 @@ impl<'h> View<'h> {
     pub fn random<const N: usize>(&self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.source.random(&mut bytes).then_some(bytes)
+    }
+
+    /// Where the facts come from.
+    pub(crate) fn source(&self) -> &dyn Source {
+        self.source
     }
 
     /// Where a header is kept that is fetched by itself.

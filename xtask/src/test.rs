@@ -20,6 +20,7 @@ use std::{
 fn size_limit(filter: &str) -> u64 {
     match filter {
         "ab-routing" => 250_000,
+        "metrics" => 300_000,
         "policy" => 500_000,
         _ => 400_000,
     }
@@ -32,7 +33,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 17] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -57,6 +58,8 @@ const STEPS: [Step; 15] = [
     ("stickiness on Envoy", e2e::sticky::run),
     ("access logs on Envoy", e2e::outputs::run),
     ("the tool, and Envoy", e2e::tool::run),
+    ("metrics on Envoy", e2e::metrics::run),
+    ("policy beside Envoy's RBAC", || e2e::rbac::run(e2e::rbac::Against::Module, 1, &[])),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];

@@ -84,6 +84,20 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        size: *mut usize,
+        change: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        size: usize,
+        change: u32,
+    ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, step: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -148,19 +162,25 @@ pub fn allocate(size: usize) -> *mut u8 {
 
 /// Makes a host call that returns bytes; `None` unless its status is ok.
 fn take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<HostBytes> {
+    try_take(call).ok()
+}
+
+/// As [`take`], with the status where it is not ok.
+fn try_take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<HostBytes, u32> {
     let (mut value, mut size) = (ptr::null_mut::<u8>(), 0);
-    if call(&raw mut value, &raw mut size) != OK {
-        return None;
+    let status = call(&raw mut value, &raw mut size);
+    if status != OK {
+        return Err(status);
     }
     if value.is_null() || size == 0 {
-        return Some(HostBytes::default());
+        return Ok(HostBytes::default());
     }
     if value == SCRATCH.get().get().cast() {
-        return Some(Scratch { size }.into());
+        return Ok(Scratch { size }.into());
     }
     // SAFETY: the host got this memory from `allocate` with this very size, has filled it, and keeps no hold of it.
     let memory: Box<[u8]> = unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(value, size)) };
-    Some(memory.into())
+    Ok(memory.into())
 }
 
 /// The host itself.
@@ -204,6 +224,20 @@ impl Source for Host {
     #[expect(clippy::disallowed_methods, reason = "this is what stands behind View::random")]
     fn random(&self, bytes: &mut [u8]) -> bool {
         getrandom::fill(bytes).is_ok()
+    }
+
+    fn shared(&self, key: &str) -> Result<(HostBytes, u32), u32> {
+        let mut change = 0;
+        // SAFETY: the key outlives the call; the other pointers are to locals of `try_take` and of this function.
+        let value = try_take(|value, size| unsafe {
+            proxy_get_shared_data(key.as_ptr(), key.len(), value, size, &raw mut change)
+        })?;
+        Ok((value, change))
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], change: u32) -> u32 {
+        // SAFETY: key and value outlive the call.
+        unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), change) }
     }
 }
 

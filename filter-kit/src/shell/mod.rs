@@ -10,9 +10,9 @@ use crate::{
     by_id::ById,
     effects::{Rare, Verb},
     load,
-    metrics::{Kind, Table},
+    metrics::{Kind, SeriesId, Table},
 };
-use std::{rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 /// The most plugins of one module in one VM. The one that was configured first makes room.
 const ROOT_LIMIT: usize = 64;
@@ -46,18 +46,38 @@ struct Root<F> {
     /// The plugin's name and root id.
     name: Box<[u8]>,
     filter: F,
-    /// The host's ids of the known series, by their place.
-    series: Vec<Option<(Kind, u32)>>,
+    /// The host's ids of series, by their place.
+    series: RefCell<Vec<Option<(Kind, u32)>>>,
 }
 
-impl<F> Root<F> {
-    /// Changes series that were known when the filter was compiled.
-    fn measure(&self, effects: &Effects<'_>) {
-        effects.each_known(|series, value| {
-            if let Some(Some((kind, id))) = self.series.get(series.index()) {
-                abi::measure(*kind, *id, value);
-            }
-        });
+impl<F: Filter> Root<F> {
+    /// Changes series.
+    #[inline]
+    fn measure(&self, table: &mut Table, effects: &Effects<'_>) {
+        effects.each_known(|series, value| self.measure_one(table, series, value));
+    }
+
+    #[inline]
+    fn measure_one(&self, table: &mut Table, series: SeriesId, value: u64) {
+        let known = self.series.try_borrow().ok().and_then(|all| all.get(series.index()).copied().flatten());
+        let known = if F::HAS_LABELS { known.or_else(|| self.define(table, series)) } else { known };
+        if let Some((kind, id)) = known {
+            abi::measure(kind, id, value);
+        }
+    }
+
+    /// The host's id of a series that is measured for the first time.
+    #[cold]
+    #[inline(never)]
+    fn define(&self, table: &mut Table, series: SeriesId) -> Option<(Kind, u32)> {
+        let (kind, name) = self.filter.metrics().named(series)?;
+        let id = table.id(kind, &name, abi::define)?;
+        let mut all = self.series.try_borrow_mut().ok()?;
+        if all.len() <= series.index() {
+            all.resize(series.index() + 1, None);
+        }
+        *all.get_mut(series.index())? = Some((kind, id));
+        Some((kind, id))
     }
 }
 
@@ -111,8 +131,11 @@ impl<F: Filter> Shell<F> {
         let series = filter
             .metrics()
             .known()
-            .map(|(kind, name)| Some((kind, table.known(kind, name, abi::define)?)))
+            .map(|(kind, name)| Some((kind, table.id(kind, name, abi::define)?)))
             .collect();
+        if F::HAS_LABELS {
+            filter.metrics().prepare(&abi::Host);
+        }
         if let Some(period) = filter.tick_period() {
             abi::set_tick_period(milliseconds(period));
         }
@@ -120,7 +143,7 @@ impl<F: Filter> Shell<F> {
         // A push makes a new root context of the plugin in the same VM. Where streams are known by their plugin's name, the new one has them all.
         let is_exact = F::CALLBACKS.contains(Callbacks::CREATE);
         self.roots.retain(|root| root.context != context && (is_exact || root.name != name));
-        self.roots.push(Rc::new(Root { context, name, filter, series }));
+        self.roots.push(Rc::new(Root { context, name, filter, series: RefCell::new(series) }));
         if self.roots.len() > ROOT_LIMIT {
             self.roots.remove(0);
         }
@@ -173,7 +196,7 @@ impl<F: Filter> Shell<F> {
         let is_waited_for = phase == Phase::Log && !kept.callouts.is_empty();
         if effects.is_plain() && !stream.is_worth_keeping() && !is_waited_for {
             change_headers(phase, &effects);
-            root.measure(&effects);
+            root.measure(&mut kept.table, &effects);
             return Flow::Continue;
         }
         kept.settle(root, context, phase, &effects, stream)
@@ -264,7 +287,7 @@ impl<F: Filter> Kept<F> {
     #[cold]
     fn remember(&mut self, context: u32, stream: Stream<F>) {
         if self.streams.insert(context, stream).is_some()
-            && let Some(id) = self.table.known(Kind::Counter, FORGOTTEN, abi::define)
+            && let Some(id) = self.table.id(Kind::Counter, FORGOTTEN, abi::define)
         {
             abi::measure(Kind::Counter, id, 1);
         }
@@ -311,7 +334,7 @@ impl<F: Filter> Kept<F> {
                 abi::set_state(key, value.as_str());
             }
         }
-        root.measure(effects);
+        root.measure(&mut self.table, effects);
         match rare {
             Some(rare) => self.apply_rare(root, context, phase, rare, stream, failed).unwrap_or(effects.flow),
             None => effects.flow,
@@ -327,13 +350,10 @@ impl<F: Filter> Kept<F> {
         stream: &mut Stream<F>,
         failed: &mut Vec<u32>,
     ) -> Option<Flow> {
-        let metrics = root.filter.metrics();
-        for (family, values, value) in &rare.labelled {
-            if let Some(kind) = metrics.kind(*family)
-                && let Some(id) = self.table.labelled(metrics, *family, values, abi::define)
-            {
-                abi::measure(kind, id, *value);
-            }
+        // Known when a module is compiled: one without labels that requests bring has none of it.
+        for (family, values, value) in rare.labelled.iter().filter(|_| F::HAS_LABELS) {
+            let found = root.filter.metrics().find_texts(&abi::Host, *family, values);
+            root.measure_one(&mut self.table, found.first, *value);
         }
         for (level, text) in &rare.log {
             abi::log(*level, text.as_str());

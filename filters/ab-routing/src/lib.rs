@@ -33,6 +33,7 @@ pub struct AbRouting(Experiments);
 
 impl Filter for AbRouting {
     const NAME: &'static str = "ab-routing";
+    const HAS_LABELS: bool = false;
     const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS);
     const ONLY_REMEMBERED: Callbacks = Callbacks::RESPONSE_HEADERS;
     type Stream = Box<Pending>;

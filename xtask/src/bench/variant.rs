@@ -70,6 +70,10 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         module("kit no-op", &build::fixture("kit_noop")?),
         module("SDK no-op", &build::fixture("sdk_noop")?),
         module("SDK, ten properties in on_log", &build::fixture("sdk_ten_properties")?),
+        Variant {
+            counter: Some(("sdk_requests_ended_total".to_owned(), 1)),
+            ..module("SDK, two counters and a histogram", &build::fixture("sdk_metrics")?)
+        },
         Variant { writes: vec!["x-lua".to_owned()], ..plain("Lua get and set", Some(lua)) },
     ];
     variants.extend(peers.iter().map(|(name, path)| module(name, path)));

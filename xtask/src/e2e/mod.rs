@@ -2,8 +2,9 @@
 
 pub mod client;
 mod local;
+pub mod metrics;
 pub mod outputs;
-mod rbac;
+pub mod rbac;
 mod site;
 pub mod sticky;
 pub mod tool;
@@ -28,7 +29,7 @@ const AT_ONCE: usize = 2;
 
 /// Runs the scenarios of every filter on a real Envoy, and compares with the harness.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, and they exclude one another")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Args {
     /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
     #[arg(long)]
@@ -57,6 +58,9 @@ pub struct Args {
     /// Leave out policies that have this text: `--without trustDomain` for fields that only the newest Istio has.
     #[arg(long, requires = "rbac")]
     without: Vec<String>,
+    /// Metrics instead: sums of 50,000 requests in a real Prometheus, labels of any bytes, and a flood of label values.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
+    metrics: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -106,6 +110,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         tool::run()?
     } else if let Some(against) = args.rbac {
         rbac::run(against, args.seed, &args.without)?
+    } else if args.metrics {
+        metrics::run()?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
