@@ -447,8 +447,9 @@ impl<'a> Pass<'a> {
         } else {
             end
         };
-        for end in [run_end, end] {
-            if end - start >= SHORTEST_BASE64
+        for (turn, end) in [run_end, end].into_iter().enumerate() {
+            if (turn == 0 || end < run_end)
+                && end - start >= SHORTEST_BASE64
                 && let Some(read) = self.engine.base64(self, start, end)
             {
                 self.base64_until = read;

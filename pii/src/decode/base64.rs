@@ -15,14 +15,14 @@ pub fn base64(run: &[u8], base: usize) -> Option<Decoded> {
     if !may_begin_text(first[0]) || !begins_as_text(first) || !goes_on_as_text(run) {
         return None;
     }
+    // What is too short to end in the middle is text to its end, or nothing is made room for.
+    if run.len() < NO_ACCIDENT / 3 * 4 && !run.chunks(4).all(is_text_group) {
+        return None;
+    }
     let mut decoded = Vec::with_capacity(run.len() / 4 * 3 + 3);
     let mut is_whole = true;
     for chunk in run.chunks(4) {
-        let mut padded = [b'A'; 4];
-        for (into, byte) in padded.iter_mut().zip(chunk) {
-            *into = *byte;
-        }
-        let Some(bytes) = group(padded) else {
+        let Some(bytes) = group(padded(chunk)) else {
             is_whole = false;
             break;
         };
@@ -131,6 +131,21 @@ fn begins_utf8([first, second, third]: [u8; 3]) -> bool {
         (..0xe0, _) => follows(first, second) && begins(third),
         _ => follows(first, second) && matches!(third, 0x80..=0xbf),
     }
+}
+
+/// Up to four characters, and what stands for nothing behind them.
+fn padded(chunk: &[u8]) -> [u8; 4] {
+    let mut padded = [b'A'; 4];
+    for (into, byte) in padded.iter_mut().zip(chunk) {
+        *into = *byte;
+    }
+    padded
+}
+
+/// Whether up to four characters are the base64 of bytes that may be in a text.
+fn is_text_group(chunk: &[u8]) -> bool {
+    group(padded(chunk))
+        .is_some_and(|bytes| bytes.iter().take(chunk.len() * 3 / 4).all(|byte| is_text(*byte)))
 }
 
 /// Whether a text is UTF-8, but for a character that is cut off at its end.
