@@ -75,6 +75,9 @@ fn the_shipped_bootstrap_has_the_tags_and_buckets_of_its_plugin() {
     let bootstrap = fs::read_to_string(root().join("envoy-configs/metrics.yaml")).unwrap();
     let expected = text(&["--config", "envoy-configs/metrics.yaml", "--part", "envoy"]);
     assert!(bootstrap.contains(&expected), "envoy-configs/metrics.yaml must have\n{expected}");
+    let manifest = fs::read_to_string(root().join("istio/metrics.yaml")).unwrap();
+    let expected = text(&["--config", "istio/metrics.yaml", "--part", "istio"]);
+    assert!(manifest.contains(&expected), "istio/metrics.yaml must have\n{expected}");
 }
 
 #[test]

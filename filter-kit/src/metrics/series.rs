@@ -12,6 +12,8 @@ pub struct Series {
     /// Places of sets, by their hash; 0 is none, and others one more than the place. The count is a power of two, and a quarter of them is free.
     places: Vec<u32>,
     sets: Vec<Set>,
+    /// By the metrics' place.
+    of_groups: Vec<OfGroup>,
     /// The first id that is free, counted from the first of these series.
     next: u32,
     agreed: Agreed,
@@ -27,6 +29,15 @@ struct Set {
     first: u32,
     /// The values, each with a `;` behind it, which none has in it; none where it is the overflow set.
     values: Option<Box<str>>,
+}
+
+/// What there is of metrics with the same labels.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfGroup {
+    /// How many sets, that of overflow not among them.
+    sets: usize,
+    /// The first series of the overflow set.
+    overflow: Option<u32>,
 }
 
 /// What a series is called, as far as a set says it.
@@ -93,9 +104,8 @@ impl Series {
             .collect();
         let wanted = Wanted { tag: group.tag, hash, weight, limit: group.limit, budget, values: &of_labels };
         // Two sets of one hash count once in the list: here they are apart, and bounded too.
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let own = self.sets.iter().filter(|set| set.group == number && set.values.is_some()).count();
-        if own < group.limit && self.agreed.admit(source, &wanted) {
+        let own = self.of_groups.get(number).copied().unwrap_or_default();
+        if own.sets < group.limit && self.agreed.admit(source, &wanted) {
             let mut text = String::new();
             for value in values {
                 text.push_str(value.as_str());
@@ -103,13 +113,21 @@ impl Series {
             }
             return (self.insert(hash, number, weight, Some(text.into())), false);
         }
-        let overflow = self.sets.iter().find(|set| set.group == number && set.values.is_none());
-        let overflow = overflow.map(|set| set.first);
-        (overflow.unwrap_or_else(|| self.insert(0, number, weight, None)), true)
+        (own.overflow.unwrap_or_else(|| self.insert(0, number, weight, None)), true)
     }
 
-    fn insert(&mut self, hash: u64, group: u32, weight: u32, values: Option<Box<str>>) -> u32 {
+    fn insert(&mut self, hash: u64, number: usize, weight: u32, values: Option<Box<str>>) -> u32 {
         let first = self.next;
+        if self.of_groups.len() <= number {
+            self.of_groups.resize(number + 1, OfGroup::default());
+        }
+        if let Some(group) = self.of_groups.get_mut(number) {
+            match values {
+                Some(_) => group.sets += 1,
+                None => group.overflow = Some(first),
+            }
+        }
+        let group = u32::try_from(number).unwrap_or(u32::MAX);
         self.next += weight;
         let is_found_by_hash = values.is_some();
         self.sets.push(Set { hash, group, first, values });
