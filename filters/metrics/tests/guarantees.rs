@@ -34,7 +34,7 @@ proptest! {
         let labels = if istio { "istio" } else { "envoy" };
         let shared = Shared::default();
         // Two workers, and one that takes the place of the second: together they keep to the budget of one.
-        let workers = [filter(labels), filter(labels), filter(labels)];
+        let workers = vec![filter(labels), filter(labels), filter(labels)];
         let mut names = BTreeSet::new();
         let mut counted = 0;
         for worker in &workers {
