@@ -199,8 +199,15 @@ impl Run<'_> {
         let site = match self.start(&chosen) {
             Ok(site) => site,
             Err(error) => {
-                if let [one] = some {
-                    findings.refused.push((*one, format!("{error:#}")));
+                let why = format!("{error:#}");
+                let place = refused(&why).filter(|place| *place < some.len());
+                if let Some(place) = place.or((some.len() == 1).then_some(0)) {
+                    findings.refused.push((some[place], why));
+                    let rest: Vec<usize> =
+                        some.iter().copied().filter(|number| *number != some[place]).collect();
+                    if !rest.is_empty() {
+                        self.compare(configurations, visits, &rest, findings, work)?;
+                    }
                 } else {
                     let (left, right) = some.split_at(some.len() / 2);
                     self.compare(configurations, visits, left, findings, work)?;
@@ -266,6 +273,12 @@ impl Run<'_> {
     }
 }
 
+/// The place of the configuration that the module did not take, in what Envoy has said.
+fn refused(why: &str) -> Option<usize> {
+    let (_, name) = why.split_once("Unable to create Wasm plugin policy-")?;
+    name.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
 /// An Envoy, and the two listeners of each configuration.
 struct Site {
     pairs: Vec<[Listener; 2]>,
@@ -298,8 +311,9 @@ impl Findings {
 /// Prints the first differences: of every configuration one, before others of the same one.
 fn print(run: &Run<'_>, configurations: &[Configuration], findings: &Findings) -> Result<()> {
     for (number, why) in findings.refused.iter().take(PRINTED) {
-        let last: Vec<&str> = why.lines().rev().take(3).collect();
-        println!("REFUSED configuration {number}: {}\n{}", last.join(" | "), configurations[*number].text());
+        let said: Vec<&str> = why.lines().filter(|line| line.contains("wasm log")).collect();
+        let said = if said.is_empty() { why.lines().rev().take(3).collect() } else { said };
+        println!("REFUSED configuration {number}: {}\n{}", said.join(" | "), configurations[*number].text());
     }
     let mut seen = Vec::new();
     let is_first = |difference: &&Difference| {
