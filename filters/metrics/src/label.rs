@@ -9,6 +9,8 @@ use filter_kit::{
 use pii::Place;
 use std::borrow::Cow;
 
+/// The most parts of a property's path.
+const PATH_LIMIT: usize = 16;
 /// The most values in a label's mapping.
 const MAP_LIMIT: usize = 256;
 /// The most values of a label that a bound may allow.
@@ -110,13 +112,21 @@ pub enum Moment {
 choices!(Moment { "request" => Request, "response" => Response, "log" => Log });
 
 impl Path {
-    /// Reads `request.protocol`, parts that hold a dot as a list.
-    pub fn read(name: &Field<'_, '_>, is_number: bool) -> Self {
+    /// Reads `name`, such as `request.protocol`, or `path`: a list of the parts, where one of them holds a dot.
+    pub fn read(field: &Field<'_, '_>, is_number: bool) -> Self {
+        let (name, path) = (field.get("name"), field.get("path"));
         let text = name.text().unwrap_or_default();
-        if text.is_empty() || text.split('.').any(str::is_empty) {
-            name.refuse_text("must be the names of a property's path with dots between them", text);
+        let parts: Box<[Box<str>]> = if path.is_given() {
+            path.items_up_to(PATH_LIMIT).map(|part| part.text().unwrap_or_default().into()).collect()
+        } else {
+            text.split('.').map(Into::into).collect()
+        };
+        if name.is_given() == path.is_given() || parts.is_empty() || parts.iter().any(|part| part.is_empty())
+        {
+            let rule = "must be the names of a property's path with dots between them, or else `path` a list of them";
+            name.refuse_text(rule, text);
         }
-        Self { parts: text.split('.').map(Into::into).collect(), is_number }
+        Self { parts, is_number }
     }
 
     /// The property's bytes, a number in digits.
@@ -134,7 +144,7 @@ impl Path {
 impl Source {
     /// Reads a label of a metric that counts at this moment.
     pub fn read(field: &Field<'_, '_>, moment: Moment, has_verdict: bool) -> Option<Self> {
-        field.only(&["label", "on", "name", "value", "as", "map", "default", "limit"]);
+        field.only(&["label", "on", "name", "path", "value", "as", "map", "default", "limit"]);
         let (on, name, value) = (field.get("on"), field.get("name"), field.get("value"));
         let label = field.get("label").text().unwrap_or_default();
         let Some(kind) = On::read(&on) else {
@@ -143,10 +153,11 @@ impl Source {
         };
         let needs_name =
             matches!(kind, On::Header | On::ResponseHeader | On::Cookie | On::Query | On::Property);
-        if needs_name && name.text().unwrap_or_default().is_empty() {
-            name.refuse("must be given on a header, response_header, cookie, query or property, got nothing");
+        if needs_name && kind != On::Property && name.text().unwrap_or_default().is_empty() {
+            name.refuse("must be given on a header, response_header, cookie or query, got nothing");
             return None;
         }
+        check_path(field, kind == On::Property);
         if !needs_name && let Some(text) = name.text() {
             name.refuse_text(
                 "must be given on a header, response_header, cookie, query or property only",
@@ -171,7 +182,7 @@ impl Source {
             On::ResponseHeader => From::ResponseHeader(name.header(false)?),
             On::Cookie => From::Cookie(name.text()?.into()),
             On::Query => From::Query(name.text()?.into()),
-            On::Property => From::Property(Path::read(&name, is_number)),
+            On::Property => From::Property(Path::read(field, is_number)),
             On::Route => From::Route,
             On::Method => From::Method,
             On::Status => From::Status,
@@ -247,6 +258,14 @@ impl Source {
             _ => Place::Text,
         };
         guard.replace(value, place)
+    }
+}
+
+/// Refuses `path` where there is no property.
+pub fn check_path(field: &Field<'_, '_>, is_property: bool) {
+    let path = field.get("path");
+    if path.is_given() && !is_property {
+        path.refuse("must be given on a property only");
     }
 }
 

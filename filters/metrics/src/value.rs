@@ -96,16 +96,17 @@ pub struct Read {
 impl Source {
     /// Reads the value of a metric that counts at this moment. A field of the body goes among `fields`.
     pub fn read(field: &Field<'_, '_>, moment: Moment, fields: &mut Vec<String>) -> Self {
-        field.only(&["on", "name", "as", "scale", "default"]);
+        field.only(&["on", "name", "path", "as", "scale", "default"]);
         let (on, name) = (field.get("on"), field.get("name"));
         let kind = On::read(&on).unwrap_or(On::One);
         if field.is_given() && !on.is_given() {
             on.refuse("must say what the value is read from, got nothing");
         }
-        let needs_name = matches!(kind, On::Header | On::ResponseHeader | On::Body | On::Property);
-        if needs_name != name.is_given() {
+        let needs_name = matches!(kind, On::Header | On::ResponseHeader | On::Body);
+        if kind != On::Property && needs_name != name.is_given() {
             name.refuse("must be given on a header, response_header, body or property, and only there");
         }
+        label::check_path(field, kind == On::Property);
         let is_late = match kind {
             On::One | On::Header | On::Property => false,
             On::ResponseHeader => moment == Moment::Request,
@@ -130,7 +131,7 @@ impl Source {
             On::ResponseSize => From::ResponseSize,
             On::Duration => From::Duration,
             On::Body => From::Body(body_field(&name, fields)),
-            On::Property => From::Property(Path::read(&name, is_number)),
+            On::Property => From::Property(Path::read(field, is_number)),
         };
         let unsigned = |name: &str, least, most| {
             field.get(name).whole(least, most).and_then(|value| u64::try_from(value).ok())
