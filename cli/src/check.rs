@@ -45,6 +45,7 @@ use workload::World;
   outrigger check --filter ab-routing config.json    a plain plugin configuration
 
 Exit codes: 0 nothing wrong, 1 an error was found (--strict: or a warning), 2 a wrong call, or a module that is not there.")]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line are truth values")]
 pub struct Args {
     /// YAML and JSON files, and folders of them.
     #[arg(required_unless_present_any = ["rules", "rules_markdown"])]

@@ -64,7 +64,7 @@ fn raw_path(logger: &Node) -> Option<&'static str> {
 
 /// Whether a format prints `:path`, or the path before a rewrite.
 fn has_raw_path(format: &str) -> bool {
-    format.to_ascii_uppercase().split('%').any(|command| {
+    format.to_ascii_uppercase().split('%').skip(1).any(|command| {
         let Some(headers) = command.strip_prefix("REQ(").and_then(|rest| rest.split(')').next()) else {
             return command.starts_with("PATH(") || command == "REQUESTED_PATH";
         };

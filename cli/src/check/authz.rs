@@ -188,7 +188,7 @@ fn values(object: &Object<'_>, name: &str, list: &At<'_>, report: &mut Report) {
 }
 
 fn when(object: &Object<'_>, condition: &At<'_>, action: &str, report: &mut Report) {
-    let key = condition.text("key").unwrap_or_default();
+    let Some(key) = condition.text("key") else { return };
     if key.is_empty() {
         return report.missing(object, &AUTHZ_CONDITION, condition, "key", "must not be empty");
     }

@@ -80,8 +80,8 @@ pub fn read(path: &Path, named: bool, report: &mut Report, documents: &mut Vec<D
     let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(error) => {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let before = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
+            let line = 1 + before.matches('\n').count();
             return report.push(&SYNTAX, &file, line, "", "must be UTF-8".to_owned());
         }
     };
@@ -92,10 +92,12 @@ pub fn read(path: &Path, named: bool, report: &mut Report, documents: &mut Vec<D
         Ok(nodes) => keep(nodes),
         Err(_) => {
             for (first, part) in parts(text) {
-                match document::parse(&part) {
+                match document::parse(&part)
+                    .or_else(|error| document::parse(&closed(&part)).map_err(|_| error))
+                {
                     Ok(nodes) => keep(nodes),
                     Err(error) => {
-                        report.push(&SYNTAX, &file, error.line.max(first), "", explain(&part, &error))
+                        report.push(&SYNTAX, &file, error.line.max(first), "", explain(&part, &error));
                     }
                 }
             }
@@ -121,6 +123,23 @@ fn parts(text: &str) -> Vec<(usize, String)> {
     }
     parts.retain(|(_, part)| !part.trim().is_empty());
     parts
+}
+
+/// A text whose lines of closing brackets alone are indented: Kubernetes's reader takes them where YAML wants them further in.
+fn closed(text: &str) -> String {
+    let mut closed = String::with_capacity(text.len() + 64);
+    for line in text.lines() {
+        let rest = line.trim();
+        let is_closing = !rest.is_empty() && rest.chars().all(|letter| [']', '}', ','].contains(&letter));
+        closed.push_str(if is_closing {
+            "                                                            "
+        } else {
+            ""
+        });
+        closed.push_str(line);
+        closed.push('\n');
+    }
+    closed
 }
 
 fn explain(text: &str, error: &SyntaxError) -> String {

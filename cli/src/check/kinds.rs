@@ -70,15 +70,19 @@ fn value(object: &Object<'_>, at: &At<'_>, shape: &Shape, report: &mut Report) {
     match (shape, &at.node.data) {
         (Shape::Any, _)
         | (Shape::Text, Data::Scalar(Value::String(_)))
-        | (Shape::Truth, Data::Scalar(Value::Bool(_)))
-        | (Shape::Number, Data::Scalar(Value::Number(_))) => {}
-        (Shape::Integer, Data::Scalar(Value::Number(number))) => {
+        | (Shape::Truth, Data::Scalar(Value::Bool(_))) => {}
+        (Shape::Number(range), Data::Scalar(Value::Number(number))) => {
+            limits(object, at, *range, number.as_f64(), report);
+        }
+        (Shape::Integer(range), Data::Scalar(Value::Number(number))) => {
             if !number.is_i64() && number.as_f64().is_none_or(|number| number.fract() != 0.0) {
                 wrong("a whole number");
+            } else {
+                limits(object, at, *range, number.as_f64(), report);
             }
         }
         // Istio's CRDs let a priority be null, and nothing else.
-        (Shape::Integer, Data::Scalar(Value::Null)) if at.path.ends_with("spec.priority") => {}
+        (Shape::Integer(_), Data::Scalar(Value::Null)) if at.path.ends_with("spec.priority") => {}
         (Shape::Duration, Data::Scalar(Value::String(text))) => {
             if !is_duration(text) {
                 let message = format!("must be a duration of at least 1ms, such as `2s`, got `{text}`");
@@ -97,29 +101,39 @@ fn value(object: &Object<'_>, at: &At<'_>, shape: &Shape, report: &mut Report) {
         (Shape::Object(fields), Data::Map(_)) => members(object, at, fields, report),
         (Shape::Text | Shape::OneOf(_), _) => wrong("a text"),
         (Shape::Truth, _) => wrong("true or false"),
-        (Shape::Integer, _) => wrong("a whole number"),
-        (Shape::Number, _) => wrong("a number"),
+        (Shape::Integer(_), _) => wrong("a whole number"),
+        (Shape::Number(_), _) => wrong("a number"),
         (Shape::Duration, _) => wrong("a duration, such as `2s`"),
         (Shape::List(_), _) => wrong("a list"),
         (Shape::Map(_) | Shape::Object(_), _) => wrong("a mapping"),
     }
 }
 
+/// Checks that a number is in its range.
+fn limits(object: &Object<'_>, at: &At<'_>, range: shape::Range, number: Option<f64>, report: &mut Report) {
+    #[expect(clippy::cast_precision_loss, reason = "limits of fields are small")]
+    let (least, most) = (range.0 as f64, range.1 as f64);
+    if number.is_none_or(|number| (least..=most).contains(&number)) {
+        return;
+    }
+    let wanted = match range {
+        (least, i64::MAX) => format!("{least} or more"),
+        (i64::MIN, most) => format!("{most} or less"),
+        (least, most) => format!("{least}..={most}"),
+    };
+    report.add(object, &INVALID_VALUE, at, format!("must be {wanted}, got {}", at.show()));
+}
+
 fn members(object: &Object<'_>, at: &At<'_>, fields: &[shape::Field], report: &mut Report) {
     for (name, place) in at.fields() {
-        match fields.iter().find(|field| field.name == name) {
-            Some(field) => value(object, &place, &field.shape, report),
-            None => {
-                let nearest = fields
-                    .iter()
-                    .min_by_key(|field| distance(&field.name.to_lowercase(), &name.to_lowercase()));
-                let near =
-                    nearest.filter(|field| distance(&field.name.to_lowercase(), &name.to_lowercase()) <= 3);
-                let hint = near.map(|field| format!("; did you mean `{}`?", field.name)).unwrap_or_default();
-                let owner = if at.path.is_empty() { "the object" } else { &at.path };
-                report.add(object, &UNKNOWN_FIELD, &place, format!("{owner} has no field `{name}`{hint}"));
-            }
+        if let Some(field) = fields.iter().find(|field| field.name == name) {
+            value(object, &place, &field.shape, report);
+            continue;
         }
+        let far = |field: &&shape::Field| distance(&field.name.to_lowercase(), &name.to_lowercase());
+        let near = fields.iter().min_by_key(far).filter(|field| far(field) <= 3);
+        let hint = near.map(|field| format!("; did you mean `{}`?", field.name)).unwrap_or_default();
+        report.add(object, &UNKNOWN_FIELD, &place, format!("{} has no field `{name}`{hint}", at.path));
     }
     for field in fields.iter().filter(|field| field.is_required) {
         if at.get(field.name).is_none() {

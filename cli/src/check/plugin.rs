@@ -114,7 +114,7 @@ impl Plugin<'_> {
 }
 
 /// Whether a mapping is Envoy's configuration of a Wasm plugin, as a filter or as an access logger; and that configuration.
-fn wasm<'n>(node: &'n Node) -> Option<&'n Node> {
+fn wasm(node: &Node) -> Option<&Node> {
     let text = |key| node.get(key).and_then(Node::as_str).unwrap_or_default();
     let is_wasm = |url: &str| {
         url.ends_with("/envoy.extensions.filters.http.wasm.v3.Wasm")
@@ -268,11 +268,14 @@ enum Verdict {
     Refused(&'static Rule, String, String),
 }
 
+/// A module's name, a configuration, and the VM's environment.
+type Question = (String, Option<Vec<u8>>, BTreeMap<String, String>);
+
 /// The modules that were loaded, each once, and what they said of each configuration.
 pub struct Modules<'a> {
     dist: &'a Dist,
     loaded: BTreeMap<String, Option<Module>>,
-    verdicts: BTreeMap<(String, Option<Vec<u8>>, BTreeMap<String, String>), Verdict>,
+    verdicts: BTreeMap<Question, Verdict>,
     /// The modules that had to be there and are not, and why.
     pub missing: BTreeSet<String>,
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::finding::Severity;
 use anstyle::{AnsiColor, Style};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Prints the findings by file, and a table by rule.
 pub fn people(report: &Report, files: usize) {
@@ -25,8 +25,8 @@ pub fn people(report: &Report, files: usize) {
         if !told.contains(&finding.id) {
             told.push(finding.id);
             let fix = finding.fix.as_deref().unwrap_or_default();
-            let link = finding.link.as_deref().unwrap_or_default();
-            anstream::println!("      fix: {fix}\n      {dim}see: {link}{dim:#}");
+            let page = finding.link.as_deref().unwrap_or_default();
+            anstream::println!("      fix: {fix}\n      {dim}see: {page}{dim:#}");
         }
     }
     table(report);
@@ -107,17 +107,11 @@ pub fn markdown() -> String {
     for rule in rule::all() {
         if rule.family != family {
             family = rule.family;
-            text.push_str(&format!("\n### {family}\n\n| rule | severity | why | fix |\n|---|---|---|---|\n"));
+            let _ = write!(text, "\n### {family}\n\n| rule | severity | why | fix |\n|---|---|---|---|\n");
         }
-        let row = [rule.reason, rule.fix].map(|text| text.replace('|', "\\|"));
-        text.push_str(&format!(
-            "| [`{}`]({}) | {} | {} | {} |\n",
-            rule.id,
-            rule.link,
-            word(rule.severity),
-            row[0],
-            row[1]
-        ));
+        let [reason, fix] = [rule.reason, rule.fix].map(|text| text.replace('|', "\\|"));
+        let _ =
+            writeln!(text, "| [`{}`]({}) | {} | {reason} | {fix} |", rule.id, rule.link, word(rule.severity));
     }
     text
 }

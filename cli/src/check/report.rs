@@ -29,7 +29,7 @@ impl Report {
         self.add_to(object, rule, at.node.line, &at.path, message.into());
     }
 
-    /// Adds a finding on a field that is not there.
+    /// Adds a finding on a field, or on a path of fields, that need not be there; the line is the field's, or else the place's.
     pub fn missing(
         &mut self,
         object: &Object<'_>,
@@ -38,7 +38,14 @@ impl Report {
         key: &str,
         message: impl Into<String>,
     ) {
-        self.add_to(object, rule, at.node.line, &at.path_of(key), message.into());
+        let field = if at.path.is_empty() { key.to_owned() } else { format!("{}.{key}", at.path) };
+        self.add_to(
+            object,
+            rule,
+            at.get(key).map_or(at.node.line, |at| at.node.line),
+            &field,
+            message.into(),
+        );
     }
 
     /// Adds a finding on a field and a line of an object.

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::finding::{Finding, Severity};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// The findings as a log of one run.
 pub fn of(report: &Report) -> Value {
@@ -68,7 +69,7 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=@".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri

@@ -82,8 +82,8 @@ fn is_personal(entity: Entity, value: &str) -> bool {
         | Entity::BankAccount
         | Entity::NationalId
         | Entity::Passport
-        | Entity::DrivingLicence => true,
-        Entity::DateOfBirth => true,
+        | Entity::DrivingLicence
+        | Entity::DateOfBirth => true,
         other => matches!(other.group(), Group::Contact | Group::Payment | Group::Identity),
     }
 }

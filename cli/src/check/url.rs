@@ -18,7 +18,7 @@ pub fn check(url: &str) -> Result<(), Wrong> {
     if url.is_empty() {
         return refused("must not be empty".to_owned());
     }
-    if url.chars().any(|letter| letter.is_control()) {
+    if url.chars().any(char::is_control) {
         return refused(format!("`{}` has a control character", url.escape_debug()));
     }
     let (scheme, rest) = split(url);

@@ -40,9 +40,6 @@ rules! { "Plugins in Istio";
     MATCH_MODE_MISSING "match-mode-missing" Warning
         "without a mode a plugin sits inbound and outbound, so a request between two sidecars passes it in both, and what it counts counts twice"
         fix "write `match: [{ mode: SERVER }]`, or CLIENT for what the workload calls" WASM;
-    MATCH_PORT "match-port" Error
-        "Istio takes ports from 1 to 65535"
-        fix "write a port from 1 to 65535" WASM;
     POLICY_FAIL_OPEN "policy-fail-open" Error
         "a policy that fails open lets every request in when it cannot be fetched or traps"
         fix "write `failStrategy: FAIL_CLOSE` (in Envoy: `failure_policy: FAIL_CLOSED`), or FAIL_RELOAD" WASM;
@@ -76,14 +73,6 @@ pub fn check(object: &Object<'_>, report: &mut Report) {
         }
     } else if object.is_of("extensions.istio.io", "WasmPlugin") {
         source(object, &spec, report);
-    } else {
-        return;
-    }
-    for port in spec.list("match").flat_map(|item| item.list("ports").collect::<Vec<_>>()) {
-        let Some(number) = port.get("number") else { continue };
-        if number.integer().is_some_and(|number| !(1..=65_535).contains(&number)) {
-            report.add(object, &MATCH_PORT, &number, format!("must be 1..=65535, got {}", number.show()));
-        }
     }
 }
 

@@ -10,9 +10,9 @@ pub enum Shape {
     /// A text.
     Text,
     /// A whole number.
-    Integer,
+    Integer(Range),
     /// A number.
-    Number,
+    Number(Range),
     /// A truth value.
     Truth,
     /// A duration.
@@ -26,6 +26,12 @@ pub enum Shape {
     /// A mapping of these fields.
     Object(Arc<Vec<Field>>),
 }
+
+/// The least and the greatest value of a number.
+pub type Range = (i64, i64);
+
+/// The range of a number that has none.
+pub const ANY: Range = (i64::MIN, i64::MAX);
 
 /// A field of an object.
 #[derive(Debug, Clone)]
@@ -124,8 +130,9 @@ impl Tokens {
     fn shape(&mut self, named: &Named) -> Shape {
         match self.next().unwrap_or_default() {
             "s" => Shape::Text,
-            "i" => Shape::Integer,
-            "n" => Shape::Number,
+            "i" => Shape::Integer(self.range()),
+            "u" => Shape::Integer((0, i64::from(u32::MAX))),
+            "n" => Shape::Number(self.range()),
             "b" => Shape::Truth,
             "d" => Shape::Duration,
             "$" => self.next().and_then(|name| named.get(name).cloned()).unwrap_or(Shape::Any),
@@ -144,6 +151,17 @@ impl Tokens {
             "{" => self.members(named),
             _ => Shape::Any,
         }
+    }
+
+    /// A range `<LEAST MOST>`, where there is one; a limit that is left out is `_`.
+    fn range(&mut self) -> Range {
+        if !self.take_if("<") {
+            return ANY;
+        }
+        let mut limit = |none: i64| self.next().and_then(|word| word.parse().ok()).unwrap_or(none);
+        let range = (limit(ANY.0), limit(ANY.1));
+        self.take_if(">");
+        range
     }
 
     fn members(&mut self, named: &Named) -> Shape {
