@@ -66,7 +66,7 @@ fn node(yaml: &MarkedYaml<'_>, line: usize) -> Result<Node, SyntaxError> {
                 };
                 Ok((name, node(value, line)?))
             };
-            Data::Map(fields.iter().map(field).collect::<Result<_, _>>()?)
+            merged(fields.iter().map(field).collect::<Result<_, _>>()?)
         }
         _ => {
             return Err(SyntaxError {
@@ -76,6 +76,23 @@ fn node(yaml: &MarkedYaml<'_>, line: usize) -> Result<Node, SyntaxError> {
         }
     };
     Ok(Node { line, data })
+}
+
+/// A mapping with what its key `<<` merges into it: the fields of a mapping or of several, where it has none of their names itself.
+fn merged(fields: Vec<(String, Node)>) -> Data {
+    let (merges, mut own): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| name == "<<");
+    for (_, merge) in merges {
+        let sources = match merge.data {
+            Data::List(items) => items,
+            _ => vec![merge],
+        };
+        for (name, node) in sources.iter().flat_map(Node::fields) {
+            if !own.iter().any(|(own, _)| own == name) {
+                own.push((name.clone(), node.clone()));
+            }
+        }
+    }
+    Data::Map(own)
 }
 
 fn scalar(scalar: &Scalar<'_>) -> Value {
@@ -201,6 +218,14 @@ mod tests {
             .unwrap();
         assert_eq!(document.to_json(), json!({"a": {"b": "é\n", "c": -1}}));
         assert_eq!([document.line_of("a.b"), document.line_of("a.c")], [3, 4]);
+    }
+
+    #[test]
+    fn anchors_are_followed_and_merged() {
+        let text = "base: &base\n  a: 1\n  b: 2\nmore:\n  <<: *base\n  b: 3\nsame: *base\n";
+        let [document] = parse(text).unwrap().try_into().unwrap();
+        let expected = json!({"base": {"a": 1, "b": 2}, "more": {"b": 3, "a": 1}, "same": {"a": 1, "b": 2}});
+        assert_eq!(document.to_json(), expected);
     }
 
     #[test]

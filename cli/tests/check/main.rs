@@ -1,0 +1,249 @@
+//! `outrigger check`, as a person, a program and a code host use it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on has failed")]
+
+mod modules;
+mod table;
+
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::{self, Command, Output},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// A folder of this run's own, with the modules in `dist`.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = env::temp_dir().join(format!("outrigger-check-{}", process::id()));
+        fs::create_dir_all(folder.join("dist")).unwrap();
+        modules::write(&folder.join("dist"));
+        fs::write(folder.join("old"), "# what is still good\nregistry.example/shop:1.4.0\n").unwrap();
+        folder
+    })
+}
+
+fn write(name: &str, text: &str) -> String {
+    let path = folder().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn check(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+    command.current_dir(folder()).args(["check", "--dist", "dist"]).args(arguments).output().unwrap()
+}
+
+fn findings(arguments: &[&str]) -> Vec<Value> {
+    let output = check(&[&["--json"], arguments].concat());
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    report["findings"].as_array().unwrap().clone()
+}
+
+fn ids(findings: &[Value]) -> BTreeSet<&str> {
+    findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect()
+}
+
+fn rules() -> Vec<Value> {
+    let output = check(&["--rules", "--json"]);
+    serde_json::from_slice::<Value>(&output.stdout).unwrap()["rules"].as_array().unwrap().clone()
+}
+
+#[test]
+fn good_manifests_have_no_finding() {
+    for (index, text) in table::GOOD.iter().enumerate() {
+        let file = write(&format!("good-{index}.yaml"), text);
+        assert_eq!(findings(&["--old-images", "old", &file]), Vec::<Value>::new(), "{file}");
+    }
+}
+
+#[test]
+fn each_row_of_the_table_breaks_its_rule_at_its_field() {
+    let mut failed = Vec::new();
+    for (index, (rule, good, from, to, field)) in table::ROWS.iter().enumerate() {
+        assert!(good.contains(from), "row {index}, {rule}: the good file has no `{from}`");
+        let file = write(&format!("rows/{index}-{rule}.yaml"), &good.replacen(from, to, 1));
+        let found = findings(&["--old-images", "old", &file]);
+        let is_found = found.iter().any(|finding| {
+            finding["id"] == *rule
+                && finding["field"].as_str().unwrap_or_default() == *field
+                && finding["line"].as_u64() > Some(0)
+        });
+        if !is_found {
+            let got: Vec<_> = found
+                .iter()
+                .map(|one| format!("{} {} {}", one["id"], one["field"], one["message"]))
+                .collect();
+            failed.push(format!("row {index}, {rule} at {field}: {got:#?}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn every_rule_has_a_row() {
+    let rows: BTreeSet<_> = table::ROWS.iter().map(|row| row.0).chain(["unknown-document"]).collect();
+    let rules = rules();
+    let rules: BTreeSet<_> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    assert_eq!(rows, rules);
+}
+
+#[test]
+fn no_message_has_a_secret_or_a_persons_data() {
+    for (rule, good, from, to, _) in table::ROWS
+        .iter()
+        .filter(|row| ["secret-in-config", "secret-literal", "personal-data"].contains(&row.0))
+    {
+        let file = write(&format!("quiet/{rule}.yaml"), &good.replacen(from, to, 1));
+        for form in ["--json", "--sarif", "--strict"] {
+            let output = check(&[form, &file]);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(text.contains(rule), "{rule} {form}: {text}");
+            for value in ["hunter2", "jane.doe", "41111111", "16C7e42F"] {
+                assert!(!text.contains(value), "{rule} {form}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn exit_codes_are_those_of_the_design() {
+    let bad = write("code/error.yaml", &table::GOOD[1].replace("FAIL_CLOSE", "FAIL_OPEN"));
+    let warned = write("code/warning.yaml", &table::GOOD[0].replace("replicas: 3", "replicas: 1"));
+    let unknown = write("code/missing.yaml", &table::GOOD[3].replace("policy.wasm", "nosuch.wasm"));
+    let plain = write("code/plain.json", "{}");
+    for (arguments, code) in [
+        (vec![bad.as_str()], 1),
+        (vec![warned.as_str()], 0),
+        (vec!["--strict", &warned], 1),
+        (vec!["--strict", "--ignore", "replicas", &warned], 0),
+        (vec!["--ignore", "replica", &warned], 2),
+        (vec![&unknown], 2),
+        (vec![&plain], 2),
+        (vec!["--filter", "policy", &plain], 0),
+        (vec!["nosuch.yaml"], 2),
+        (vec![], 2),
+    ] {
+        let output = check(&arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let said = String::from_utf8(check(&[&unknown]).stderr).unwrap();
+    assert!(said.contains("nosuch.wasm") && said.contains("cargo xtask build"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_goes_on() {
+    write("input/a.yaml", "a: 1\nb:\n\tc: 1\n---\nkind: Deployment\nspec:\n  replicas: 1\n");
+    write("input/deep/er/b.yml", "kind: Deployment\r\nspec:\r\n  replicas: 1\r\n");
+    write("input/c.json", "{\n\t\"kind\": \"Deployment\",\n\t\"spec\": {\n\t\t\"replicas\": 1\n\t}\n}\n");
+    write("input/list.yaml", "kind: List\nitems:\n  - kind: Deployment\n    spec:\n      replicas: 1\n");
+    write("input/anchor.yaml", "kind: Deployment\nx: &one\n  replicas: 1\nspec:\n  <<: *one\n");
+    write("input/brackets.yaml", "kind: Deployment\nargs: [\n  a\n]\nspec:\n  replicas: 1\n");
+    write("input/values.yaml", "image: x\n");
+    write("input/notes.txt", "\tno: yaml");
+    fs::write(folder().join("input/bytes.yaml"), [b'a', b'\n', 0xff]).unwrap();
+    let found = findings(&["input"]);
+    let of = |id: &str| -> Vec<(String, u64)> {
+        let of = found.iter().filter(|finding| finding["id"] == id);
+        of.map(|one| (one["file"].as_str().unwrap().replace("input/", ""), one["line"].as_u64().unwrap()))
+            .collect()
+    };
+    let own = |list: &[(&str, u64)]| -> Vec<(String, u64)> {
+        list.iter().map(|(file, line)| ((*file).to_owned(), *line)).collect()
+    };
+    assert_eq!(of("syntax"), own(&[("a.yaml", 3), ("bytes.yaml", 2)]));
+    assert_eq!(of("unknown-document"), own(&[("values.yaml", 1)]));
+    assert_eq!(
+        of("replicas"),
+        own(&[
+            ("a.yaml", 7),
+            ("anchor.yaml", 3),
+            ("brackets.yaml", 6),
+            ("c.json", 4),
+            ("deep/er/b.yml", 3),
+            ("list.yaml", 5)
+        ])
+    );
+}
+
+#[test]
+fn an_annotation_suppresses_a_rule_on_its_object_and_is_counted() {
+    let text = table::GOOD[0]
+        .replace("replicas: 3", "replicas: 1")
+        .replace("team: checkout", "outrigger.dev/ignore: \"zone-spread, replicas\"");
+    let file = write("suppressed.yaml", &text);
+    assert_eq!(findings(&[&file]), Vec::<Value>::new());
+    let text = String::from_utf8(check(&[&file]).stdout).unwrap();
+    assert!(text.ends_with("1 files checked: 0 errors, 0 warnings, 1 suppressed\n"), "{text}");
+    assert!(text.contains("replicas") && !text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn sarif_has_what_its_schema_requires() {
+    let file =
+        write("sarif/a b.yaml", &table::GOOD[1].replace("FAIL_CLOSE", "FAIL_OPEN").replace("STATS", "STAT"));
+    let log: Value = serde_json::from_slice(&check(&["--sarif", &file]).stdout).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    assert!(run["tool"]["driver"]["name"].is_string());
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    for rule in rules {
+        assert!(rule["id"].is_string() && rule["shortDescription"]["text"].is_string(), "{rule}");
+        assert!(rule["helpUri"].as_str().unwrap().starts_with("https://"), "{rule}");
+    }
+    let results = run["results"].as_array().unwrap();
+    assert!(results.len() >= 2);
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert!(["none", "note", "warning", "error"].contains(&result["level"].as_str().unwrap()));
+        assert!(result["message"]["text"].is_string());
+        let place = &result["locations"][0]["physicalLocation"];
+        assert!(place["region"]["startLine"].as_u64() > Some(0));
+        assert!(place["artifactLocation"]["uri"].as_str().unwrap().ends_with("/a%20b.yaml"));
+    }
+}
+
+#[test]
+fn a_thousand_manifests_take_less_than_five_seconds() {
+    for index in 0..1_000 {
+        let text = if index % 4 == 0 {
+            table::GOOD[1].replace("name: checkout", &format!("name: checkout-{index}"))
+        } else {
+            table::GOOD[0].replace("shop", &format!("shop-{index}")).replace("replicas: 3", "replicas: 1")
+        };
+        write(&format!("many/{index}.yaml"), &text);
+    }
+    let start = Instant::now();
+    let found = findings(&["many"]);
+    let took = start.elapsed();
+    println!("1,000 files of 3 to 6 manifests each: {took:?}");
+    assert_eq!(found.len(), 750);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn the_docs_list_the_rules_as_they_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/check.md");
+    let docs = fs::read_to_string(&path).unwrap();
+    let begin = "<!-- rules: generated by cli/tests/check -->\n";
+    let (before, rest) = docs.split_once(begin).unwrap();
+    let (_, after) = rest.split_once("<!-- end of rules -->").unwrap();
+    let table = String::from_utf8(check(&["--rules-markdown"]).stdout).unwrap();
+    let wanted = format!("{before}{begin}{table}\n<!-- end of rules -->{after}");
+    if docs != wanted {
+        fs::write(&path, wanted).unwrap();
+        panic!("docs/check.md was stale, and has been written anew");
+    }
+    assert_eq!(ids(&rules()).len(), rules().len());
+}
