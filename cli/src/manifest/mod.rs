@@ -7,7 +7,7 @@ mod istio;
 mod prometheus;
 mod yaml;
 
-use crate::{check, document, modules::Dist};
+use crate::configuration;
 use clap::{Subcommand, ValueEnum};
 use filter_kit::{Environment, metrics::Encoding};
 use metrics::MetricsFilter;
@@ -158,11 +158,6 @@ fn text(part: Part, filter: &MetricsFilter, args: &Metrics) -> String {
 /// The filter of a configuration, or of the plugin configuration that a document holds.
 fn load(path: &Path) -> Result<MetricsFilter, String> {
     let name = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-    let documents =
-        document::parse(&text).map_err(|error| format!("{name}:{}: {}", error.line, error.message))?;
-    let found =
-        documents.iter().find_map(|document| check::configuration(document, "metrics", &Dist::find(None)));
-    let bytes = found.ok_or_else(|| format!("{name}: must hold a configuration of the filter metrics"))?;
+    let bytes = configuration::read(path, "metrics")?.bytes.unwrap_or_default();
     filter_kit::load(&bytes, &Environment::EMPTY).map_err(|error| format!("{name}: {error}"))
 }
