@@ -31,7 +31,7 @@ rules! { "Ports";
         "Kubernetes serves on the port on its nodes, or hands it out as a node port"
         fix "write a port that Kubernetes does not use" KUBERNETES;
     PORT_SERVER_FIRST "port-server-first" Warning
-        "where the server speaks first, Istio waits in vain for the client's bytes to tell the protocol"
+        "the server speaks first on this port, so Istio takes it for TCP unseen, and PERMISSIVE mutual TLS cannot tell plain text from TLS"
         fix "declare the protocol: a name such as `tcp-mail` or `mysql`, or `appProtocol: tcp`"
         "https://istio.io/latest/docs/ops/deployment/application-requirements/#server-first-protocols";
     PORT_PROTOCOL "port-protocol" Warning

@@ -24,7 +24,7 @@ rules! { "Secrets and personal data";
     PERSONAL_DATA "personal-data" Error
         "names, labels, annotations and variables end in logs, metrics and traces, where nobody takes personal data out again"
         fix "write an id that only your own systems can resolve"
-        "https://www.pcisecuritystandards.org/document_library/";
+        "https://cheatsheetseries.owasp.org/cheatsheets/Logging_Cheat_Sheet.html#data-to-exclude";
 }
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::default);
