@@ -6,12 +6,6 @@
     clippy::disallowed_methods,
     reason = "a test that cannot go on has failed"
 )]
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test that cannot go on has failed"
-)]
 
 mod modules;
 mod table;
