@@ -47,7 +47,7 @@ use filter_kit::{
 use index::Index;
 use pending::Pending;
 use policies::{OnError, Policies};
-use program::{Program, Rule};
+use program::{Action, Program, Rule};
 use record::Record;
 use tally::Tally;
 use truth::Truth;
@@ -125,6 +125,14 @@ impl Policy {
                     tally.waiting.push((candidate, truth));
                 } else {
                     tally.note(candidate, truth);
+                }
+                // AUDIT rules came before it, and nothing that comes after it changes what is done.
+                if truth == Truth::True
+                    && rule.action == Action::Deny
+                    && tally.waiting.is_empty()
+                    && !self.policies.has_dry
+                {
+                    break;
                 }
             }
         }

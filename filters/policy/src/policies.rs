@@ -33,6 +33,8 @@ pub struct Policies {
     pub has_allow: bool,
     /// Whether an ALLOW policy is there that is only tried.
     pub has_dry_allow: bool,
+    /// Whether any policy is only tried.
+    pub has_dry: bool,
 }
 
 impl Policies {
@@ -164,6 +166,7 @@ impl Reader<'_, '_> {
         if self.mode == Mode::Strict && action != Action::Allow && rules.is_empty() {
             rules.refuse("must hold a rule: without one the policy never matches; `{}` is every request");
         }
+        policies.has_dry |= is_dry;
         if action == Action::Allow {
             policies.has_allow |= !is_dry;
             policies.has_dry_allow |= is_dry;
