@@ -148,14 +148,13 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
             return;
         }
     }
-    let is_alone = row >= SHORTEST
-        && row < LONGEST
+    let is_alone = (SHORTEST..LONGEST).contains(&row)
         && !next.is_ascii_alphabetic()
         && !(is_separator(next) && pass.at(start + row + 1).is_ascii_alphanumeric());
     if is_alone {
-        if !place_time::date(pass, start, row)
-            && !(phone::may_begin(pass, start, row) && phone::find(pass, start))
-        {
+        let is_found = place_time::date(pass, start, row)
+            || phone::may_begin(pass, start, row) && phone::find(pass, start);
+        if !is_found {
             digits(pass, start, row);
         }
         return;
@@ -228,7 +227,7 @@ fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
 
 /// Whether the text has a separator before its end, so that a dot behind it is the next one.
 fn is_grouped(pass: &Pass<'_>, start: usize, end: usize) -> bool {
-    pass.part(start, end).iter().any(|byte| *byte == b'.')
+    pass.part(start, end).contains(&b'.')
 }
 
 /// Whether the number is the rest of a decimal one.
@@ -277,7 +276,7 @@ fn continues(pass: &Pass<'_>, start: usize, end: usize) -> bool {
         start > 1 && matches!(pass.before(start), b'-' | b'.') && pass.at(start - 2).is_ascii_digit();
     let after = matches!(pass.at(end), b'-' | b'.') && pass.at(end + 1).is_ascii_digit();
     // A part of a number whose groups have spaces between them.
-    let is_spaced = pass.part(start, end).iter().any(|byte| *byte == b' ')
+    let is_spaced = pass.part(start, end).contains(&b' ')
         && (pass.at(end) == b' ' && pass.at(end + 1).is_ascii_digit()
             || start > 1 && pass.before(start) == b' ' && pass.at(start - 2).is_ascii_digit());
     before || after || is_spaced
