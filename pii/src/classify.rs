@@ -195,6 +195,30 @@ impl Chains {
     }
 }
 
+/// The length of a UUID.
+pub const UUID: usize = 36;
+
+/// The form of RFC 9562: 8-4-4-4-12 hex digits.
+pub fn is_uuid(text: &[u8]) -> bool {
+    const HYPHENS: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
+    let look = |bytes: &[u8; 16]| {
+        let bytes = u8x16::new(*bytes);
+        let hex = is_within(bytes, b'0', 10) | is_within(bytes | u8x16::splat(0x20), b'a', 6);
+        let hyphens = bytes.simd_eq(u8x16::splat(b'-'));
+        [hex, hyphens].map(|bits| u64::from(bits.to_bitmask()))
+    };
+    let (Some(first), Some(second), Some(third)) =
+        (text.first_chunk(), text.get(16..).and_then(<[u8]>::first_chunk), text.last_chunk())
+    else {
+        return false;
+    };
+    let parts = [(look(first), 0), (look(second), 16), (look(third), UUID - 16)];
+    let [hex, hyphens] = [0, 1].map(|class: usize| {
+        parts.iter().fold(0, |bits, (part, shift)| bits | part.get(class).copied().unwrap_or(0) << shift)
+    });
+    text.len() == UUID && hyphens == HYPHENS && hex == !HYPHENS & ((1 << UUID) - 1)
+}
+
 /// Which bytes are among so many from a first one on.
 #[inline]
 fn is_within(bytes: u8x16, first: u8, count: u8) -> u8x16 {
@@ -285,7 +309,24 @@ fn ends_value(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, Chains, Escapes, Reach, ends_value, escapes, value_end};
+    use super::{Block, Chains, Escapes, Reach, ends_value, escapes, is_uuid, value_end};
+
+    #[test]
+    fn a_uuid_is_hex_digits_in_five_groups() {
+        let uuid = b"7f9c24e8-3B12-4b5e-9c1d-123456789aBF";
+        assert!(is_uuid(uuid));
+        for place in 0..uuid.len() {
+            for byte in 0..=u8::MAX {
+                let mut text = *uuid;
+                text[place] = byte;
+                let fits = if uuid[place] == b'-' { byte == b'-' } else { byte.is_ascii_hexdigit() };
+                assert_eq!(is_uuid(&text), fits, "{byte} at {place}");
+            }
+        }
+        assert!(
+            !is_uuid(&uuid[1..]) && !is_uuid(b"7f9c") && !is_uuid(b"7f9c24e8-3B12-4b5e-9c1d-123456789aBF0")
+        );
+    }
 
     #[test]
     fn a_number_reaches_as_far_as_its_groups() {

@@ -3,7 +3,7 @@
 
 use crate::{
     Engine, Finding,
-    classify::{Block, Chains, Reach, run},
+    classify::{self, Block, Chains, Reach, UUID, run},
     context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
@@ -215,23 +215,23 @@ impl<'a> Pass<'a> {
                 self.mark(start);
                 continue;
             }
-            let length = run(tokens, at);
-            if at + length == Block::LENGTH {
+            // A carry goes through the token, and stands behind it.
+            let carried = tokens.wrapping_add(1 << at);
+            let (seen, end) = (tokens & !carried, carried & !tokens);
+            if end == 0 {
                 return if at == 0 { self.long(base) } else { start };
             }
             if start < self.until {
                 continue;
             }
-            let seen = (1 << length) - 1;
-            let digits = block.digits >> at & seen;
+            let length = end.trailing_zeros() as usize - at;
+            let digits = block.digits & seen;
             // Most tokens are words, and most words are known by their first letters and their last to be nothing else.
             if digits == 0 && (4..16).contains(&length) && block.letters >> at & 1 == 1 {
-                let ends_with_four = fours >> (at + length - 1) & 1 == 1;
-                if self.word(start, start + length, ends_with_four) {
+                if self.word(start, start + length, fours & end >> 1 != 0) {
                     continue;
                 }
-            }
-            if digits == seen && length <= 3 && self.at(start + length) != b':' {
+            } else if digits == seen && length <= 3 && self.at(start + length) != b':' {
                 // A few digits are no secret, no base64 and no name.
                 if start >= self.number_until {
                     self.number(start, length, length);
@@ -241,9 +241,9 @@ impl<'a> Pass<'a> {
             self.token(Token {
                 start,
                 end: start + length,
-                letters: block.letters >> at & seen,
-                digits,
-                high: block.high >> at & seen,
+                letters: (block.letters & seen) >> at,
+                digits: digits >> at,
+                high: (block.high & seen) >> at,
             });
         }
         base + Block::LENGTH
@@ -379,7 +379,7 @@ impl<'a> Pass<'a> {
         if end - start >= Block::LENGTH {
             return self.long_words(start, end);
         }
-        if end - start == UUID && is_uuid(self.part(start, end)) {
+        if end - start == UUID && classify::is_uuid(self.part(start, end)) {
             return;
         }
         let plain = token.letters | token.digits;
@@ -457,16 +457,4 @@ impl<'a> Pass<'a> {
             }
         }
     }
-}
-
-/// The length of a UUID.
-const UUID: usize = 36;
-
-/// The form of RFC 9562: 8-4-4-4-12 hex digits.
-fn is_uuid(token: &[u8]) -> bool {
-    token.len() == UUID
-        && token.iter().enumerate().all(|(place, byte)| match place {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }

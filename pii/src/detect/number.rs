@@ -152,9 +152,9 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         && !next.is_ascii_alphabetic()
         && !(is_separator(next) && pass.at(start + row + 1).is_ascii_alphanumeric());
     if is_alone {
-        let is_other = place_time::date(pass, start, row)
+        let is_found = place_time::date(pass, start, row)
             || phone::may_begin(pass, start, row) && phone::find(pass, start);
-        if !is_other {
+        if !is_found {
             digits(pass, start, row);
         }
         return;
