@@ -15,6 +15,12 @@ use std::{borrow::Cow, cell::OnceCell};
 pub struct Facts<'f> {
     program: &'f Program,
     view: &'f View<'f>,
+    asked: OnceCell<Box<Asked<'f>>>,
+}
+
+/// What was asked for beside the headers. Most requests need none of it, and pay nothing for it.
+#[derive(Default)]
+struct Asked<'f> {
     peer: OnceCell<Option<HostBytes>>,
     remote: OnceCell<Option<HostBytes>>,
     destination: OnceCell<Option<HostBytes>>,
@@ -31,18 +37,11 @@ const NAMES: [&str; 2] = ["dns_san_peer_certificate", "subject_peer_certificate"
 impl<'f> Facts<'f> {
     /// The facts of the request of a view.
     pub fn new(program: &'f Program, view: &'f View<'f>) -> Self {
-        Self {
-            program,
-            view,
-            peer: OnceCell::new(),
-            remote: OnceCell::new(),
-            destination: OnceCell::new(),
-            sni: OnceCell::new(),
-            names: [const { OnceCell::new() }; 2],
-            metadata: OnceCell::new(),
-            host: OnceCell::new(),
-            canonical: OnceCell::new(),
-        }
+        Self { program, view, asked: OnceCell::new() }
+    }
+
+    fn asked(&self) -> &Asked<'f> {
+        self.asked.get_or_init(Box::default)
     }
 
     /// The view.
@@ -115,7 +114,7 @@ impl<'f> Facts<'f> {
 
     /// The path as the most lenient of servers reads it; `None` where none can say.
     fn canonical_path(&self) -> Option<&[u8]> {
-        self.canonical.get_or_init(|| normal::canonical(self.view.path())).as_deref()
+        self.asked().canonical.get_or_init(|| normal::canonical(self.view.path())).as_deref()
     }
 
     /// The host in lower case.
@@ -124,7 +123,7 @@ impl<'f> Facts<'f> {
         if !sent.iter().any(u8::is_ascii_uppercase) {
             return Some(sent);
         }
-        Some(self.host.get_or_init(|| sent.to_ascii_lowercase()))
+        Some(self.asked().host.get_or_init(|| sent.to_ascii_lowercase()))
     }
 
     fn host_is(&self, clause: &Test) -> Truth {
@@ -176,30 +175,30 @@ impl<'f> Facts<'f> {
                 .or_else(|| self.view.property(&[PEER]))
                 .filter(|peer| !peer.is_empty())
         };
-        self.peer.get_or_init(read).as_deref()
+        self.asked().peer.get_or_init(read).as_deref()
     }
 
     /// The client's address with a port.
     pub fn remote(&self) -> Option<&[u8]> {
-        self.remote.get_or_init(|| self.view.property(&["source", "address"])).as_deref()
+        self.asked().remote.get_or_init(|| self.view.property(&["source", "address"])).as_deref()
     }
 
     fn destination(&self) -> Option<&[u8]> {
-        self.destination.get_or_init(|| self.view.property(&["destination", "address"])).as_deref()
+        self.asked().destination.get_or_init(|| self.view.property(&["destination", "address"])).as_deref()
     }
 
     fn sni(&self) -> &[u8] {
         let read = || self.view.property(&["connection", "requested_server_name"]);
-        self.sni.get_or_init(read).as_deref().unwrap_or_default()
+        self.asked().sni.get_or_init(read).as_deref().unwrap_or_default()
     }
 
     fn name(&self, place: usize) -> Option<&[u8]> {
-        let (name, cell) = (NAMES.get(place)?, self.names.get(place)?);
+        let (name, cell) = (NAMES.get(place)?, self.asked().names.get(place)?);
         cell.get_or_init(|| self.view.property(&["connection", name])).as_deref()
     }
 
     fn metadata(&self) -> &[u8] {
-        self.metadata.get_or_init(|| self.view.property(&["metadata"])).as_deref().unwrap_or_default()
+        self.asked().metadata.get_or_init(|| self.view.property(&["metadata"])).as_deref().unwrap_or_default()
     }
 
     fn metadata_value(&self, path: &[u8]) -> Option<Value<'_>> {

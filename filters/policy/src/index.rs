@@ -86,6 +86,12 @@ fn bit(length: usize) -> u128 {
     1 << (length & LONGEST)
 }
 
+/// The bits of two words.
+fn words(bits: u128) -> [u64; 2] {
+    let [low, high] = [bits, bits >> 64].map(|bits| bits & u128::from(u64::MAX));
+    [low, high].map(|bits| u64::try_from(bits).unwrap_or(0))
+}
+
 /// What makes the index.
 struct Maker<'p> {
     program: &'p Program,
@@ -159,38 +165,55 @@ impl Index {
 
     #[inline(never)]
     fn find_text(&self, place: usize, dimension: &Dimension, text: &[u8], each: &mut dyn FnMut(u32)) {
-        if dimension.exact & bit(text.len()) != 0 || dimension.prefixes != 0 {
-            let is_exact = dimension.exact & bit(text.len()) != 0;
+        let is_exact = dimension.exact & bit(text.len()) != 0;
+        // No key of a text that is shorter than all of them.
+        if is_exact || dimension.prefixes.trailing_zeros() as usize <= text.len() {
+            // A prefix of no bytes is no key: the first bit is that of one byte.
+            let [low, high] = words(dimension.prefixes >> 1);
+            let (head, rest) = text.split_at(text.len().min(64));
+            let goes_on = is_exact || high != 0;
             let mut hash = basis(place, Way::Exact);
-            // A prefix of no bytes is no key.
-            let mut lengths = dimension.prefixes >> 1;
-            for (at, byte) in text.iter().enumerate() {
-                if lengths == 0 && !is_exact {
-                    break;
-                }
+            let mut lengths = low;
+            for (at, byte) in head.iter().enumerate() {
                 hash = step(hash, *byte);
                 if lengths & 1 != 0 {
                     self.probe(place, Way::Prefix, hash, text.get(..=at).unwrap_or_default(), each);
                 }
                 lengths >>= 1;
+                if lengths == 0 && !goes_on {
+                    break;
+                }
+            }
+            if goes_on {
+                lengths = high;
+                for (at, byte) in rest.iter().enumerate() {
+                    hash = step(hash, *byte);
+                    if lengths & 1 != 0 {
+                        self.probe(place, Way::Prefix, hash, text.get(..=at + 64).unwrap_or_default(), each);
+                    }
+                    lengths >>= 1;
+                    if lengths == 0 && !is_exact {
+                        break;
+                    }
+                }
             }
             if is_exact {
                 self.probe(place, Way::Exact, hash, text, each);
             }
         }
-        if dimension.suffixes != 0 {
+        if dimension.suffixes.trailing_zeros() as usize <= text.len() {
             let mut hash = basis(place, Way::Suffix);
             let mut lengths = dimension.suffixes >> 1;
             for (at, byte) in text.iter().rev().enumerate() {
-                if lengths == 0 {
-                    break;
-                }
                 hash = step(hash, *byte);
                 if lengths & 1 != 0 {
                     let suffix = text.get(text.len() - at - 1..).unwrap_or_default();
                     self.probe(place, Way::Suffix, hash, suffix, each);
                 }
                 lengths >>= 1;
+                if lengths == 0 {
+                    break;
+                }
             }
         }
         if dimension.has_namespaces {

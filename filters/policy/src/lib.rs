@@ -49,7 +49,7 @@ use pending::Pending;
 use policies::{OnError, Policies};
 use program::{Action, Program, Rule};
 use record::Record;
-use tally::Tally;
+use tally::{Tally, Verdict};
 use truth::Truth;
 
 #[cfg(feature = "module")]
@@ -92,7 +92,16 @@ impl Filter for Policy {
     }
 
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
-        let tally = self.judge(&Facts::new(&self.program, view));
+        let facts = Facts::new(&self.program, view);
+        let mut candidates = Vec::new();
+        self.index.each_candidate(&facts, self.program.rules.len(), &mut |rule| candidates.push(rule));
+        if candidates.is_empty() && !self.policies.has_allow && !self.policies.has_dry_allow {
+            let mut effects = Effects::default();
+            effects.count(self.record.passed);
+            self.mark(Verdict::Allow(None), &mut effects);
+            return effects;
+        }
+        let tally = self.judge(&facts, candidates);
         self.begin(view, tally, stream)
     }
 
@@ -111,9 +120,8 @@ impl Filter for Policy {
 
 impl Policy {
     /// What the rules say that the request may concern.
-    fn judge(&self, facts: &Facts<'_>) -> Tally {
-        let mut candidates = Vec::new();
-        self.index.each_candidate(facts, self.program.rules.len(), &mut |rule| candidates.push(rule));
+    #[inline(never)]
+    fn judge(&self, facts: &Facts<'_>, mut candidates: Vec<u32>) -> Tally {
         candidates.sort_unstable();
         candidates.dedup();
         let mut tally = Tally::default();

@@ -31,6 +31,7 @@ struct Waiting {
 
 impl Policy {
     /// Decides where the headers are enough, and else says what to wait for.
+    #[inline(never)]
     pub fn begin<'a>(
         &'a self,
         view: &'a View<'_>,

@@ -23,7 +23,7 @@ pub struct Record {
     is_of_allowed: bool,
     decisions: FamilyId,
     /// Requests that no policy was against.
-    passed: SeriesId,
+    pub passed: SeriesId,
     /// Requests that no ALLOW policy matched.
     not_allowed: SeriesId,
 }
@@ -86,7 +86,8 @@ impl Policy {
         self.mark(Verdict::Allow(None), effects);
     }
 
-    fn mark<'a>(&'a self, verdict: Verdict, effects: &mut Effects<'a>) {
+    /// Leaves the verdict in its header, where one is configured.
+    pub fn mark<'a>(&'a self, verdict: Verdict, effects: &mut Effects<'a>) {
         if let Some(header) = &self.record.verdict_header {
             let word: &'static [u8] = if verdict.is_allow() { b"allow" } else { b"deny" };
             effects.set_request_header(header, word);

@@ -174,6 +174,28 @@ fn a_large_configuration_is_read_quickly_and_finds_its_rules() {
 }
 
 #[test]
+fn keys_of_any_length_are_found() {
+    for length in [1, 2, 62, 63, 64, 65, 66, 100, 126, 127, 128, 129, 200, 300] {
+        let text = format!("/{}", "a".repeat(length - 1));
+        let (longer, other) = (format!("{text}b"), format!("/{}b", "a".repeat(length)));
+        for (values, path, expected) in [
+            (vec![text.clone()], &text, true),
+            (vec![text.clone()], &longer, false),
+            (vec![format!("{text}*")], &longer, true),
+            (vec![format!("{text}*"), "/x".to_owned(), "/a*".to_owned()], &other, true),
+            (vec![format!("*{text}")], &format!("/x{text}"), true),
+            (vec![format!("*{text}")], &format!("{text}x"), false),
+            (vec![format!("*{text}"), format!("*/{}", "b".repeat(90))], &format!("/x{text}"), true),
+            (vec![format!("/x{}/{{*}}", "a".repeat(length))], &format!("/x{}/x", "a".repeat(length)), true),
+        ] {
+            let rule = json!({"to": [{"operation": {"paths": values}}]});
+            let filter = filter(&json!({"policies": [policy("p", "DENY", &[rule])]}));
+            assert_eq!(Stream::get(path).drive(&filter).reply.is_some(), expected, "{values:?} {path}");
+        }
+    }
+}
+
+#[test]
 fn a_set_may_have_a_hundred_thousand_entries() {
     let addresses: Vec<String> =
         (0..100_000).map(|n| format!("10.{}.{}.{}/32", n / 65536, n / 256 % 256, n % 256)).collect();
