@@ -222,7 +222,7 @@ impl Member {
         let truth = match self.on {
             On::Remote => address(facts.remote()),
             On::Peer => address(facts.peer()),
-            On::Header => has(facts.header(self.name.as_bytes()).as_deref()),
+            On::Header => facts.headers(self.name.as_bytes()).any(|value| sets.has(self.set, value)).into(),
             On::Cookie => has(view.cookie(&self.name)),
             On::Query => has(view.query_parameter(&self.name).as_deref()),
             On::Path => has(Some(view.path())),

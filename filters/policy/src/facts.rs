@@ -60,10 +60,10 @@ impl<'f> Facts<'f> {
             Attribute::Path => self.path(clause),
             Attribute::Host => self.host_is(clause),
             Attribute::Method => self.bytes(clause, self.view.request_header(":method")),
-            Attribute::Header(name) => match self.header(self.program.texts.get(name)) {
-                Some(value) => self.bytes(clause, Some(&value)),
-                None => Truth::False,
-            },
+            Attribute::Header(name) => {
+                let mut values = self.headers(self.program.texts.get(name));
+                values.any(|value| self.bytes(clause, Some(value)) == Truth::True).into()
+            }
             Attribute::Principal => {
                 let uri = self.bytes(clause, self.view.principal());
                 if uri == Truth::True {
@@ -142,21 +142,14 @@ impl<'f> Facts<'f> {
             .into()
     }
 
-    /// A header's values, joined by `,` as Envoy joins them.
-    pub fn header(&self, name: &[u8]) -> Option<Cow<'f, [u8]>> {
-        let name = std::str::from_utf8(name).ok()?;
-        if matches!(name, ":path" | ":method" | ":authority" | ":scheme") {
-            return self.view.request_header(name).map(Cow::Borrowed);
-        }
-        let mut values = self.view.request_headers().all(name);
-        let first = values.next()?;
-        let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
-        let mut joined = [first, second].join(&b',');
-        for value in values {
-            joined.push(b',');
-            joined.extend_from_slice(value);
-        }
-        Some(Cow::Owned(joined))
+    /// A header's values. Envoy matches each by itself since 1.38 (`envoy.reloadable_features.rbac_match_headers_individually`); 1.37 joined them.
+    pub fn headers(&self, name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
+        // A name that is no header's is in no request.
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        let is_pseudo = matches!(name, ":path" | ":method" | ":authority" | ":scheme");
+        let pseudo = if is_pseudo { self.view.request_header(name) } else { None };
+        let others = (!is_pseudo).then(|| self.view.request_headers().all(name));
+        pseudo.into_iter().chain(others.into_iter().flatten())
     }
 
     fn address(&self, clause: &Test, text: Option<&[u8]>) -> Truth {
@@ -264,9 +257,7 @@ impl<'f> Facts<'f> {
             }
             Attribute::Method => each(self.view.method()),
             Attribute::Header(name) => {
-                if let Some(value) = self.header(self.program.texts.get(name)) {
-                    each(&value);
-                }
+                self.headers(self.program.texts.get(name)).for_each(each);
             }
             Attribute::Principal => {
                 let names = [self.view.principal(), self.name(0), self.name(1)];

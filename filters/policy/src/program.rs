@@ -16,7 +16,7 @@ pub enum Attribute {
     Host,
     /// The method.
     Method,
-    /// A header of this name, its values joined by `,`.
+    /// A header of this name, any of its values.
     Header(Text),
     /// The peer's name by its certificate.
     Principal,

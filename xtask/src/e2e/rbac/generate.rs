@@ -170,6 +170,11 @@ fn block(random: &mut Random, fields: &[&str]) -> Value {
 }
 
 fn condition(random: &mut Random) -> Value {
+    // Whether a header that may be empty is there.
+    if random.percent(5) {
+        let either = random.text(&["values", "notValues"]);
+        return json!({"key": "request.headers[x-empty]", either: ["*"]});
+    }
     let (key, of) = if random.percent(3) {
         (random.text(&UNKNOWN), "request.headers".to_owned())
     } else if random.percent(8) {
