@@ -10,8 +10,12 @@ use std::{
 rules! { "Input";
     SYNTAX "syntax" Error
         "what is no YAML or JSON is applied by nobody, and neither is what stands beside it in the document"
-        fix "correct the line; a Helm template must be rendered first (`helm template`)"
+        fix "correct the line"
         "https://yaml.org/spec/1.2.2/";
+    HELM_TEMPLATE "helm-template" Warning
+        "a template is no manifest before it is rendered, so it was not checked"
+        fix "check what is rendered: `helm template RELEASE CHART > FILE`"
+        "https://helm.sh/docs/helm/helm_template/";
     UNKNOWN_DOCUMENT "unknown-document" Info
         "a document that is neither a manifest nor a bootstrap of Envoy was not checked"
         fix "if it is a plugin's configuration, name the file itself and its filter with --filter"
@@ -88,19 +92,18 @@ pub fn read(path: &Path, named: bool, report: &mut Report, documents: &mut Vec<D
     let mut keep = |nodes: Vec<Node>| {
         documents.extend(nodes.into_iter().map(|node| Document { file: file.clone(), named, node }));
     };
-    match document::parse(text) {
-        Ok(nodes) => keep(nodes),
-        Err(_) => {
-            for (first, part) in parts(text) {
-                match document::parse(&part)
-                    .or_else(|error| document::parse(&closed(&part)).map_err(|_| error))
-                {
-                    Ok(nodes) => keep(nodes),
-                    Err(error) => {
-                        report.push(&SYNTAX, &file, error.line.max(first), "", explain(&part, &error));
-                    }
-                }
-            }
+    if let Ok(nodes) = document::parse(text) {
+        return keep(nodes);
+    }
+    // What a folder has in its charts is templates, and no mistake; a file that was named is meant to be read.
+    if !named && text.contains("{{") {
+        let line = text.lines().position(|line| line.contains("{{")).map_or(1, |line| line + 1);
+        return report.push(&HELM_TEMPLATE, &file, line, "", "is a template that is not rendered".to_owned());
+    }
+    for (first, part) in parts(text) {
+        match document::parse(&part).or_else(|error| document::parse(&closed(&part)).map_err(|_| error)) {
+            Ok(nodes) => keep(nodes),
+            Err(error) => report.push(&SYNTAX, &file, error.line.max(first), "", explain(&part, &error)),
         }
     }
 }

@@ -49,17 +49,22 @@ pub fn check(object: &Object<'_>, report: &mut Report) {
 fn peer(object: &Object<'_>, report: &mut Report) {
     let spec = object.at.get("spec");
     let mode = spec.as_ref().and_then(|spec| spec.at(&["mtls", "mode"]));
-    let mut weak = |at: &At<'_>| {
+    let weak = |at: &At<'_>, report: &mut Report| {
         if matches!(at.str(), Some("PERMISSIVE" | "DISABLE")) {
             report.add(object, &MTLS_NOT_STRICT, at, format!("must be STRICT, got {}", at.show()));
         }
     };
     if let Some(mode) = &mode {
-        weak(mode);
+        weak(mode, report);
     }
     let Some(spec) = spec else { return };
-    let Some(ports) = spec.get("portLevelMtls") else { return };
-    ports.fields().filter_map(|(_, port)| port.get("mode")).for_each(|mode| weak(&mode));
+    let ports = spec.get("portLevelMtls");
+    if matches!(mode.as_ref().map(At::str), None | Some(Some("UNSET"))) && ports.is_none() {
+        let message = "is not there: the mode is inherited, and the mesh's own is PERMISSIVE unless somebody changed it";
+        report.missing(object, &MTLS_NOT_STRICT, &spec, "mtls.mode", message);
+    }
+    let Some(ports) = ports else { return };
+    ports.fields().filter_map(|(_, port)| port.get("mode")).for_each(|mode| weak(&mode, report));
     if ports.is_empty() {
         report.add(object, &PORT_MTLS, &ports, "must have a port");
     }

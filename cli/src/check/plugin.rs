@@ -320,8 +320,14 @@ impl<'a> Modules<'a> {
     fn load(&mut self, object: &Object<'_>, plugin: &Plugin<'_>, report: &mut Report) -> Option<Module> {
         let filter = &plugin.filter;
         if filter.is_empty() {
-            let file = object.file;
-            self.missing.insert(format!("{file}: name the filter of this configuration with --filter"));
+            let names = self.dist.names();
+            let known =
+                if names.is_empty() { "none: run `cargo xtask build`".to_owned() } else { names.join(", ") };
+            let message = format!(
+                "{}: name the filter of this configuration with --filter (modules: {known})",
+                object.file
+            );
+            self.missing.insert(message);
             return None;
         }
         if let Some(module) = self.loaded.get(filter).cloned().flatten() {

@@ -13,9 +13,9 @@ mod table;
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::{self, Command, Output},
+    process::{Command, Output},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -24,7 +24,8 @@ use std::{
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = env::temp_dir().join(format!("outrigger-check-{}", process::id()));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check");
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("dist")).unwrap();
         modules::write(&folder.join("dist"));
         fs::write(folder.join("old"), "# what is still good\nregistry.example/shop:1.4.0\n").unwrap();
@@ -92,8 +93,19 @@ fn each_row_of_the_table_breaks_its_rule_at_its_field() {
 }
 
 #[test]
+fn a_finding_has_every_key_of_the_contract() {
+    let file = write("keys.yaml", &table::GOOD[1].replace("FAIL_CLOSE", "FAIL_OPEN"));
+    let keys = ["id", "severity", "file", "line", "field", "message", "fix", "link"];
+    for finding in findings(&[&file]) {
+        let own: BTreeSet<_> = finding.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(own, BTreeSet::from(keys));
+    }
+}
+
+#[test]
 fn every_rule_has_a_row() {
-    let rows: BTreeSet<_> = table::ROWS.iter().map(|row| row.0).chain(["unknown-document"]).collect();
+    let rows: BTreeSet<_> =
+        table::ROWS.iter().map(|row| row.0).chain(["unknown-document", "helm-template"]).collect();
     let rules = rules();
     let rules: BTreeSet<_> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
     assert_eq!(rows, rules);
@@ -165,6 +177,7 @@ fn what_cannot_be_read_is_named_and_the_rest_goes_on() {
     );
     write("input/brackets.yaml", "kind: Deployment\nargs: [\n  a\n]\nspec:\n  replicas: 1\n  template: {}\n");
     write("input/values.yaml", "image: x\n");
+    write("input/chart.yaml", "kind: {{ .Values.kind }}\n{{- if x }}\na: 1\n{{- end }}\n");
     write("input/notes.txt", "\tno: yaml");
     fs::write(folder().join("input/bytes.yaml"), [b'a', b'\n', 0xff]).unwrap();
     let found = findings(&["input"]);
@@ -177,6 +190,7 @@ fn what_cannot_be_read_is_named_and_the_rest_goes_on() {
         list.iter().map(|(file, line)| ((*file).to_owned(), *line)).collect()
     };
     assert_eq!(of("syntax"), own(&[("a.yaml", 3), ("bytes.yaml", 2)]));
+    assert_eq!(of("helm-template"), own(&[("chart.yaml", 1)]));
     assert_eq!(of("unknown-document"), own(&[("values.yaml", 1)]));
     assert_eq!(
         of("replicas"),
@@ -189,6 +203,56 @@ fn what_cannot_be_read_is_named_and_the_rest_goes_on() {
             ("list.yaml", 5)
         ])
     );
+}
+
+#[test]
+fn what_stands_beside_an_object_is_looked_for_in_all_files() {
+    let shop = table::GOOD[0]
+        .replace("replicas: 3", "replicas: 1")
+        .replace("      automountServiceAccountToken: false\n", "");
+    write("beside/one/shop.yaml", &shop);
+    assert_eq!(ids(&findings(&["beside"])), BTreeSet::from(["replicas", "service-account-token"]));
+    write(
+        "beside/two/more.yaml",
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: { name: shop, namespace: shop }\n\
+         spec: { minReplicas: 2, scaleTargetRef: { kind: Deployment, name: shop } }\n---\n\
+         apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: default, namespace: shop }\nautomountServiceAccountToken: false\n",
+    );
+    assert_eq!(findings(&["beside"]), Vec::<Value>::new());
+    // Istio's provider `envoy` writes the raw path beside access-log.
+    write(
+        "beside/three/log.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: { name: log, namespace: shop }\n\
+         spec: { url: \"oci://registry.example/access-log:1\", match: [{ mode: SERVER }] }\n---\n\
+         apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: { name: log, namespace: shop }\n\
+         spec: { accessLogging: [{ providers: [{ name: envoy }] }] }\n",
+    );
+    assert_eq!(ids(&findings(&["beside"])), BTreeSet::from(["access-log-raw-path"]));
+}
+
+#[test]
+fn a_plugin_in_a_patch_is_read_by_its_module() {
+    for (kind, value) in [
+        ("type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "CONFIG"),
+        (
+            "type.googleapis.com/udpa.type.v1.TypedStruct",
+            "type_url: type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, value: { CONFIG }",
+        ),
+    ] {
+        let config = "config: { vm_config: { code: { remote: { http_uri: { uri: \"https://registry.example/refuses.wasm\" } } } }, \
+                      configuration: { \"@type\": type.googleapis.com/google.protobuf.StringValue, value: \"{}\" } }";
+        let patch = format!(
+            "{{ name: x, typed_config: {{ \"@type\": {kind}, {} }} }}",
+            value.replace("CONFIG", config)
+        );
+        let file = write("patch.yaml", &table::GOOD[2].replace("{ name: envoy.filters.http.cors }", &patch));
+        let found = findings(&[&file]);
+        assert_eq!(ids(&found), BTreeSet::from(["config-refused"]), "{found:?}");
+        assert!(
+            found[0]["field"].as_str().unwrap().ends_with("configuration.value.experiments[0].arms"),
+            "{found:?}"
+        );
+    }
 }
 
 #[test]
@@ -229,33 +293,25 @@ fn sarif_has_what_its_schema_requires() {
     }
 }
 
-/// What issue 11 allows for a thousand manifests.
-const LIMIT: Duration = Duration::from_secs(5);
-
 #[test]
 fn a_thousand_manifests_take_less_than_five_seconds() {
-    for index in 0..1_000 {
+    let mut manifests = 0;
+    for index in 0..200 {
         let text = if index % 4 == 0 {
             table::GOOD[1].replace("name: checkout", &format!("name: checkout-{index}"))
         } else {
             table::GOOD[0].replace("shop", &format!("shop-{index}")).replace("replicas: 3", "replicas: 1")
         };
+        manifests += text.matches("\nkind: ").count();
         write(&format!("many/{index}.yaml"), &text);
     }
-    // Other builds and tests share the machine: the best of three counts.
-    let mut best = Duration::MAX;
-    let mut found = Vec::new();
-    for _ in 0..3 {
-        let start = Instant::now();
-        found = findings(&["many"]);
-        best = best.min(start.elapsed());
-        if best < LIMIT {
-            break;
-        }
-    }
-    println!("1,000 files of 3 to 6 manifests each: {best:?}");
-    assert_eq!(found.len(), 750);
-    assert!(best < LIMIT, "{best:?}");
+    let start = Instant::now();
+    let found = findings(&["many"]);
+    let took = start.elapsed();
+    println!("{manifests} manifests: {took:?}");
+    assert!(manifests >= 1_000, "{manifests}");
+    assert_eq!(found.len(), 150);
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub const ROWS: &[Row] = &[
     ("authz-condition", I, "request.headers[x-user]", "request.header[x-user]", "spec.rules[0].when[0].key"),
     ("authz-condition", I, "          values: [\"*\"]\n", "", "spec.rules[0].when[0].values"),
     ("mtls-not-strict", W, "mtls: { mode: STRICT }", "mtls: { mode: PERMISSIVE }", "spec.mtls.mode"),
+    ("mtls-not-strict", W, "  mtls: { mode: STRICT }\n  portLevelMtls:\n    \"9080\": { mode: STRICT }\n", "", "spec.mtls.mode"),
     ("port-mtls", W, "  selector: { matchLabels: { app: shop } }\n  mtls", "  mtls", "spec.portLevelMtls"),
     ("destination-tls-disabled", W, "mode: ISTIO_MUTUAL", "mode: DISABLE", "spec.trafficPolicy.tls.mode"),
     ("injection-off", W, "istio-injection: enabled", "istio-injection: disabled", "metadata.labels.istio-injection"),
