@@ -44,6 +44,11 @@ impl<T> ById<T> {
         }
     }
 
+    /// A value, in its place.
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.place(id)?.as_mut().filter(|(other, _)| *other == id).map(|(_, value)| value)
+    }
+
     /// Takes a value out.
     pub fn remove(&mut self, id: u32) -> Option<T> {
         let place = self.place(id)?;
@@ -90,6 +95,7 @@ mod tests {
         );
         assert_eq!(values.remove(16_384), None);
         assert_eq!(values.insert(16_383, 7), None);
+        assert_eq!((values.get_mut(16_383).copied(), values.get_mut(16_384)), (Some(7), None));
         assert_eq!(values.remove(16_383), Some(7));
         assert_eq!(values.count, LIMIT - 2);
     }

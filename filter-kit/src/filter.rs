@@ -1,6 +1,6 @@
 //! What a filter is.
 
-use crate::{Callbacks, ConfigError, Effects, Environment, View, metrics::Metrics, settings::Field};
+use crate::{Callbacks, ConfigError, Effects, Environment, Phase, View, metrics::Metrics, settings::Field};
 use std::time::Duration;
 
 /// A filter's logic, without the ABI.
@@ -16,6 +16,8 @@ pub trait Filter: Sized + 'static {
     const ONLY_REMEMBERED: Callbacks = Callbacks::NONE;
     /// Whether requests bring series into being: without it, only those that the configuration names are counted, and a module has no code for others.
     const HAS_LABELS: bool = true;
+    /// Callbacks of which [`brief`](Filter::brief) is asked first.
+    const BRIEF: Callbacks = Callbacks::NONE;
     /// What is remembered of one stream between callbacks.
     type Stream;
 
@@ -38,6 +40,13 @@ pub trait Filter: Sized + 'static {
     /// there costs three quarters of one for the whole map, and a tenth where it is not there.
     fn single_headers(&self) -> &[Box<str>] {
         &[]
+    }
+
+    /// Whether a callback of [`BRIEF`](Filter::BRIEF) is over with what this notes of it: the callback itself does not come then. It costs a tenth of
+    /// one, for there is no view and there are no effects. `size` is the count of headers or the bytes of body at hand.
+    fn brief(stream: &mut Self::Stream, phase: Phase, size: usize) -> bool {
+        let _ = (stream, phase, size);
+        false
     }
 
     /// The request's headers have arrived. [`Flow::Pause`](crate::Flow::Pause) holds the request until a callout resumes it.

@@ -173,6 +173,12 @@ impl<F: Filter> Shell<F> {
         if kept.streams.is_empty() && F::ONLY_REMEMBERED.contains(phase.callback()) {
             return Flow::Continue;
         }
+        if F::BRIEF.contains(phase.callback())
+            && let Some(state) = kept.streams.get_mut(context).and_then(|stream| stream.state.as_mut())
+            && F::brief(state, phase, size)
+        {
+            return Flow::Continue;
+        }
         let mut stream = kept.recall(context);
         let known = stream.root.clone();
         let Some(root) = plugin(known.as_ref(), roots, context) else { return Flow::Continue };

@@ -28,7 +28,7 @@ use default_set::{Begun, DefaultSet};
 use define::{Captured, Definition};
 use facts::{Facts, RouteSource, Texts};
 use filter_kit::{
-    Callbacks, ConfigError, Effects, Environment, Filter, HeaderName, View,
+    Callbacks, ConfigError, Effects, Environment, Filter, HeaderName, Phase, View,
     json_body::{BodyFields, BodyReader},
     metrics::{Encoding, Metrics},
     routes::{RouteId, Routes},
@@ -90,6 +90,7 @@ impl Filter for MetricsFilter {
         .and(Callbacks::LOG);
     const ONLY_REMEMBERED: Callbacks =
         Callbacks::REQUEST_BODY.and(Callbacks::RESPONSE_HEADERS).and(Callbacks::RESPONSE_BODY);
+    const BRIEF: Callbacks = Self::ONLY_REMEMBERED;
     type Stream = Box<Seen>;
 
     fn compile(config: &Field<'_, '_>, _: &Environment<'_>) -> Result<Self, ConfigError> {
@@ -98,6 +99,19 @@ impl Filter for MetricsFilter {
 
     fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Most exchanges have nothing to read in bodies and nothing to count in responses: the bytes are all.
+    fn brief(seen: &mut Box<Seen>, phase: Phase, size: usize) -> bool {
+        if seen.more.is_some() {
+            return false;
+        }
+        match phase {
+            Phase::RequestBody => seen.request_size += size as u64,
+            Phase::ResponseBody => seen.response_size += size as u64,
+            _ => {}
+        }
+        true
     }
 
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
