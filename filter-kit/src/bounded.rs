@@ -23,7 +23,7 @@ impl<'a> Bounded<'a> {
     /// Text that the program or its configuration wrote; control characters are replaced by `_`.
     pub fn own(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        if may_have_control(text.as_bytes()) && text.chars().any(char::is_control) {
+        if text.chars().any(char::is_control) {
             return Self(text.chars().map(|c| if c.is_control() { '_' } else { c }).collect());
         }
         Self(text)
@@ -58,20 +58,6 @@ impl<'a> Bounded<'a> {
     pub fn into_owned(self) -> Bounded<'static> {
         Bounded(Cow::Owned(self.0.into_owned()))
     }
-}
-
-/// Whether there may be a control character, eight bytes at a time: a byte below a space, a DEL, or the 0xc2 that begins those beyond ASCII. Most
-/// texts have none of these (S. Anderson, "Bit Twiddling Hacks": a byte less than n, a byte that is zero).
-fn may_have_control(text: &[u8]) -> bool {
-    const ONES: u64 = u64::MAX / 255;
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let suspect = |word: u64| {
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        (low | is_zero(word ^ (ONES * 0x7f)) | is_zero(word ^ (ONES * 0xc2))) & (ONES * 0x80)
-    };
-    let (words, tail) = text.as_chunks();
-    words.iter().fold(0, |found, word| found | suspect(u64::from_le_bytes(*word))) != 0
-        || tail.iter().any(|byte| matches!(byte, 0..=0x1f | 0x7f | 0xc2))
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -313,13 +313,7 @@ impl<'h> View<'h> {
 
     /// The status of the response, or in `on_callout` of the answer; `None` where there is none.
     pub fn status(&self) -> Option<u16> {
-        let read = |value: &[u8]| std::str::from_utf8(value).ok()?.parse().ok();
-        // One header costs less than the whole map, unless that is there already.
-        let [_, _, _, response, ..] = &self.facts;
-        if response.get().is_none() && self.phase.can_read(HeaderMap::Response) {
-            return read(&self.source.header(HeaderMap::Response, ":status")?);
-        }
-        read(self.response_header(":status")?)
+        std::str::from_utf8(self.response_header(":status")?).ok()?.parse().ok()
     }
 
     /// In `on_callout`: the status of the answer, or `None` when the callout failed without one. Envoy answers 503 itself when the cluster

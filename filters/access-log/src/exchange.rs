@@ -57,10 +57,6 @@ impl<'a> Exchange<'a> {
         let filter = self.filter;
         let engine = &filter.pii.engine;
         let target = Target::of(self.view);
-        if !filter.response_headers.is_empty() || filter.flow.scan.headers || filter.flow.scan.cookies {
-            // All of them are wanted, so the status need not be fetched by itself.
-            self.view.response_headers();
-        }
         let status = self.view.status();
         let (start, duration) = self.times(seen.as_ref());
         let trace = self.trace();

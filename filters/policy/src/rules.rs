@@ -249,9 +249,10 @@ fn key(field: &Field<'_, '_>, text: &str, builder: &mut Builder) -> Option<Key> 
             if let Some(rest) = text.strip_prefix("request.headers") {
                 return Some(match bracketed(rest) {
                     Some(name) => {
-                        let name = field.header_named(name, false)?;
+                        // What is no header's name is in no request: Istio and Envoy take it, and it never matches.
+                        let name = name.to_ascii_lowercase();
                         // The header of HTTP/1 is Envoy's `:authority`.
-                        let name = if name.as_str() == "host" { ":authority" } else { name.as_str() };
+                        let name = if name == "host" { ":authority" } else { &name };
                         Key::Header(intern(&[name]))
                     }
                     None => Key::Bad,
