@@ -250,6 +250,9 @@ fn key(field: &Field<'_, '_>, text: &str, builder: &mut Builder) -> Option<Key> 
                 return Some(match bracketed(rest) {
                     Some(name) => {
                         // What is no header's name is in no request: Istio and Envoy take it, and it never matches.
+                        if builder.program.is_strict {
+                            field.header_named(name, false)?;
+                        }
                         let name = name.to_ascii_lowercase();
                         // The header of HTTP/1 is Envoy's `:authority`.
                         let name = if name == "host" { ":authority" } else { &name };
