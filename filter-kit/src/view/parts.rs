@@ -103,3 +103,50 @@ fn apply(pairs: &Pairs, map: HeaderMap, effects: &Effects<'_>) -> Pairs {
     effects.each_header(&mut change_one);
     Pairs::new(Pairs::encode(all.iter().map(|[name, value]| (&**name, &**value))))
 }
+
+#[cfg(all(test, feature = "parts"))]
+mod tests {
+    use crate::{Effects, HeaderName, Phase, View, fake::Stream};
+
+    #[test]
+    fn what_comes_next_sees_the_headers_as_they_were_left() {
+        let stream = Stream::get("/a?b=c").header("x-one", "1").header("x-two", "2").header("x-two", "3");
+        let [one, two, three, path] =
+            ["x-one", "x-two", "x-three", ":path"].map(|name| HeaderName::parse(name).unwrap());
+        let view = View::new(&stream, Phase::RequestHeaders, 0, true);
+        let before = view.path().to_vec();
+        let mut effects = Effects::default();
+        effects.remove_request_header(&one);
+        effects.set_request_header(&two, &b"4"[..]);
+        effects.add_request_header(&three, b"own".to_vec());
+        effects.set_request_header(&path, &b"/x?y"[..]);
+        view.follow(&effects);
+        let all = |name| view.request_headers().all(name).collect::<Vec<_>>();
+        assert_eq!(
+            [all("x-one"), all("x-two"), all("x-three")],
+            [vec![], vec![&b"4"[..]], vec![&b"own"[..]]]
+        );
+        assert_eq!((before.as_slice(), view.path(), view.target()), (&b"/a"[..], &b"/x"[..], &b"/x?y"[..]));
+        // The host's own map is what it was.
+        assert_eq!(stream_header(&stream), b"1");
+    }
+
+    fn stream_header(stream: &Stream) -> Vec<u8> {
+        View::new(stream, Phase::RequestHeaders, 0, true).request_header("x-one").unwrap_or_default().to_vec()
+    }
+
+    #[test]
+    fn headers_that_cannot_be_written_are_not_changed() {
+        let stream = Stream::get("/").header("x-one", "1");
+        let one = HeaderName::parse("x-one").unwrap();
+        let view = View::new(&stream, Phase::Log, 0, true);
+        let mut effects = Effects::default();
+        effects.remove_request_header(&one);
+        view.follow(&effects);
+        assert_eq!(view.request_header("x-one"), Some(&b"1"[..]));
+        // In the phase of another callback they can.
+        view.enter(Phase::RequestHeaders);
+        view.follow(&effects);
+        assert_eq!(view.request_header("x-one"), None);
+    }
+}

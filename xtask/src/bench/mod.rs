@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: what a filter costs a request in a real Envoy, beside what its peers cost in the same run.
 
+mod goals;
 mod measure;
+mod peers;
 mod pii;
 mod report;
 mod stats;
@@ -28,6 +30,9 @@ pub struct Args {
     /// The path and query of all requests.
     #[arg(long, default_value = "/")]
     path: String,
+    /// Only variants whose names have one of these texts, and the baseline.
+    #[arg(long)]
+    only: Vec<String>,
     /// How often every variant has its turn.
     #[arg(long, default_value_t = 12)]
     rounds: usize,
@@ -61,7 +66,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;
-    let variants = variant::all(&args.peer)?;
+    let mut variants = variant::all(&args.peer)?;
+    variants.retain(|variant| {
+        let is_named = |text: &String| variant.name.contains(text.as_str());
+        is_baseline(variant) || args.only.is_empty() || args.only.iter().any(is_named)
+    });
     let bootstrap = variant::bootstrap(&variants);
     let work = progress::begin("starting Envoy");
     let envoy = Envoy::start(&program, &bootstrap, &["--concurrency", "1"])?;
