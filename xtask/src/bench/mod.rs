@@ -5,6 +5,7 @@ mod measure;
 mod peers;
 mod pii;
 mod report;
+mod start;
 mod stats;
 mod variant;
 
@@ -48,6 +49,8 @@ enum What {
     Filters,
     /// Nanoseconds of the pii engine for texts, natively and as wasm, beside one combined regex.
     Pii,
+    /// Seconds until Envoy is ready and its resident memory, without a module and with each.
+    Start,
 }
 
 fn peer(text: &str) -> Result<(String, PathBuf), String> {
@@ -61,8 +64,10 @@ fn peer(text: &str) -> Result<(String, PathBuf), String> {
 /// # Errors
 /// Something is missing, or a variant does not do what it is measured at.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if let What::Pii = args.what {
-        return pii::run(&args.peer);
+    match args.what {
+        What::Filters => {}
+        What::Pii => return pii::run(&args.peer),
+        What::Start => return start::run(),
     }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;

@@ -108,7 +108,8 @@ impl Variant {
     }
 }
 
-fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {
+/// A Wasm filter, as `typed_config` has it.
+pub fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {
     let mut plugin = json!({
         "name": name,
         "root_id": name,
