@@ -1,7 +1,7 @@
 //! What is compared: no filter, the least a module can be, SDKs that do nothing, Lua, peers, and this project's filters.
 
 use super::COPIES;
-use crate::{build, project};
+use crate::{build, e2e::rbac::translate, project};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,6 +42,9 @@ struct Own {
     config: Value,
     /// A counter, and by how much it moves in a request.
     counter: Option<(String, usize)>,
+    /// Envoy's own RBAC with the same policies is measured too.
+    #[serde(default)]
+    rbac: bool,
 }
 
 /// All variants, the baseline first.
@@ -85,6 +88,9 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         for own in all {
             let name = format!("{filter} {}", own.name).trim_end().to_owned();
             let module = wasm(&name, &build::module(&filter), Some(&own.config));
+            if own.rbac {
+                variants.push(plain(&format!("RBAC {}", own.name), native(&own.config)));
+            }
             variants.push(Variant {
                 name,
                 filter: Some(module),
@@ -95,6 +101,12 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         }
     }
     Ok(variants)
+}
+
+/// Envoy's own RBAC with the policies of a configuration, all of one action.
+fn native(config: &Value) -> Option<Value> {
+    let policies = config["policies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    translate::filters(policies, &[]).first().map(|filter| filter["typed_config"].clone())
 }
 
 fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {

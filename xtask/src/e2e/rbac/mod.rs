@@ -12,7 +12,7 @@ mod mutate;
 mod random;
 mod request;
 mod shrink;
-mod translate;
+pub mod translate;
 mod values;
 
 #[cfg(test)]
