@@ -201,7 +201,9 @@ impl<F: Filter> Shell<F> {
         // The log ends a stream, and with it the wait for its callouts.
         let is_waited_for = phase == Phase::Log && !kept.callouts.is_empty();
         if effects.is_plain() && !stream.is_worth_keeping() && !is_waited_for {
-            change_headers(phase, &effects);
+            if effects.has_headers() {
+                change_headers(phase, &effects);
+            }
             root.measure(&mut kept.table, &effects);
             return Flow::Continue;
         }

@@ -19,6 +19,7 @@ mod facts;
 mod fields;
 mod index;
 mod intern;
+mod lengths;
 mod metadata;
 mod normal;
 mod pattern;
@@ -98,7 +99,9 @@ impl Filter for Policy {
         if candidates.is_empty() && !self.policies.has_allow && !self.policies.has_dry_allow {
             let mut effects = Effects::default();
             effects.count(self.record.passed);
-            self.mark(Verdict::Allow(None), &mut effects);
+            if self.record.has_header() {
+                self.mark(Verdict::Allow(None), &mut effects);
+            }
             return effects;
         }
         let tally = self.judge(&facts, candidates);

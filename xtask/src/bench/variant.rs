@@ -27,6 +27,8 @@ pub struct Variant {
     pub headers: Vec<(String, String)>,
     /// The request headers that it writes.
     writes: Vec<String>,
+    /// The variant that does the same without a module.
+    pub native: Option<String>,
 }
 
 /// A filter's `bench.json`: what it is measured at.
@@ -61,6 +63,7 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         counter: None,
         headers: Vec::new(),
         writes: Vec::new(),
+        native: None,
     };
     let module = |name: &str, path: &Path| plain(name, Some(wasm(name, path, None)));
     let lua = json!({
@@ -88,8 +91,9 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         for own in all {
             let name = format!("{filter} {}", own.name).trim_end().to_owned();
             let module = wasm(&name, &build::module(&filter), Some(&own.config));
-            if own.rbac {
-                variants.push(plain(&format!("RBAC {}", own.name), native(&own.config)));
+            let rbac = own.rbac.then(|| format!("RBAC {}", own.name));
+            if let Some(name) = &rbac {
+                variants.push(plain(name, native(&own.config)));
             }
             variants.push(Variant {
                 name,
@@ -97,6 +101,7 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
                 counter: own.counter,
                 headers: own.headers,
                 writes: own.writes,
+                native: rbac,
             });
         }
     }
