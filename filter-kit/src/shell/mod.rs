@@ -127,6 +127,9 @@ impl<F: Filter> Shell<F> {
                 return false;
             }
         };
+        for warning in filter.warnings() {
+            abi::log(Level::Warn, &format!("{}: configuration: {warning}", F::NAME));
+        }
         let table = &mut self.kept.table;
         let series = filter
             .metrics()

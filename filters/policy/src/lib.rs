@@ -67,6 +67,8 @@ pub struct Policy {
     record: Record,
     shared: Shared,
     single_headers: Vec<Box<str>>,
+    /// What was dropped from the policies, as Istio drops it.
+    dropped: Vec<ConfigError>,
     metrics: Metrics,
 }
 
@@ -86,6 +88,10 @@ impl Filter for Policy {
 
     fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    fn warnings(&self) -> &[ConfigError] {
+        &self.dropped
     }
 
     fn single_headers(&self) -> &[Box<str>] {
