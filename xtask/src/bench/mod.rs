@@ -25,9 +25,6 @@ pub struct Args {
     /// What to compare with besides, as NAME=PATH: a module (filters); a program that reads and prints what the example `bench` of pii does (pii).
     #[arg(long, value_name = "NAME=PATH", value_parser = peer)]
     peer: Vec<(String, PathBuf)>,
-    /// Only variants whose name has one of these texts, and the baseline.
-    #[arg(long, value_name = "TEXT")]
-    only: Vec<String>,
     /// The path and query of all requests.
     #[arg(long, default_value = "/")]
     path: String,
@@ -64,9 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;
-    let mut variants = variant::all(&args.peer)?;
-    let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|text| name.contains(text));
-    variants.retain(|variant| is_baseline(variant) || is_asked(&variant.name));
+    let variants = variant::all(&args.peer)?;
     let bootstrap = variant::bootstrap(&variants);
     let work = progress::begin("starting Envoy");
     let envoy = Envoy::start(&program, &bootstrap, &["--concurrency", "1"])?;

@@ -33,8 +33,6 @@ struct Row {
     cost: Summary,
     /// The cost as a part of the reference's in the same round.
     ratio: Summary,
-    /// The native variant that does the same, and the cost as a part of its in the same round.
-    native: Option<(String, Summary)>,
 }
 
 impl Report {
@@ -44,15 +42,11 @@ impl Report {
         let cost =
             |round: &Round, name: &str| round.get(name).map(|(own, beside)| (own - beside) / COPIES as f64);
         let rows = variants.iter().filter(|variant| !super::is_baseline(variant)).map(|variant| {
-            let ratio_to = |other: &str| {
-                let ratio = |round: &Round| Some(cost(round, &variant.name)? / cost(round, other)?);
-                Summary::of(rounds.iter().filter_map(ratio).collect())
-            };
+            let ratio = |round: &Round| Some(cost(round, &variant.name)? / cost(round, REFERENCE)?);
             Row {
                 name: variant.name.clone(),
                 cost: Summary::of(rounds.iter().filter_map(|round| cost(round, &variant.name)).collect()),
-                ratio: ratio_to(REFERENCE),
-                native: variant.native.as_ref().map(|native| (native.clone(), ratio_to(native))),
+                ratio: Summary::of(rounds.iter().filter_map(ratio).collect()),
             }
         });
         let rows: Vec<Row> = rows.collect();
@@ -151,13 +145,6 @@ impl fmt::Display for Report {
         )?;
         for doubt in &self.doubts {
             writeln!(f, "note: {doubt}")?;
-        }
-        for row in &self.variants {
-            if let Some((native, ratio)) = &row.native {
-                let Summary { lower, median, upper } = ratio;
-                let name = &row.name;
-                writeln!(f, "{name}: {median:.3} ({lower:.3}..{upper:.3}) of {native}")?;
-            }
         }
         write!(f, "{table}")
     }

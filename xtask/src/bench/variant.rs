@@ -1,7 +1,7 @@
 //! What is compared: no filter, the least a module can be, SDKs that do nothing, Lua, peers, and this project's filters.
 
 use super::COPIES;
-use crate::{build, e2e::rbac::translate, project};
+use crate::{build, project};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,8 +27,6 @@ pub struct Variant {
     pub headers: Vec<(String, String)>,
     /// The request headers that it writes.
     writes: Vec<String>,
-    /// The variant that does the same without a module.
-    pub native: Option<String>,
 }
 
 /// A filter's `bench.json`: what it is measured at.
@@ -44,9 +42,6 @@ struct Own {
     config: Value,
     /// A counter, and by how much it moves in a request.
     counter: Option<(String, usize)>,
-    /// Envoy's own RBAC with the same policies is measured too.
-    #[serde(default)]
-    rbac: bool,
 }
 
 /// All variants, the baseline first.
@@ -63,7 +58,6 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         counter: None,
         headers: Vec::new(),
         writes: Vec::new(),
-        native: None,
     };
     let module = |name: &str, path: &Path| plain(name, Some(wasm(name, path, None)));
     let lua = json!({
@@ -91,27 +85,16 @@ pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
         for own in all {
             let name = format!("{filter} {}", own.name).trim_end().to_owned();
             let module = wasm(&name, &build::module(&filter), Some(&own.config));
-            let rbac = own.rbac.then(|| format!("RBAC {}", own.name));
-            if let Some(name) = &rbac {
-                variants.push(plain(name, native(&own.config)));
-            }
             variants.push(Variant {
                 name,
                 filter: Some(module),
                 counter: own.counter,
                 headers: own.headers,
                 writes: own.writes,
-                native: rbac,
             });
         }
     }
     Ok(variants)
-}
-
-/// Envoy's own RBAC with the policies of a configuration, all of one action.
-fn native(config: &Value) -> Option<Value> {
-    let policies = config["policies"].as_array().map(Vec::as_slice).unwrap_or_default();
-    translate::filters(policies, &[]).first().map(|filter| filter["typed_config"].clone())
 }
 
 fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {

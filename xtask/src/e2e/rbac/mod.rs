@@ -13,7 +13,7 @@ mod random;
 mod request;
 pub mod rows;
 mod shrink;
-pub mod translate;
+mod translate;
 mod values;
 
 #[cfg(test)]
