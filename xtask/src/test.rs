@@ -19,7 +19,7 @@ use std::{
 /// The most bytes of a filter's module: by the pii engine, and by how much it knows beside it.
 fn size_limit(filter: &str) -> u64 {
     match filter {
-        "ab-routing" => 250_000,
+        "ab-routing" => 300_000,
         "metrics" => 300_000,
         "policy" => 500_000,
         "all-in-one" => 800_000,
