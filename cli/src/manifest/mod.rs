@@ -4,6 +4,7 @@ mod collector;
 mod envoy;
 mod grafana;
 mod istio;
+mod plugin;
 mod prometheus;
 mod yaml;
 
@@ -27,6 +28,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Metrics(Metrics),
+    Plugin(Box<plugin::Plugin>),
 }
 
 /// What the metrics filter's configuration needs of Envoy, Istio, Prometheus, Grafana and the OpenTelemetry Collector.
@@ -117,9 +119,12 @@ fn arm(text: &str) -> Result<(String, f64), String> {
 /// Runs the command.
 ///
 /// # Errors
-/// The configuration cannot be read or is refused, or a file cannot be written: exit code 2.
+/// The configuration cannot be read or is refused, or a file cannot be written: exit code 2. `manifest plugin` says its own.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
-    let What::Metrics(args) = &args.what;
+    let args = match &args.what {
+        What::Metrics(args) => args,
+        What::Plugin(args) => return plugin::run(args),
+    };
     let filter = load(&args.config)?;
     if let Some(part) = args.part {
         if !part.is_for(&filter) {
