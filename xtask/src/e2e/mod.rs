@@ -4,6 +4,7 @@ pub mod client;
 mod local;
 pub mod metrics;
 pub mod outputs;
+pub mod publish;
 pub mod rbac;
 mod site;
 pub mod sticky;
@@ -61,6 +62,9 @@ pub struct Args {
     /// Metrics instead: sums of 50,000 requests in a real Prometheus, labels of any bytes, and a flood of label values.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
     metrics: bool,
+    /// Published modules instead: through a real registry, by the rules of Istio's agent, back into Envoy.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
+    publish: bool,
     /// Only scenarios whose file or name has this text.
     only: Option<String>,
 }
@@ -112,6 +116,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         rbac::run(against, args.seed, &args.without)?
     } else if args.metrics {
         metrics::run()?
+    } else if args.publish {
+        publish::run()?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
