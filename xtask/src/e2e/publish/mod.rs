@@ -5,7 +5,7 @@ mod agent;
 mod realm;
 mod server;
 
-use super::{Count, Suite, Verdict, judge, on_harness, suites};
+use super::{Count, Plan, Suite, Verdict, judge, on_harness, suites};
 use crate::{
     bootstrap::Bootstrap,
     build, command,
@@ -39,7 +39,8 @@ const FETCH: Duration = Duration::from_secs(30);
 /// # Errors
 /// Something is not in the registry as the agent wants it, does not run in Envoy, or an error does not say what it should.
 pub fn run() -> Result<Count> {
-    let suites: Vec<Suite> = suites()?.into_iter().filter(|suite| suite.name != "filter-kit").collect();
+    let mut suites = suites()?;
+    suites.retain(|suite| suite.published().is_some());
     let tool = Tool { program: build::outrigger()?, docker: docker_config("nobody", "none", &json!({}))? };
     let envoy = setup::envoy(None)?;
     let skopeo = setup::system("skopeo", "skopeo")?;
@@ -115,7 +116,7 @@ fn through_registry(tool: &Tool, registry: &Server, skopeo: &Path, suite: &Suite
     let repository = format!("outrigger/{name}");
     let reference = format!("{host}/{repository}:{tag}");
     let folder = scratch(name)?;
-    let built = fs::read(&suite.module)?;
+    let built = fs::read(suite.published().context("no filter's module")?)?;
     let about = ["--licenses", "Apache-2.0", "--source", "https://code.example/outrigger", "--form", "both"];
     let publish = |more: &[&str]| tool.publish(&[&[name.as_str(), &reference], &about[..], more].concat());
     let first = publish(&["--plain-http"])?;
@@ -168,7 +169,7 @@ fn on_envoy(suite: &Suite, modules: &[PathBuf; 2], program: &Path) -> Result<()>
     let (scenario, report) = first.context("no scenario has a request")?;
     for (form, module) in FORMS.iter().zip(modules) {
         let (name, folder, bootstrap) = (suite.name.clone(), suite.folder.clone(), suite.bootstrap.clone());
-        let pulled = Suite { name, module: module.clone(), folder, bootstrap };
+        let pulled = Suite { name, plan: Plan::One(module.clone()), folder, bootstrap };
         match judge(scenario, report, &pulled, program, None)? {
             Verdict::Passed => {}
             Verdict::Skipped(why) | Verdict::Failed(why) => {
