@@ -22,42 +22,41 @@ use std::{
 };
 
 /// How a filter is loaded. The reasons stand in istio/, whose manifests agree with this (a test).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Choice {
-    filter: &'static str,
     phase: &'static str,
+    /// Of one phase, the higher comes first.
     priority: Option<i32>,
     fail_strategy: &'static str,
-    /// Which requests of a sidecar it sees.
+    /// Which requests of a sidecar it sees. A gateway's are those of CLIENT (Istio's WorkloadMode).
     mode: &'static str,
 }
 
-const CHOICES: [Choice; 4] = [
-    Choice {
-        filter: "ab-routing",
-        phase: "STATS",
-        priority: None,
-        fail_strategy: "FAIL_OPEN",
-        mode: "CLIENT",
-    },
-    Choice {
-        filter: "access-log",
-        phase: "STATS",
-        priority: Some(100),
-        fail_strategy: "FAIL_OPEN",
-        mode: "SERVER",
-    },
-    Choice { filter: "metrics", phase: "STATS", priority: None, fail_strategy: "FAIL_OPEN", mode: "SERVER" },
-    Choice { filter: "policy", phase: "AUTHZ", priority: None, fail_strategy: "FAIL_CLOSE", mode: "SERVER" },
-];
+const FILTERS: [&str; 5] = ["ab-routing", "access-log", "all-in-one", "metrics", "policy"];
+const STATS: Choice = Choice { phase: "STATS", priority: None, fail_strategy: "FAIL_OPEN", mode: "SERVER" };
+/// Closed while it cannot be fetched or is down, and loaded again, which Istio knows since 1.27; FAIL_CLOSE would answer 503 until the pod is gone.
+const POLICY: Choice = Choice { phase: "AUTHZ", fail_strategy: "FAIL_RELOAD", ..STATS };
+
+/// A plugin to write: all-in-one is two at a sidecar.
+struct Load {
+    /// What is behind the object's name.
+    suffix: &'static str,
+    choice: Choice,
+    config: Value,
+    /// Whether it asks for the direct peer's address.
+    has_policy: bool,
+}
 
 /// The WasmPlugin or the TrafficExtension of a filter that was published, pinned by its digest.
 ///
 /// Istio compares `sha256` of an oci:// URL with the manifest's digest and that of an https:// URL with the module's bytes; a digest in the URL needs no
-/// second field. The configuration is read by the module in the folder of modules first.
+/// second field. The configuration is read by the module in the folder of modules first. All-in-one is two plugins at a sidecar: outbound A/B routing with
+/// metrics, inbound policy, access logs and metrics.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   outrigger manifest plugin ab-routing registry.example/outrigger/ab-routing@sha256:... --config config.json --selector app=shop
   outrigger manifest plugin policy registry.example/outrigger/policy:0.1.0 --config policy.yaml --for gateway
+  outrigger manifest plugin all-in-one registry.example/outrigger/all-in-one:0.1.0 --config all.json --selector app=shop
   outrigger manifest plugin metrics https://modules.example/metrics.wasm --config config.json --selector app=shop
 
 Without a digest, and without --layout, the registry is asked for the digest of the tag.
@@ -122,11 +121,10 @@ enum Place {
 }
 
 fn known(text: &str) -> Result<String, String> {
-    if CHOICES.iter().any(|choice| choice.filter == text) {
+    if FILTERS.contains(&text) {
         return Ok(text.to_owned());
     }
-    let names: Vec<_> = CHOICES.iter().map(|choice| choice.filter).collect();
-    Err(format!("must be one of {}", names.join(", ")))
+    Err(format!("must be one of {}", FILTERS.join(", ")))
 }
 
 fn place(text: &str) -> Result<Place, String> {
@@ -160,12 +158,21 @@ pub fn run(args: &Plugin) -> Result<ExitCode, String> {
         Ok(ExitCode::FAILURE)
     };
     let module = dist.load(&args.filter).map_err(|error: ModuleError| error.to_string())?;
-    let configured = Vm::new(&module, &options).map_err(|error| error.to_string()).and_then(|mut vm| {
-        vm.configure(found.bytes.as_deref())
-            .map_err(|error| error.log.last().map_or_else(|| error.to_string(), |line| line.text.clone()))
-    });
-    if let Err(problem) = configured {
-        return refused(format!("{}: {problem}", args.config.display()));
+    let config = found.bytes.as_deref().map(serde_json::from_slice::<Value>).transpose();
+    let config = config.map_err(|error| {
+        format!("{}: must be an object, as Istio sends it: {error}", args.config.display())
+    })?;
+    let loads = loads(&args.filter, args.proxy, config.unwrap_or(Value::Null));
+    // What the module says of the whole has the fields' places; each part of it is read as it is written too.
+    let parts = loads.iter().filter(|_| loads.len() > 1).map(|load| load.config.to_string().into_bytes());
+    for bytes in [found.bytes].into_iter().chain(parts.map(Some)) {
+        let configured = Vm::new(&module, &options).map_err(|error| error.to_string()).and_then(|mut vm| {
+            vm.configure(bytes.as_deref())
+                .map_err(|error| error.log.last().map_or_else(|| error.to_string(), |line| line.text.clone()))
+        });
+        if let Err(problem) = configured {
+            return refused(format!("{}: {problem}", args.config.display()));
+        }
     }
     let (url, sha256, comment) = match &args.module {
         Place::Http(url) => (
@@ -182,20 +189,67 @@ pub fn run(args: &Plugin) -> Result<ExitCode, String> {
             (format!("oci://{}", reference.pinned(&digest)), None, tag.unwrap_or_default())
         }
     };
-    let config: Value = found
-        .bytes
-        .as_deref()
-        .map(serde_json::from_slice)
-        .transpose()
-        .map_err(|error| format!("{}: must be an object, as Istio sends it: {error}", args.config.display()))?
-        .unwrap_or(Value::Null);
-    let plugin = object(args, &selector, &url, sha256, config, &found.environment);
-    let mut text = comment + &yaml::write(&plugin);
-    if args.filter == "policy" {
+    let mut text = comment;
+    for (place, load) in loads.iter().enumerate() {
+        let plugin = object(args, &selector, &url, sha256.as_deref(), load, &found.environment);
+        let _ = write!(text, "{}{}", if place > 0 { "---\n" } else { "" }, yaml::write(&plugin));
+    }
+    if loads.iter().any(|load| load.has_policy) {
         let _ = write!(text, "---\n{}", yaml::write(&peer(args, &selector)));
     }
     anstream::print!("{text}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The plugins that a configuration is for.
+fn loads(filter: &str, proxy: Proxy, config: Value) -> Vec<Load> {
+    let is_gateway = proxy == Proxy::Gateway;
+    let one = |choice: Choice, config, has_policy| {
+        let mode = if is_gateway { "CLIENT" } else { choice.mode };
+        vec![Load { suffix: "", choice: Choice { mode, ..choice }, config, has_policy }]
+    };
+    let priority = |at_gateway: i32, at_sidecar: Option<i32>| Choice {
+        priority: if is_gateway { Some(at_gateway) } else { at_sidecar },
+        ..STATS
+    };
+    match filter {
+        // What writes the arm comes before what counts by it.
+        "ab-routing" => one(Choice { mode: "CLIENT", ..priority(50, None) }, config, false),
+        "access-log" => one(priority(100, Some(100)), config, false),
+        "metrics" => one(priority(10, Some(50)), config, false),
+        "all-in-one" => all_in_one(is_gateway, config),
+        _ => one(POLICY, config, true),
+    }
+}
+
+/// Outbound a route and with it a subset is picked, and inbound is what is protected: a sidecar has a plugin for each, a gateway one for both. Where policy
+/// is in a plugin, it is loaded as policy is.
+fn all_in_one(is_gateway: bool, config: Value) -> Vec<Load> {
+    let is_there = |config: &Value, part: &str| config.get(part).is_some_and(|part| !part.is_null());
+    let load = |suffix, mode, config: Value| {
+        let has_policy = is_there(&config, "policy");
+        let choice = Choice { mode, ..if has_policy { POLICY } else { STATS } };
+        Load { suffix, choice, config, has_policy }
+    };
+    if is_gateway {
+        return vec![load("", "CLIENT", config)];
+    }
+    let side = |parts: &[&str]| -> Value {
+        let own = config.as_object().into_iter().flatten().filter(|(part, _)| parts.contains(&part.as_str()));
+        Value::Object(own.map(|(part, config)| (part.clone(), config.clone())).collect())
+    };
+    let (outbound, inbound) = (side(&["ab_routing", "metrics"]), side(&["policy", "access_log", "metrics"]));
+    let routes = is_there(&outbound, "ab_routing");
+    // Metrics alone are inbound: on both sides they would count each request of the mesh twice.
+    let has_inbound = ["policy", "access_log", "metrics"].iter().any(|part| is_there(&inbound, part));
+    let mut loads = Vec::new();
+    if routes {
+        loads.push(load("-outbound", "CLIENT", outbound));
+    }
+    if has_inbound || !routes {
+        loads.push(load("-inbound", "SERVER", inbound));
+    }
+    loads
 }
 
 /// Which pods the filter is for. A sidecar's filter that names none would be in every pod of the namespace.
@@ -235,22 +289,18 @@ fn object(
     args: &Plugin,
     selector: &Map<String, Value>,
     url: &str,
-    sha256: Option<String>,
-    config: Value,
+    sha256: Option<&str>,
+    load: &Load,
     environment: &std::collections::BTreeMap<String, String>,
 ) -> Value {
-    let mut metadata = json!({"name": args.name.as_deref().unwrap_or(&args.filter)});
-    let mut wasm = json!({"url": url});
-    let mut spec = json!({"selector": {"matchLabels": selector}});
+    let Choice { phase, priority, fail_strategy, mode } = load.choice;
+    let name = format!("{}{}", args.name.as_deref().unwrap_or(&args.filter), load.suffix);
+    let mut metadata = json!({ "name": name });
     set(&mut metadata, "namespace", args.namespace.as_deref().map_or(Value::Null, Value::from));
-    if let Some(choice) = CHOICES.iter().find(|choice| choice.filter == args.filter) {
-        set(&mut spec, "phase", choice.phase.into());
-        set(&mut spec, "priority", choice.priority.map_or(Value::Null, Value::from));
-        // A gateway's listeners are those of CLIENT (Istio's WorkloadMode).
-        let mode = if args.proxy == Proxy::Gateway { "CLIENT" } else { choice.mode };
-        set(&mut spec, "match", json!([{ "mode": mode }]));
-        set(&mut wasm, "failStrategy", choice.fail_strategy.into());
-    }
+    let mut spec = json!({"selector": {"matchLabels": selector}, "phase": phase});
+    set(&mut spec, "priority", priority.map_or(Value::Null, Value::from));
+    set(&mut spec, "match", json!([{ "mode": mode }]));
+    let mut wasm = json!({"url": url, "failStrategy": fail_strategy});
     set(&mut wasm, "sha256", sha256.map_or(Value::Null, Value::from));
     let own = environment.iter().map(|(name, value)| json!({"name": name, "value": value}));
     let from_host = args.env_from_host.iter().map(|name| json!({"name": name, "valueFrom": "HOST"}));
@@ -258,7 +308,7 @@ fn object(
     if !variables.is_empty() {
         set(&mut wasm, "vmConfig", json!({ "env": variables }));
     }
-    set(&mut wasm, "pluginConfig", config);
+    set(&mut wasm, "pluginConfig", load.config.clone());
     let kind = match args.kind {
         Kind::WasmPlugin => {
             if let (Some(fields), Value::Object(more)) = (spec.as_object_mut(), wasm) {
@@ -318,32 +368,4 @@ fn set(object: &mut Value, key: &str, value: Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::CHOICES;
-    use crate::document::{self, Node};
-    use std::{fs, path::Path};
-
-    #[test]
-    fn filters_are_loaded_as_the_manifests_of_istio_load_them() {
-        let istio = Path::new(env!("CARGO_MANIFEST_DIR")).join("../istio");
-        for choice in &CHOICES {
-            let path = istio.join(format!("{}.yaml", choice.filter));
-            let documents = document::parse(&fs::read_to_string(&path).unwrap()).unwrap();
-            let plugins: Vec<&Node> = documents
-                .iter()
-                .filter(|document| document.get("kind").and_then(Node::as_str) == Some("WasmPlugin"))
-                .collect();
-            assert!(!plugins.is_empty(), "{}", path.display());
-            for plugin in plugins {
-                let text = |field: &str| plugin.at(&["spec", field]).and_then(Node::as_str);
-                assert_eq!(text("phase"), Some(choice.phase), "{}", path.display());
-                assert_eq!(text("failStrategy"), Some(choice.fail_strategy), "{}", path.display());
-                let priority = plugin.at(&["spec", "priority"]).map(|node| node.to_json().as_i64().unwrap());
-                assert_eq!(priority, choice.priority.map(i64::from), "{}", path.display());
-                let modes = plugin.at(&["spec", "match"]).map(Node::items).unwrap_or_default();
-                let modes: Vec<_> = modes.iter().filter_map(|item| item.get("mode")?.as_str()).collect();
-                assert!(modes.is_empty() || modes == [choice.mode], "{}: {modes:?}", path.display());
-            }
-        }
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ fn what_is_written_is_what_check_has_nothing_against() {
     let folder = scratch("manifests");
     modules::write(&folder);
     let dist = folder.display().to_string();
-    for filter in ["ab-routing", "access-log", "metrics", "policy"] {
+    for filter in ["ab-routing", "access-log", "all-in-one", "metrics", "policy"] {
         for kind in ["wasm-plugin", "traffic-extension"] {
             for place in ["sidecar", "gateway"] {
                 let image = format!("registry.example/outrigger/{filter}:0.1.0@{DIGEST}");
