@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    ops::Range,
     process::Command,
 };
 
@@ -88,7 +89,7 @@ fn crates(tree: &str) -> Result<(String, BTreeMap<String, Crate>)> {
         }
         let own = crates.entry(name.clone()).or_default();
         // A crate that was written before has a mark behind it.
-        own.repository = repository.trim_end_matches(" (*)").to_owned();
+        repository.trim_end_matches(" (*)").clone_into(&mut own.repository);
         licences.replace('/', " OR ").clone_into(&mut own.licences);
         path.push(name);
     }
@@ -141,13 +142,14 @@ fn bill(
         "purl": format!("pkg:github/rust-lang/rust@{rustc}")
     }));
     // Neither a time nor a random number is in it: the serial number is a UUID of version 8 (RFC 9562) out of the module's digest.
-    let [a, b, c, d, e] =
-        [0..8, 8..12, 13..16, 17..20, 20..32].map(|part| sha256.get(part).unwrap_or_default());
+    let part = |range: Range<usize>| sha256.get(range).unwrap_or_default();
+    let serial =
+        format!("{}-{}-8{}-a{}-{}", part(0..8), part(8..12), part(13..16), part(17..20), part(20..32));
     Ok(json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
-        "serialNumber": format!("urn:uuid:{a}-{b}-8{c}-a{d}-{e}"),
+        "serialNumber": format!("urn:uuid:{serial}"),
         "version": 1,
         "metadata": {
             "component": own,

@@ -7,12 +7,8 @@ mod server;
 
 use super::{Count, Plan, Suite, Verdict, judge, on_harness, suites};
 use crate::{
-    bootstrap::Bootstrap,
-    build, command,
-    envoy::Envoy,
-    http::Connection,
-    progress, project, setup,
-    upstream::{self, Upstream},
+    bootstrap::Bootstrap, build, command, envoy::Envoy, http::Connection, progress, project, setup,
+    upstream::Upstream,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use harness::Bytes;
@@ -31,6 +27,11 @@ use std::{
 
 /// The forms, in the order of `--form both`.
 const FORMS: [&str; 2] = ["image", "artifact"];
+/// Every request with the header has an arm.
+const ONE_EXPERIMENT: &[u8] = br#"{"experiments": [{"name": "checkout", "key": [{"header": "x-user-id"}],
+    "arms": [{"name": "control", "weight": 9000}, {"name": "b", "weight": 1000}]}]}"#;
+/// The checks beside those of each module in each form.
+const DOORS: usize = 5;
 /// How long Envoy may take to fetch a module.
 const FETCH: Duration = Duration::from_secs(30);
 
@@ -43,12 +44,30 @@ pub fn run() -> Result<Count> {
     suites.retain(|suite| suite.published().is_some());
     let tool = Tool { program: build::outrigger()?, docker: docker_config("nobody", "none", &json!({}))? };
     let envoy = setup::envoy(None)?;
-    let skopeo = setup::system("skopeo", "skopeo")?;
-    let registry = Server::start(&Door::Open)?;
     let mut count = Count::default();
+    let programs = ["docker-registry", "skopeo"]
+        .map(|name| setup::system(name, name))
+        .into_iter()
+        .collect::<Result<Vec<_>>>();
+    let [registry, skopeo] = match programs.as_deref() {
+        Ok([registry, skopeo]) => [registry, skopeo],
+        Ok(_) => bail!("two programs were looked for"),
+        Err(why) => {
+            count.skipped = suites.len() * FORMS.len() + DOORS;
+            anstream::println!(
+                "{}SKIPPED{:#}  published modules: {why:#}\n  nothing was pushed to a registry: run `apt-get install docker-registry skopeo`, \
+                 or as root `cargo xtask setup --all`",
+                progress::RED,
+                progress::RED
+            );
+            return Ok(count);
+        }
+    };
+    let registry_program = registry.as_path();
+    let registry = Server::start(registry_program, &Door::Open)?;
     let work = progress::begin_counted("modules through a registry", suites.len() as u64);
     for suite in &suites {
-        let published = through_registry(&tool, &registry, &skopeo, suite)?;
+        let published = through_registry(&tool, &registry, skopeo, suite)?;
         on_envoy(suite, &published, &envoy)?;
         count.passed += published.len();
         work.step();
@@ -56,11 +75,11 @@ pub fn run() -> Result<Count> {
     drop(work);
     let _work = progress::begin("registries with doors");
     manifests(&tool, &registry)?;
-    remote_fetch(&envoy)?;
-    password(&tool, &skopeo)?;
-    tokens(&tool, &skopeo)?;
+    remote_fetch(&registry, &envoy)?;
+    password(&tool, registry_program, skopeo)?;
+    tokens(&tool, registry_program, skopeo)?;
     down(&tool)?;
-    count.passed += 5;
+    count.passed += DOORS;
     drop(registry);
     fs::remove_dir_all(scratch("")?)?;
     Ok(count)
@@ -202,21 +221,19 @@ fn manifests(tool: &Tool, registry: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Envoy fetches the module itself, over HTTP, and compares the digest of its bytes.
-fn remote_fetch(program: &Path) -> Result<()> {
+/// Envoy fetches the module out of the registry itself, where the artifact's layer is the module as it is, and compares the digest of its bytes.
+fn remote_fetch(registry: &Server, program: &Path) -> Result<()> {
     let module = fs::read(build::module("ab-routing"))?;
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let modules = listener.local_addr()?;
-    let served = module.clone();
-    upstream::serve(listener, move |_| upstream::plain(200, served.clone()));
-    for (sha256, runs) in [(agent::hex(&module), true), (agent::hex(b"another module"), false)] {
+    let blob = agent::hex(&module);
+    for (sha256, runs) in [(blob.clone(), true), (agent::hex(b"another module"), false)] {
         let shop = Upstream::start("v1", 0)?;
         let mut bootstrap = Bootstrap::load("ab-routing")?;
         bootstrap.with_free_ports();
         bootstrap.set_cluster("v1", Some(shop.address()));
         bootstrap.set_cluster("v2", Some(shop.address()));
-        bootstrap.set_cluster("modules", Some(modules));
-        let uri = format!("http://{modules}/ab-routing.wasm");
+        bootstrap.set_cluster("modules", Some(registry.address()));
+        bootstrap.set_plugin_configuration(Some(ONE_EXPERIMENT));
+        let uri = format!("http://{}/v2/outrigger/ab-routing/blobs/sha256:{blob}", registry.address());
         let plugin = bootstrap.plugin("outrigger.ab_routing").context("the bootstrap has no plugin")?;
         plugin["failure_policy"] = json!("FAIL_CLOSED");
         plugin["vm_config"]["code"] = json!({"remote": {
@@ -249,7 +266,7 @@ fn remote_fetch(program: &Path) -> Result<()> {
 }
 
 /// A registry with TLS and a password.
-fn password(nobody: &Tool, skopeo: &Path) -> Result<()> {
+fn password(nobody: &Tool, program: &Path, skopeo: &Path) -> Result<()> {
     let folder = scratch("tls")?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -267,7 +284,7 @@ fn password(nobody: &Tool, skopeo: &Path) -> Result<()> {
     fs::create_dir_all(&authorities)?;
     let (ca, certificate) = (file("authorities/ca.crt", root.pem())?, file("server.pem", server.pem())?);
     let key = file("server.key", server_key.serialize_pem())?;
-    let registry = Server::start(&Door::Password { certificate: &certificate, key: &key })?;
+    let registry = Server::start(program, &Door::Password { certificate: &certificate, key: &key })?;
     let host = registry.address().to_string();
     let reference = format!("{host}/outrigger/metrics:0.1.0");
     let ca = ca.display().to_string();
@@ -290,9 +307,9 @@ fn password(nobody: &Tool, skopeo: &Path) -> Result<()> {
 }
 
 /// A registry that wants tokens of a realm.
-fn tokens(nobody: &Tool, skopeo: &Path) -> Result<()> {
+fn tokens(nobody: &Tool, program: &Path, skopeo: &Path) -> Result<()> {
     let realm = Realm::start()?;
-    let registry = Server::start(&Door::Tokens(&realm))?;
+    let registry = Server::start(program, &Door::Tokens(&realm))?;
     let host = registry.address().to_string();
     let reference = format!("{host}/outrigger/policy:0.1.0");
     let call = ["publish", "policy", &reference, "--plain-http"];

@@ -1,7 +1,6 @@
 //! A real registry (CNCF Distribution, Debian's docker-registry), open, with a password over TLS, or with tokens of a realm.
 
 use super::realm::Realm;
-use crate::setup;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -45,9 +44,8 @@ impl Server {
     ///
     /// # Errors
     /// It does not listen: what it logged is in the error.
-    pub fn start(door: &Door<'_>) -> Result<Self> {
+    pub fn start(program: &Path, door: &Door<'_>) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let program = setup::system("docker-registry", "docker-registry")?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = super::scratch(&format!("registry-{number}"))?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
@@ -71,7 +69,7 @@ impl Server {
         let file = folder.join("config.yml");
         fs::write(&file, config.to_string())?;
         let log = folder.join("log");
-        let child = Command::new(&program)
+        let child = Command::new(program)
             .arg("serve")
             .arg(&file)
             .stdout(Stdio::null())
