@@ -4,7 +4,9 @@ mod collector;
 mod envoy;
 mod grafana;
 mod istio;
+mod peer;
 mod plugin;
+mod policy;
 mod prometheus;
 mod yaml;
 
@@ -29,6 +31,7 @@ pub struct Args {
 enum What {
     Metrics(Metrics),
     Plugin(Box<plugin::Plugin>),
+    Policy(policy::Args),
 }
 
 /// What the metrics filter's configuration needs of Envoy, Istio, Prometheus, Grafana and the OpenTelemetry Collector.
@@ -124,6 +127,14 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let args = match &args.what {
         What::Metrics(args) => args,
         What::Plugin(args) => return plugin::run(args),
+        What::Policy(args) => {
+            let (manifests, notes) = policy::manifests(args)?;
+            anstream::print!("{manifests}");
+            for note in notes {
+                anstream::eprintln!("note: {note}");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let filter = load(&args.config)?;
     if let Some(part) = args.part {

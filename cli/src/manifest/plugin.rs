@@ -1,6 +1,6 @@
 //! `outrigger manifest plugin`: what loads a published module into a mesh, pinned by its digest.
 
-use super::yaml;
+use super::{peer, yaml};
 use crate::{
     check, configuration,
     finding::Severity,
@@ -43,8 +43,6 @@ struct Load {
     suffix: &'static str,
     choice: Choice,
     config: Value,
-    /// Whether it asks for the direct peer's address.
-    has_policy: bool,
 }
 
 /// The WasmPlugin or the TrafficExtension of a filter that was published, pinned by its digest.
@@ -194,8 +192,11 @@ pub fn run(args: &Plugin) -> Result<ExitCode, String> {
         let plugin = object(args, &selector, &url, sha256.as_deref(), load, &found.environment);
         let _ = write!(text, "{}{}", if place > 0 { "---\n" } else { "" }, yaml::write(&plugin));
     }
-    if loads.iter().any(|load| load.has_policy) {
-        let _ = write!(text, "---\n{}", yaml::write(&peer(args, &selector)));
+    if loads.iter().any(|load| peer::is_looked_at(&load.config)) {
+        let workloads = ("workloadSelector".to_owned(), json!({ "labels": selector }));
+        let is_gateway = args.proxy == Proxy::Gateway;
+        let peer = peer::object("outrigger-peer", args.namespace.as_deref(), Some(workloads), is_gateway);
+        let _ = write!(text, "---\n{}", yaml::write(&peer));
     }
     anstream::print!("{text}");
     Ok(ExitCode::SUCCESS)
@@ -204,9 +205,9 @@ pub fn run(args: &Plugin) -> Result<ExitCode, String> {
 /// The plugins that a configuration is for.
 fn loads(filter: &str, proxy: Proxy, config: Value) -> Vec<Load> {
     let is_gateway = proxy == Proxy::Gateway;
-    let one = |choice: Choice, config, has_policy| {
+    let one = |choice: Choice, config| {
         let mode = if is_gateway { "CLIENT" } else { choice.mode };
-        vec![Load { suffix: "", choice: Choice { mode, ..choice }, config, has_policy }]
+        vec![Load { suffix: "", choice: Choice { mode, ..choice }, config }]
     };
     let priority = |at_gateway: i32, at_sidecar: Option<i32>| Choice {
         priority: if is_gateway { Some(at_gateway) } else { at_sidecar },
@@ -214,11 +215,11 @@ fn loads(filter: &str, proxy: Proxy, config: Value) -> Vec<Load> {
     };
     match filter {
         // What writes the arm comes before what counts by it.
-        "ab-routing" => one(Choice { mode: "CLIENT", ..priority(50, None) }, config, false),
-        "access-log" => one(priority(100, Some(100)), config, false),
-        "metrics" => one(priority(10, Some(50)), config, false),
+        "ab-routing" => one(Choice { mode: "CLIENT", ..priority(50, None) }, config),
+        "access-log" => one(priority(100, Some(100)), config),
+        "metrics" => one(priority(10, Some(50)), config),
         "all-in-one" => all_in_one(is_gateway, config),
-        _ => one(POLICY, config, true),
+        _ => one(POLICY, config),
     }
 }
 
@@ -227,9 +228,8 @@ fn loads(filter: &str, proxy: Proxy, config: Value) -> Vec<Load> {
 fn all_in_one(is_gateway: bool, config: Value) -> Vec<Load> {
     let is_there = |config: &Value, part: &str| config.get(part).is_some_and(|part| !part.is_null());
     let load = |suffix, mode, config: Value| {
-        let has_policy = is_there(&config, "policy");
-        let choice = Choice { mode, ..if has_policy { POLICY } else { STATS } };
-        Load { suffix, choice, config, has_policy }
+        let choice = if is_there(&config, "policy") { POLICY } else { STATS };
+        Load { suffix, choice: Choice { mode, ..choice }, config }
     };
     if is_gateway {
         return vec![load("", "CLIENT", config)];
@@ -322,42 +322,6 @@ fn object(
         }
     };
     json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
-}
-
-/// What policy needs beside it for `ipBlocks`: the direct peer's address in filter state, since no attribute that a plugin can read has it.
-fn peer(args: &Plugin, selector: &Map<String, Value>) -> Value {
-    let mut metadata = json!({"name": "outrigger-peer"});
-    set(&mut metadata, "namespace", args.namespace.as_deref().map_or(Value::Null, Value::from));
-    let context = if args.proxy == Proxy::Gateway { "GATEWAY" } else { "SIDECAR_INBOUND" };
-    let manager = json!({"name": "envoy.filters.network.http_connection_manager"});
-    json!({
-        "apiVersion": "networking.istio.io/v1alpha3",
-        "kind": "EnvoyFilter",
-        "metadata": metadata,
-        "spec": {
-            "workloadSelector": {"labels": selector},
-            "configPatches": [{
-                "applyTo": "HTTP_FILTER",
-                "match": {"context": context, "listener": {"filterChain": {"filter": manager}}},
-                "patch": {
-                    "operation": "INSERT_FIRST",
-                    "value": {
-                        "name": "outrigger.peer",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
-                            "on_request_headers": [{
-                                "object_key": "outrigger.peer",
-                                "factory_key": "envoy.string",
-                                "format_string": {
-                                    "text_format_source": {"inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
-                                }
-                            }]
-                        }
-                    }
-                }
-            }]
-        }
-    })
 }
 
 /// Sets a field of an object; null sets none.

@@ -39,6 +39,9 @@ fn what_is_written_is_what_check_has_nothing_against() {
                     // A digest that begins with a letter and has no other sign is no string that needs quotes.
                     let bare = said.out.replace('"', "");
                     assert!(bare.contains(&expected.replace('"', "")), "{}", said.out);
+                    let text = fs::read_to_string(&config).unwrap().to_lowercase();
+                    let wants_peer = text.contains("ipblocks") && !text.contains("remoteipblocks");
+                    assert_eq!(said.out.contains("kind: EnvoyFilter"), wants_peer, "{}", said.out);
                     let file = folder.join("manifest.yaml");
                     fs::write(&file, &said.out).unwrap();
                     let file = file.display().to_string();

@@ -91,6 +91,13 @@ impl<'p, 't> Field<'p, 't> {
         if refused.is_some() {
             return;
         }
+        *refused = Some(self.error(rule));
+    }
+
+    /// What is to be said of what stands here, with its path.
+    #[cold]
+    #[inline(never)]
+    pub fn error(&self, rule: &str) -> ConfigError {
         let mut error = ConfigError::new("", rule);
         let mut here = Some(self);
         while let Some(field) = here {
@@ -101,7 +108,7 @@ impl<'p, 't> Field<'p, 't> {
             };
             here = field.parent;
         }
-        *refused = Some(error);
+        error
     }
 
     /// As [`refuse`](Self::refuse), with what is there instead.

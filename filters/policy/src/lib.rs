@@ -19,6 +19,7 @@ mod facts;
 mod fields;
 mod index;
 mod intern;
+mod lengths;
 mod metadata;
 mod normal;
 mod pattern;
@@ -66,6 +67,8 @@ pub struct Policy {
     record: Record,
     shared: Shared,
     single_headers: Vec<Box<str>>,
+    /// What was dropped from the policies, as Istio drops it.
+    dropped: Vec<ConfigError>,
     metrics: Metrics,
 }
 
@@ -87,6 +90,10 @@ impl Filter for Policy {
         &self.metrics
     }
 
+    fn warnings(&self) -> &[ConfigError] {
+        &self.dropped
+    }
+
     fn single_headers(&self) -> &[Box<str>] {
         &self.single_headers
     }
@@ -98,7 +105,9 @@ impl Filter for Policy {
         if candidates.is_empty() && !self.policies.has_allow && !self.policies.has_dry_allow {
             let mut effects = Effects::default();
             effects.count(self.record.passed);
-            self.mark(Verdict::Allow(None), &mut effects);
+            if self.record.has_header() {
+                self.mark(Verdict::Allow(None), &mut effects);
+            }
             return effects;
         }
         let tally = self.judge(&facts, candidates);
