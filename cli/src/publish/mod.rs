@@ -36,7 +36,7 @@ const ARTIFACT: &str = "-artifact";
 #[command(after_help = "Examples:
   outrigger publish ab-routing registry.example/outrigger/ab-routing:0.1.0
   outrigger publish ab-routing registry.example/outrigger/ab-routing:0.1.0 --form both --json
-  outrigger publish ab-routing registry.example/outrigger/ab-routing:0.1.0 --layout out/  a folder; nothing is pushed
+  outrigger publish ab-routing registry.example/outrigger/ab-routing:0.1.0 --layout out/
 
 Exit codes: 0 it is in the registry, 1 it is not, 2 a wrong call, or a module that is not there.")]
 pub struct Args {
@@ -60,13 +60,13 @@ pub struct Args {
     /// Move a tag that is there with another digest.
     #[arg(long)]
     force: bool,
+    /// Print what was published as JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     about: About,
     #[command(flatten)]
     connection: Connection,
-    /// Print what was published as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// What annotations say of a module. They are part of what the digest is of.

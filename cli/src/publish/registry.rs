@@ -28,6 +28,7 @@ const UPLOAD: Duration = Duration::from_mins(10);
 
 /// How to speak with a registry.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Speak HTTP without TLS with the registry.
     #[arg(long)]
