@@ -62,6 +62,7 @@ const STEPS: [Step; 18] = [
     ("metrics on Envoy", e2e::metrics::run),
     ("published modules", e2e::publish::run),
     ("policy beside Envoy's RBAC", || e2e::rbac::run(e2e::rbac::Against::Module, 1, &[])),
+    ("policy's rows on Envoy", e2e::rbac::rows::run),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];
