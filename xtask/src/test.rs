@@ -6,7 +6,7 @@ use crate::{
     bootstrap::Bootstrap,
     build, command,
     e2e::{self, Count},
-    envoy, progress, project, setup,
+    envoy, istio, progress, project, setup,
 };
 use anyhow::{Result, bail, ensure};
 use comfy_table::Table;
@@ -33,7 +33,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -54,12 +54,13 @@ const STEPS: [Step; 17] = [
     ("scenarios on the harness", scenarios_on_harness),
     ("leaks of access-log", leaks),
     ("configurations", configurations),
+    ("Istio's manifests", istio::check),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
     ("stickiness on Envoy", e2e::sticky::run),
     ("access logs on Envoy", e2e::outputs::run),
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),
-    ("policy beside Envoy's RBAC", || e2e::rbac::run(e2e::rbac::Against::Module, 1, &[])),
+    ("policy beside Envoy's RBAC", || e2e::rbac::run(None, e2e::rbac::Against::Module, 1, &[])),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];
@@ -229,12 +230,6 @@ fn configurations() -> Result<Count> {
                 .args(["check", "--strict"])
                 .arg(format!("envoy-configs/{name}.yaml"))
                 .current_dir(project::root()),
-        )?;
-        count.passed += 1;
-    }
-    for file in project::manifests()? {
-        command::run(
-            Command::new(&outrigger).args(["check", "--strict"]).arg(file).current_dir(project::root()),
         )?;
         count.passed += 1;
     }

@@ -89,13 +89,13 @@ struct Findings {
     refused: Vec<(usize, String)>,
 }
 
-/// Compares, with this seed.
+/// Compares, on this version of Envoy and with this seed.
 ///
 /// # Errors
 /// Something that the run needs is missing, or too few requests met a rule.
-pub fn run(against: Against, seed: u64, without: &[String]) -> Result<Count> {
+pub fn run(version: Option<&str>, against: Against, seed: u64, without: &[String]) -> Result<Count> {
     let begun = Instant::now();
-    let program = setup::envoy(None)?;
+    let program = setup::envoy(version)?;
     let credentials = Credentials::make()?;
     let module: PathBuf;
     let judge = match against {
