@@ -60,7 +60,10 @@ pub fn check() -> Result<Count> {
 }
 
 fn ensure_without(text: &str, kind: &str) -> Result<()> {
-    ensure!(!text.contains(&format!("kind: {kind}\n")), "{kind} beside the other way: every filter is there twice");
+    ensure!(
+        !text.contains(&format!("kind: {kind}\n")),
+        "{kind} beside the other way: every filter is there twice"
+    );
     Ok(())
 }
 
@@ -134,7 +137,8 @@ fn twins(place: &str) -> Result<()> {
         plugin["kind"] = json!("TrafficExtension");
         let spec = plugin["spec"].as_object_mut().context("a plugin has a spec")?;
         let outer = ["selector", "targetRefs", "phase", "priority", "match"];
-        let (kept, wasm) = std::mem::take(spec).into_iter().partition(|(key, _)| outer.contains(&key.as_str()));
+        let (kept, wasm) =
+            std::mem::take(spec).into_iter().partition(|(key, _)| outer.contains(&key.as_str()));
         *spec = kept;
         spec.insert("wasm".to_owned(), Value::Object(wasm));
         ensure!(plugin == *extension, "{name}.yaml of {PLUGINS} and of {EXTENSIONS} differ");

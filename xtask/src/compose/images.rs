@@ -76,10 +76,8 @@ pub fn run(_: &Args) -> Result<ExitCode> {
 pub fn pinned() -> Result<Vec<(String, String)>> {
     let text = fs::read_to_string(project::root().join("docker-compose.yml"))?;
     let variable = Regex::new(r"image: \$\{([A-Z]+_IMAGE):-([^}]+)\}")?;
-    let mut found: Vec<_> = variable
-        .captures_iter(&text)
-        .map(|found| (found[1].to_owned(), found[2].to_owned()))
-        .collect();
+    let mut found: Vec<_> =
+        variable.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();
     found.dedup();
     anyhow::ensure!(!found.is_empty(), "docker-compose.yml names no images");
     Ok(found)

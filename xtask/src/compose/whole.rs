@@ -131,7 +131,6 @@ fn variables() -> Result<BTreeMap<&'static str, String>> {
     Ok(variables)
 }
 
-
 impl Whole<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.program);
@@ -180,9 +179,15 @@ impl Whole<'_> {
             let (host, user) = (&found["HostConfig"], found["Config"]["User"].as_str().unwrap_or_default());
             ensure!(!user.is_empty() && !user.starts_with('0'), "{service} runs as {user:?}");
             ensure!(host["ReadonlyRootfs"] == true, "{service} can write");
-            ensure!(host["Memory"].as_u64().is_some_and(|bytes| bytes > 0), "{service} has no limit of memory");
+            ensure!(
+                host["Memory"].as_u64().is_some_and(|bytes| bytes > 0),
+                "{service} has no limit of memory"
+            );
             ensure!(host["NanoCpus"].as_u64().is_some_and(|cpus| cpus > 0), "{service} has no limit of CPU");
-            ensure!(host["PidsLimit"].as_u64().is_some_and(|pids| pids > 0), "{service} has no limit of processes");
+            ensure!(
+                host["PidsLimit"].as_u64().is_some_and(|pids| pids > 0),
+                "{service} has no limit of processes"
+            );
             ensure!(host["CapDrop"][0] == "ALL", "{service} keeps capabilities");
         }
         Ok(())
@@ -194,7 +199,10 @@ impl Whole<'_> {
             Ok((counts["answered"].as_u64() >= Some(VISITS)).then_some(counts))
         })?;
         ensure!(counts["failed"] == 0, "visits failed: {counts}");
-        let stats = Exposition::parse(&http::get(self.address("ENVOY_ADMIN_PORT")?, "/stats/prometheus?filter=wasmcustom")?)?;
+        let stats = Exposition::parse(&http::get(
+            self.address("ENVOY_ADMIN_PORT")?,
+            "/stats/prometheus?filter=wasmcustom",
+        )?)?;
         let denied = [("policy", "ns[shop]-policy[no-admin]-rule[0]"), ("result", "denied")];
         for (name, labels) in [
             ("ab_exposures_total", &[("experiment", "checkout"), ("arm", "b")][..]),
@@ -235,9 +243,15 @@ impl Whole<'_> {
         for query in &queries {
             ensure!(until(|| prometheus::ask(address, query)).is_ok(), "{query} has no data");
         }
-        println!("docker-compose.yml: {groups} groups of rules; the dashboard's {} queries have data", queries.len());
+        println!(
+            "docker-compose.yml: {groups} groups of rules; the dashboard's {} queries have data",
+            queries.len()
+        );
         if self.services.iter().any(|service| service == "grafana") {
-            http::get(SocketAddr::from(([127, 0, 0, 1], GRAFANA_PORT)), "/api/dashboards/uid/outrigger-metrics")?;
+            http::get(
+                SocketAddr::from(([127, 0, 0, 1], GRAFANA_PORT)),
+                "/api/dashboards/uid/outrigger-metrics",
+            )?;
         }
         Ok(())
     }

@@ -19,7 +19,8 @@ pub fn check(objects: &[Value]) -> Result<()> {
             _ => Ok(()),
         };
         links.with_context(|| name.clone())?;
-        let selectors = [&object["spec"]["selector"]["matchLabels"], &object["spec"]["workloadSelector"]["labels"]];
+        let selectors =
+            [&object["spec"]["selector"]["matchLabels"], &object["spec"]["workloadSelector"]["labels"]];
         for selector in selectors.into_iter().filter(|_| object["kind"] != "Deployment") {
             selects(object, selector, &pods).with_context(|| name.clone())?;
         }
@@ -37,10 +38,14 @@ type Pods = (String, Map<String, Value>);
 /// The pods of the rendering, and those of the gateway, whose chart is not part of it.
 fn pods(objects: &[Value]) -> Result<Vec<Pods>> {
     let values = read(&folder().join("gateway/gateway-values.yaml"))?;
-    let gateway = values.first().and_then(|values| values["labels"].as_object()).context("the gateway has no labels")?;
+    let gateway = values
+        .first()
+        .and_then(|values| values["labels"].as_object())
+        .context("the gateway has no labels")?;
     let mut pods = vec![("istio-ingress".to_owned(), gateway.clone())];
     for object in objects.iter().filter(|object| object["kind"] == "Deployment") {
-        let labels = object["spec"]["template"]["metadata"]["labels"].as_object().context("pods have no labels")?;
+        let labels =
+            object["spec"]["template"]["metadata"]["labels"].as_object().context("pods have no labels")?;
         pods.push((text(&object["metadata"]["namespace"]).to_owned(), labels.clone()));
     }
     Ok(pods)
@@ -62,8 +67,11 @@ fn subsets(service: &Value, objects: &[Value]) -> Result<()> {
     let routes = service["spec"]["http"].as_array().into_iter().flatten();
     let targets = routes.filter_map(|route| route["route"].as_array()).flatten();
     for destination in targets.map(|target| &target["destination"]) {
-        let is_rule = |object: &&Value| object["kind"] == "DestinationRule" && object["spec"]["host"] == destination["host"];
-        let rule = objects.iter().find(is_rule).with_context(|| format!("{destination} has no DestinationRule"))?;
+        let is_rule = |object: &&Value| {
+            object["kind"] == "DestinationRule" && object["spec"]["host"] == destination["host"]
+        };
+        let rule =
+            objects.iter().find(is_rule).with_context(|| format!("{destination} has no DestinationRule"))?;
         let mut subsets = rule["spec"]["subsets"].as_array().into_iter().flatten();
         ensure!(subsets.any(|subset| subset["name"] == destination["subset"]), "{destination} is no subset");
         let host = text(&destination["host"]);
@@ -83,7 +91,10 @@ fn members(rule: &Value, pods: &[Pods]) -> Result<()> {
     }
     let policy = &rule["spec"]["trafficPolicy"];
     let fails_over = policy["loadBalancer"]["localityLbSetting"]["enabled"] == true;
-    ensure!(!fails_over || policy["outlierDetection"].is_object(), "failover without outlier detection never happens");
+    ensure!(
+        !fails_over || policy["outlierDetection"].is_object(),
+        "failover without outlier detection never happens"
+    );
     Ok(())
 }
 
@@ -97,7 +108,10 @@ fn providers(telemetry: &Value) -> Result<()> {
         let found = known.iter().find(|known| known["name"] == provider["name"]);
         let found = found.with_context(|| format!("{provider} is not in mesh/istiod-values.yaml"))?;
         let format = text(&found["envoyFileAccessLog"]["logFormat"]["text"]);
-        ensure!(format.contains("%FILTER_STATE(wasm.outrigger.log:PLAIN)%"), "{provider} does not print the record");
+        ensure!(
+            format.contains("%FILTER_STATE(wasm.outrigger.log:PLAIN)%"),
+            "{provider} does not print the record"
+        );
     }
     Ok(())
 }
@@ -105,7 +119,8 @@ fn providers(telemetry: &Value) -> Result<()> {
 /// The service account is there.
 fn account(deployment: &Value, objects: &[Value]) -> Result<()> {
     let name = &deployment["spec"]["template"]["spec"]["serviceAccountName"];
-    let is_account = |object: &Value| object["kind"] == "ServiceAccount" && object["metadata"]["name"] == *name;
+    let is_account =
+        |object: &Value| object["kind"] == "ServiceAccount" && object["metadata"]["name"] == *name;
     if !objects.iter().any(is_account) {
         bail!("there is no service account {name}");
     }

@@ -52,7 +52,8 @@ fn schemas(folder: &Path) -> BTreeMap<(String, String), Value> {
             for version in spec["versions"].as_array().into_iter().flatten() {
                 let mut schema = version["schema"]["openAPIV3Schema"].clone();
                 close(&mut schema);
-                for (field, any) in [("apiVersion", json!({})), ("kind", json!({})), ("metadata", json!({}))] {
+                for (field, any) in [("apiVersion", json!({})), ("kind", json!({})), ("metadata", json!({}))]
+                {
                     schema["properties"][field] = any;
                 }
                 let version = format!("{}/{}", text(&spec["group"]), text(&version["name"]));
@@ -87,9 +88,11 @@ fn the_manifests_are_what_istios_crds_allow() {
             let text = |field: &str| document[field].as_str().unwrap_or_default().to_owned();
             let Some(schema) = schemas.get(&(text("kind"), text("apiVersion"))) else { continue };
             let validator = jsonschema::draft4::new(schema).expect("a CRD's schema is one");
-            wrong.extend(validator.iter_errors(&document).map(|error| {
-                format!("{}: {}: {error}", file.display(), error.instance_path())
-            }));
+            wrong.extend(
+                validator
+                    .iter_errors(&document)
+                    .map(|error| format!("{}: {}: {error}", file.display(), error.instance_path())),
+            );
             checked += 1;
         }
     }
@@ -104,7 +107,10 @@ fn a_schema_refuses_what_it_does_not_name() {
     let plugin = |spec: Value| json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": {"name": "x"}, "spec": spec});
     let schema = &schemas[&("WasmPlugin".to_owned(), "extensions.istio.io/v1alpha1".to_owned())];
     let validator = jsonschema::draft4::new(schema).expect("a CRD's schema is one");
-    assert!(validator.is_valid(&plugin(json!({"url": "oci://registry.example/x:1", "pluginConfig": {"any": [1]}}))));
+    assert!(
+        validator
+            .is_valid(&plugin(json!({"url": "oci://registry.example/x:1", "pluginConfig": {"any": [1]}})))
+    );
     for bad in [
         json!({"url": "oci://registry.example/x:1", "failStrategie": "FAIL_OPEN"}),
         json!({"url": "oci://registry.example/x:1", "failStrategy": "FAIL_OFTEN"}),
@@ -118,9 +124,13 @@ fn a_schema_refuses_what_it_does_not_name() {
 /// The objects of an overlay without its patches, which kustomize makes.
 fn objects(overlay: &str) -> Vec<Value> {
     let base = files(&folder().join("base"));
-    let own = files(&folder().join(overlay)).into_iter().filter(|file| !file.to_string_lossy().contains(EXTENSIONS));
+    let own = files(&folder().join(overlay))
+        .into_iter()
+        .filter(|file| !file.to_string_lossy().contains(EXTENSIONS));
     let all = base.into_iter().chain(own.filter(|_| overlay != "base"));
-    all.flat_map(|file| read(&file).expect("a manifest is YAML")).filter(|object| object["kind"].is_string()).collect()
+    all.flat_map(|file| read(&file).expect("a manifest is YAML"))
+        .filter(|object| object["kind"].is_string())
+        .collect()
 }
 
 #[test]
@@ -163,8 +173,12 @@ fn kustomizations_name_all_their_files() {
                 continue;
             }
             let kustomization = &read(&folder.join("kustomization.yaml")).expect("a kustomization")[0];
-            let resources: Vec<&str> =
-                kustomization["resources"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let resources: Vec<&str> = kustomization["resources"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
             for name in project::yaml(&folder).expect("the folder") {
                 let is_named = resources.contains(&format!("{name}.yaml").as_str());
                 let is_other = name == "kustomization" || name.ends_with("-values");
