@@ -156,7 +156,7 @@ fn what_is_named_and_not_there_is_found() {
         ("Telemetry", "/spec/accessLogging/0/providers/0/name", json!("other")),
         ("WasmPlugin", "/spec/selector/matchLabels/app", json!("other")),
         ("EnvoyFilter", "/spec/workloadSelector/labels/app", json!("other")),
-        ("PodDisruptionBudget", "/spec/selector/matchLabels/version", json!("v9")),
+        ("PodDisruptionBudget", "/spec/selector/matchLabels/app", json!("other")),
         ("Deployment", "/spec/template/spec/serviceAccountName", json!("other")),
         ("Service", "/spec/selector/app", json!("other")),
     ] {
