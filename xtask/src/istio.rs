@@ -15,9 +15,13 @@ use std::{
 
 /// What is applied, from istio/.
 const OVERLAYS: [&str; 3] = ["base", "sidecar", "gateway"];
-/// The two ways to say what a plugin is. An overlay's kustomization has one of them.
+/// The places of plugins among these.
+const PLACES: [&str; 2] = ["sidecar", "gateway"];
+/// The two ways to say what a plugin is.
 const PLUGINS: &str = "wasm-plugins";
 const EXTENSIONS: &str = "traffic-extensions";
+/// The folders of a place with plugins, of which its kustomization names one: each way for the filters by themselves, and for all in one module.
+const WAYS: [&str; 4] = [PLUGINS, EXTENSIONS, "all-in-one/wasm-plugins", "all-in-one/traffic-extensions"];
 
 /// The folder.
 fn folder() -> PathBuf {
@@ -39,19 +43,26 @@ pub fn check() -> Result<Count> {
         }
     };
     note("the files", strict(&folder()));
-    for place in ["sidecar", "gateway"] {
-        note(&format!("{place}: both ways say the same"), twins(place));
+    for place in PLACES {
+        for [plugins, extensions] in [[WAYS[0], WAYS[1]], [WAYS[2], WAYS[3]]] {
+            note(
+                &format!("{place}: {plugins} and {extensions} say the same"),
+                twins(place, plugins, extensions),
+            );
+        }
         note(&format!("{place}: a plugin for every filter"), complete(place));
+        note(&format!("{place}: all-in-one says of each filter what its own plugin does"), parts(place));
     }
     let kubectl = setup::kubectl()?;
     let rendered = project::scratch("istio")?;
-    for (ways, root) in [(PLUGINS, folder()), (EXTENSIONS, with_extensions()?)] {
+    for way in WAYS {
+        let root = with_way(way)?;
         for overlay in OVERLAYS {
-            let name = format!("{overlay} with {ways}");
+            let name = format!("{overlay} with {way}");
             let text = command::run(Command::new(&kubectl).arg("kustomize").arg(root.join(overlay)))?;
-            let file = rendered.join(format!("{overlay}-{ways}.yaml"));
+            let file = rendered.join(format!("{overlay}-{}.yaml", way.replace('/', "-")));
             fs::write(&file, &text)?;
-            let kind = if ways == PLUGINS { "TrafficExtension" } else { "WasmPlugin" };
+            let kind = if way.ends_with(PLUGINS) { "TrafficExtension" } else { "WasmPlugin" };
             note(&name, ensure_without(&text, kind).and_then(|()| strict(&file)));
             note(&format!("{name}: what is named is there"), links::check(&documents(&text)?));
         }
@@ -84,19 +95,19 @@ fn read(path: &Path) -> Result<Vec<Value>> {
     documents(&text).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// A copy of the folder whose overlays have traffic extensions, as their comments say to write it.
-fn with_extensions() -> Result<PathBuf> {
-    let copy = project::scratch("istio")?.join(EXTENSIONS);
+/// A copy of the folder whose overlays have plugins in this way, as their comments say to write it.
+fn with_way(way: &str) -> Result<PathBuf> {
+    let copy = project::scratch("istio")?.join(way.replace('/', "-"));
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
     copy_folder(&folder(), &copy)?;
-    for place in ["sidecar", "gateway"] {
+    for place in PLACES {
         let file = copy.join(place).join("kustomization.yaml");
         let text = fs::read_to_string(&file)?;
-        let changed = text.replace(&format!("- {PLUGINS}\n"), &format!("- {EXTENSIONS}\n"));
-        ensure!(text != changed, "{} has no {PLUGINS}", file.display());
-        fs::write(file, changed)?;
+        let own = format!("- {PLUGINS}\n");
+        ensure!(text.contains(&own), "{} has no {PLUGINS}", file.display());
+        fs::write(file, text.replace(&own, &format!("- {way}\n")))?;
     }
     Ok(copy)
 }
@@ -129,11 +140,11 @@ fn plugins(place: &str, way: &str) -> Result<Vec<(String, Value)>> {
 }
 
 /// A `TrafficExtension` has under `wasm` what concerns the module, and says otherwise what the `WasmPlugin` does.
-fn twins(place: &str) -> Result<()> {
-    let (plugins, extensions) = (plugins(place, PLUGINS)?, plugins(place, EXTENSIONS)?);
+fn twins(place: &str, own: &str, others: &str) -> Result<()> {
+    let (plugins, extensions) = (plugins(place, own)?, plugins(place, others)?);
     for (name, mut plugin) in plugins {
         let extension = extensions.iter().find(|(other, _)| *other == name);
-        let (_, extension) = extension.with_context(|| format!("{EXTENSIONS}/{name}.yaml is not there"))?;
+        let (_, extension) = extension.with_context(|| format!("{others}/{name}.yaml is not there"))?;
         plugin["kind"] = json!("TrafficExtension");
         let spec = plugin["spec"].as_object_mut().context("a plugin has a spec")?;
         let outer = ["selector", "targetRefs", "phase", "priority", "match"];
@@ -141,16 +152,52 @@ fn twins(place: &str) -> Result<()> {
             std::mem::take(spec).into_iter().partition(|(key, _)| outer.contains(&key.as_str()));
         *spec = kept;
         spec.insert("wasm".to_owned(), Value::Object(wasm));
-        ensure!(plugin == *extension, "{name}.yaml of {PLUGINS} and of {EXTENSIONS} differ");
+        ensure!(plugin == *extension, "{name}.yaml of {own} and of {others} differ");
     }
     Ok(())
 }
 
-/// Every filter has a plugin, but for the one that holds all.
+/// Every filter has a plugin of its own module, and all-in-one is in the other folder.
 fn complete(place: &str) -> Result<()> {
-    let plugins = plugins(place, PLUGINS)?;
-    for filter in project::filters()?.into_iter().filter(|filter| filter != "all-in-one") {
-        ensure!(plugins.iter().any(|(name, _)| *name == filter), "{PLUGINS}/{filter}.yaml is not there");
+    for (way, filters) in [
+        (PLUGINS, project::filters()?.into_iter().filter(|filter| filter != "all-in-one").collect()),
+        (WAYS[2], vec!["all-in-one".to_owned()]),
+    ] {
+        let urls: Vec<_> =
+            plugins(place, way)?.iter().map(|(_, plugin)| plugin["spec"]["url"].clone()).collect();
+        let is_of =
+            |url: &Value, filter: &str| url.as_str().is_some_and(|url| url.contains(&format!("/{filter}:")));
+        for filter in &filters {
+            ensure!(urls.iter().any(|url| is_of(url, filter)), "{way} has no plugin of {filter}");
+        }
+        let is_known = |url: &Value| filters.iter().any(|filter| is_of(url, filter));
+        ensure!(urls.iter().all(is_known), "{way} has a module that is not one of {filters:?}");
+    }
+    Ok(())
+}
+
+/// A part of all-in-one is configured as the filter by itself: with the same values, if not with all of them. And every filter is a part.
+fn parts(place: &str) -> Result<()> {
+    let own = plugins(place, PLUGINS)?;
+    let mut seen = Vec::new();
+    for (name, plugin) in plugins(place, WAYS[2])? {
+        for (field, part) in
+            plugin["spec"]["pluginConfig"].as_object().context("a plugin has a configuration")?
+        {
+            let filter = field.replace('_', "-");
+            let found = own.iter().find(|(name, _)| *name == filter);
+            let (_, own) = found.with_context(|| format!("{name}: {filter} has no plugin of its own"))?;
+            for (key, value) in part.as_object().context("a part is an object")? {
+                ensure!(
+                    own["spec"]["pluginConfig"][key] == *value,
+                    "{name}: {field}.{key} is not as in {filter}.yaml"
+                );
+            }
+            seen.push(filter);
+        }
+    }
+    for (name, _) in own {
+        ensure!(seen.contains(&name), "no plugin of all-in-one has {name}");
     }
     Ok(())
 }

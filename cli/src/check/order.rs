@@ -98,8 +98,12 @@ pub fn check_all(plugins: &[(&Object<'_>, Plugin<'_>)], report: &mut Report) {
                     .to_owned();
             report.add_to(object, &POLICY_BEFORE_JWT, place.node.line, &spec.path_of("phase"), message);
         }
-        // Within a module policy is before ab-routing.
-        for (other, _) in in_istio("ab-routing").filter(|(other, _)| !std::ptr::eq(*other, object)) {
+        // Within a module policy is before ab-routing; and one of the same name with a policy too is the same plugin, written as the other kind.
+        let is_same = |other: &Object<'_>| {
+            other.metadata("name") == object.metadata("name")
+                && in_istio("policy").any(|(one, _)| std::ptr::eq(one, other))
+        };
+        for (other, _) in in_istio("ab-routing").filter(|(other, _)| !is_same(other)) {
             let Some(others) = other.at.get("spec").filter(|others| meet((object, &spec), (other, others)))
             else {
                 continue;
