@@ -44,14 +44,15 @@ pub fn check() -> Result<Count> {
     };
     note("the files", strict(&folder()));
     for place in PLACES {
-        for [plugins, extensions] in [[WAYS[0], WAYS[1]], [WAYS[2], WAYS[3]]] {
-            note(
-                &format!("{place}: {plugins} and {extensions} say the same"),
-                twins(place, plugins, extensions),
-            );
-        }
-        note(&format!("{place}: a plugin for every filter"), complete(place));
-        note(&format!("{place}: all-in-one says of each filter what its own plugin does"), parts(place));
+        let [own, own_extensions, whole, whole_extensions] = WAYS.map(|way| plugins(place, way));
+        let (own, whole) = (own?, whole?);
+        note(&format!("{place}: both kinds say the same"), twins(&own, &own_extensions?));
+        note(&format!("{place}: both kinds of all-in-one say the same"), twins(&whole, &whole_extensions?));
+        note(&format!("{place}: a plugin for every filter"), complete(&own, &whole));
+        note(
+            &format!("{place}: all-in-one says of each filter what its own plugin does"),
+            parts(&own, &whole),
+        );
     }
     let kubectl = setup::kubectl()?;
     let rendered = project::scratch("istio")?;
@@ -125,8 +126,11 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The plugins of a place, by the names of their files.
-fn plugins(place: &str, way: &str) -> Result<Vec<(String, Value)>> {
+/// A plugin and the name of its file.
+type Named = (String, Value);
+
+/// The plugins of a place, of one of its folders.
+fn plugins(place: &str, way: &str) -> Result<Vec<Named>> {
     let folder = folder().join(place).join(way);
     let mut found = Vec::new();
     for name in project::yaml(&folder)? {
@@ -140,11 +144,12 @@ fn plugins(place: &str, way: &str) -> Result<Vec<(String, Value)>> {
 }
 
 /// A `TrafficExtension` has under `wasm` what concerns the module, and says otherwise what the `WasmPlugin` does.
-fn twins(place: &str, own: &str, others: &str) -> Result<()> {
-    let (plugins, extensions) = (plugins(place, own)?, plugins(place, others)?);
-    for (name, mut plugin) in plugins {
-        let extension = extensions.iter().find(|(other, _)| *other == name);
-        let (_, extension) = extension.with_context(|| format!("{others}/{name}.yaml is not there"))?;
+fn twins(plugins: &[Named], extensions: &[Named]) -> Result<()> {
+    ensure!(plugins.len() == extensions.len(), "not as many TrafficExtensions as WasmPlugins");
+    for (name, plugin) in plugins {
+        let extension = extensions.iter().find(|(other, _)| other == name);
+        let (_, extension) = extension.with_context(|| format!("{name} is no TrafficExtension"))?;
+        let mut plugin = plugin.clone();
         plugin["kind"] = json!("TrafficExtension");
         let spec = plugin["spec"].as_object_mut().context("a plugin has a spec")?;
         let outer = ["selector", "targetRefs", "phase", "priority", "match"];
@@ -152,35 +157,38 @@ fn twins(place: &str, own: &str, others: &str) -> Result<()> {
             std::mem::take(spec).into_iter().partition(|(key, _)| outer.contains(&key.as_str()));
         *spec = kept;
         spec.insert("wasm".to_owned(), Value::Object(wasm));
-        ensure!(plugin == *extension, "{name}.yaml of {own} and of {others} differ");
+        ensure!(plugin == *extension, "{name}.yaml differs");
     }
     Ok(())
 }
 
-/// Every filter has a plugin of its own module, and all-in-one is in the other folder.
-fn complete(place: &str) -> Result<()> {
-    for (way, filters) in [
-        (PLUGINS, project::filters()?.into_iter().filter(|filter| filter != "all-in-one").collect()),
-        (WAYS[2], vec!["all-in-one".to_owned()]),
-    ] {
-        let urls: Vec<_> =
-            plugins(place, way)?.iter().map(|(_, plugin)| plugin["spec"]["url"].clone()).collect();
-        let is_of =
-            |url: &Value, filter: &str| url.as_str().is_some_and(|url| url.contains(&format!("/{filter}:")));
+/// Every filter has a plugin of its own module, and the others are of all-in-one.
+fn complete(own: &[Named], whole: &[Named]) -> Result<()> {
+    let filters = project::filters()?.into_iter().filter(|filter| filter != "all-in-one").collect();
+    for (plugins, filters) in [(own, filters), (whole, vec!["all-in-one".to_owned()])] {
+        let is_of = |plugin: &Value, filter: &str| {
+            plugin["spec"]["url"].as_str().is_some_and(|url| url.contains(&format!("/{filter}:")))
+        };
         for filter in &filters {
-            ensure!(urls.iter().any(|url| is_of(url, filter)), "{way} has no plugin of {filter}");
+            ensure!(
+                plugins.iter().any(|(_, plugin)| is_of(plugin, filter)),
+                "there is no plugin of {filter}"
+            );
         }
-        let is_known = |url: &Value| filters.iter().any(|filter| is_of(url, filter));
-        ensure!(urls.iter().all(is_known), "{way} has a module that is not one of {filters:?}");
+        for (name, plugin) in plugins {
+            ensure!(
+                filters.iter().any(|filter| is_of(plugin, filter)),
+                "{name}.yaml is of none of {filters:?}"
+            );
+        }
     }
     Ok(())
 }
 
 /// A part of all-in-one is configured as the filter by itself: with the same values, if not with all of them. And every filter is a part.
-fn parts(place: &str) -> Result<()> {
-    let own = plugins(place, PLUGINS)?;
+fn parts(own: &[Named], whole: &[Named]) -> Result<()> {
     let mut seen = Vec::new();
-    for (name, plugin) in plugins(place, WAYS[2])? {
+    for (name, plugin) in whole {
         for (field, part) in
             plugin["spec"]["pluginConfig"].as_object().context("a plugin has a configuration")?
         {
@@ -188,16 +196,14 @@ fn parts(place: &str) -> Result<()> {
             let found = own.iter().find(|(name, _)| *name == filter);
             let (_, own) = found.with_context(|| format!("{name}: {filter} has no plugin of its own"))?;
             for (key, value) in part.as_object().context("a part is an object")? {
-                ensure!(
-                    own["spec"]["pluginConfig"][key] == *value,
-                    "{name}: {field}.{key} is not as in {filter}.yaml"
-                );
+                let same = own["spec"]["pluginConfig"][key] == *value;
+                ensure!(same, "{name}: {field}.{key} is not as in {filter}.yaml");
             }
             seen.push(filter);
         }
     }
     for (name, _) in own {
-        ensure!(seen.contains(&name), "no plugin of all-in-one has {name}");
+        ensure!(seen.contains(name), "no plugin of all-in-one has {name}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-use super::{EXTENSIONS, OVERLAYS, WAYS, folder, links, read};
+use super::{EXTENSIONS, OVERLAYS, PLACES, WAYS, complete, folder, links, parts, plugins, read, twins};
 use crate::project;
 use serde_json::{Value, json};
 use std::{
@@ -161,6 +161,29 @@ fn what_is_named_and_not_there_is_found() {
         ("Service", "/spec/selector/app", json!("other")),
     ] {
         change(kind, at, value);
+    }
+}
+
+#[test]
+fn plugins_that_do_not_say_the_same_are_found() {
+    for place in PLACES {
+        let [own, extensions, whole, _] = WAYS.map(|way| plugins(place, way).expect("the folder is there"));
+        twins(&own, &extensions).expect(place);
+        complete(&own, &whole).expect(place);
+        parts(&own, &whole).expect(place);
+        let changed = |plugins: &[(String, Value)], at: &str| {
+            let mut plugins = plugins.to_vec();
+            *plugins[0].1.pointer_mut(at).expect(at) = json!("other");
+            plugins
+        };
+        for at in ["/metadata/name", "/spec/phase", "/spec/failStrategy", "/spec/pluginConfig/metrics"] {
+            twins(&changed(&own, at), &extensions).expect_err(at);
+        }
+        complete(&changed(&own, "/spec/url"), &whole).expect_err("a filter without a plugin");
+        complete(&own, &changed(&whole, "/spec/url")).expect_err("a plugin of another module");
+        parts(&changed(&own, "/spec/pluginConfig/metrics"), &whole).expect_err("a part that differs");
+        parts(&own, &[]).expect_err("no part");
+        twins(&own, &extensions[1..]).expect_err("a kind that is missing");
     }
 }
 
