@@ -148,6 +148,8 @@ impl Drop for Daemon {
             // SIGTERM, so that it ends its containers and its containerd too.
             let _ = command::output(Command::new("kill").arg(child.id().to_string()));
             let _ = child.wait();
+            // It leaves the network namespace of the host mounted.
+            let _ = command::output(Command::new("umount").arg(run.join("exec/netns/default")));
             let _ = fs::remove_dir_all(run);
         }
     }
