@@ -145,7 +145,8 @@ impl Compose {
             .env("DOCKER_HOST", self.daemon.host())
             .env(images::ENVOY.0, images::ENVOY.1)
             .env(images::SHOP.0, images::SHOP.1)
-            .env("ENVOY_ADMIN_PORT", self.admin.port().to_string());
+            .env("ENVOY_ADMIN_PORT", self.admin.port().to_string())
+            .env("ENVOY_FLUSH_MSEC", "20");
         command.env("ENVOY_CONFIG", self.folder.join("envoy.json")).env("DIST", self.folder.join("dist"));
         for ((_, address, control), [port, control_port]) in
             self.upstreams.iter().zip([["V1_PORT", "V1_CONTROL_PORT"], ["V2_PORT", "V2_CONTROL_PORT"]])
