@@ -91,6 +91,11 @@ struct Findings {
     refused: Vec<(usize, String)>,
 }
 
+/// Whether RBAC compares a header's values joined, as Envoy did before 1.38. The module takes each by itself, as Envoy does since.
+fn joins_values(version: &str) -> bool {
+    version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor < 38)
+}
+
 /// Compares, on this version of Envoy and with this seed.
 ///
 /// # Errors
@@ -114,10 +119,15 @@ pub fn run(version: Option<&str>, against: Against, seed: u64, without: &[String
     let mut random = Random::new(seed);
     let configurations: Vec<Configuration> =
         (0..CONFIGURATIONS).map(|_| generate::configuration(&mut random, without)).collect();
-    let visits: Vec<Vec<Visit>> = configurations
+    let mut visits: Vec<Vec<Visit>> = configurations
         .iter()
         .map(|configuration| (0..VISITS).map(|_| request::visit(&mut random, configuration)).collect())
         .collect();
+    if version.is_some_and(joins_values) {
+        println!("Envoy before 1.38 joins a header's values by `,`: no request has two");
+        let all = visits.iter_mut().flatten().flat_map(|visit| &mut visit.requests);
+        all.for_each(Request::keep_first_values);
+    }
     if against == Against::Faults {
         return faults(&run, &configurations, &visits);
     }
