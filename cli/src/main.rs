@@ -16,6 +16,7 @@ mod modules;
 mod redact;
 mod replay;
 mod scenarios;
+mod schema;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Command {
     Diff(replay::diff::Args),
     Run(replay::run::Args),
     Inspect(replay::inspect::Args),
+    Schema(schema::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => replay::diff::run(&args),
         Command::Run(args) => replay::run::run(&args),
         Command::Inspect(args) => replay::inspect::run(&args),
+        Command::Schema(args) => schema::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);
