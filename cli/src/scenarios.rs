@@ -6,14 +6,23 @@ use harness::{
     scenario::{self, Scenario},
 };
 use serde::Serialize;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Runs scenario files on the harness.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The module under test.
-    #[arg(long)]
-    wasm: PathBuf,
+    #[arg(long, required_unless_present = "chain")]
+    wasm: Option<PathBuf>,
+    /// The field of the module's configuration that the scenarios' configurations are for: `policy` of all-in-one, say.
+    #[arg(long, value_name = "FIELD", requires = "wasm")]
+    inside: Option<String>,
+    /// Modules in a chain instead, each with the field of the scenarios' configurations that is its own: `policy=dist/policy.wasm`.
+    #[arg(long, value_name = "FIELD=WASM", value_parser = link, conflicts_with = "wasm")]
+    chain: Vec<(String, PathBuf)>,
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -36,15 +45,30 @@ struct Report<'a> {
 /// # Errors
 /// A file or the module cannot be read: exit code 2.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
-    let module = modules::load(&args.wasm).map_err(|error| error.to_string())?;
+    let load = |path: &Path| modules::load(path).map_err(|error| error.to_string());
+    let runner = match &args.wasm {
+        Some(path) => Runner::One(load(path)?),
+        None => {
+            let chain = args.chain.iter().map(|(field, path)| Ok((field.clone(), load(path)?)));
+            Runner::Chain(chain.collect::<Result<_, String>>()?)
+        }
+    };
     let mut scenarios = Vec::new();
     for path in &args.files {
         let loaded = if path.is_dir() { scenario::load_dir(path) } else { scenario::load_file(path) };
-        scenarios.extend(loaded.map_err(|error| error.to_string())?);
+        let loaded = loaded.map_err(|error| error.to_string())?.into_iter();
+        scenarios.extend(loaded.map(|scenario| match &args.inside {
+            Some(field) => scenario.inside(field),
+            None => scenario,
+        }));
+    }
+    if matches!(runner, Runner::Chain(_)) {
+        // A configuration that is refused is one document's, and its fields' paths.
+        scenarios.retain(|scenario| scenario.config_error.is_none());
     }
     let mut failed = 0;
     for scenario in &scenarios {
-        let report = check(scenario, &module);
+        let report = check(scenario, &runner);
         failed += usize::from(!report.failures.is_empty());
         if args.json {
             anstream::println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
@@ -62,8 +86,24 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn check<'s>(scenario: &'s Scenario, module: &harness::Module) -> Report<'s> {
-    let (failures, outcome) = match harness::run(scenario, module) {
+/// `FIELD=PATH`.
+fn link(text: &str) -> Result<(String, PathBuf), String> {
+    let (field, path) = text.split_once('=').ok_or("must be FIELD=WASM")?;
+    Ok((field.to_owned(), path.into()))
+}
+
+/// What scenarios run through.
+enum Runner {
+    One(harness::Module),
+    Chain(Vec<(String, harness::Module)>),
+}
+
+fn check<'s>(scenario: &'s Scenario, runner: &Runner) -> Report<'s> {
+    let ran = match runner {
+        Runner::One(module) => harness::run(scenario, module),
+        Runner::Chain(chain) => harness::run_chain(scenario, chain),
+    };
+    let (failures, outcome) = match ran {
         Ok(outcome) => (
             harness::outcome::check(scenario, &outcome).iter().map(ToString::to_string).collect(),
             Some(outcome),

@@ -1,5 +1,7 @@
 //! What a filter asks for.
 
+#[cfg(all(target_arch = "wasm32", feature = "parts"))]
+use crate::Phase;
 use crate::{
     Bounded, HeaderName,
     metrics::{FamilyId, SeriesId},
@@ -145,6 +147,9 @@ pub(crate) struct Rare<'a> {
     pub(crate) log: Vec<(Level, Bounded<'a>)>,
     pub(crate) callouts: Vec<Callout<'a>>,
     pub(crate) reply: Option<Reply<'a>>,
+    /// Whether the request's headers, held until now, may be changed too.
+    #[cfg(feature = "parts")]
+    pub(crate) is_release: bool,
 }
 
 impl<'a> Effects<'a> {
@@ -243,6 +248,54 @@ impl<'a> Effects<'a> {
         self.flow = Flow::Pause;
     }
 
+    /// Whether the stream is held or answered, so that no filter behind this one sees the callback.
+    #[cfg(feature = "parts")]
+    pub fn is_end(&self) -> bool {
+        self.flow == Flow::Pause || self.rare.as_ref().is_some_and(|rare| rare.reply.is_some())
+    }
+
+    /// Asks for what another filter of the same module asks for too, behind what is asked for already: the one at a place, of so many.
+    #[cfg(feature = "parts")]
+    pub fn join(&mut self, (part, parts): (u32, u32), other: Effects<'a>) {
+        let mut own = other.rare.map(|rare| *rare).unwrap_or_default();
+        for change in other.headers.into_iter().flatten().chain(std::mem::take(&mut own.headers)) {
+            let value = match change.value {
+                Ok(bytes) => Cow::Borrowed(bytes),
+                Err(place) => Cow::Owned(own.own.get_mut(place).map(std::mem::take).unwrap_or_default()),
+            };
+            self.change(change.map, change.name, change.verb, value);
+        }
+        for (series, value) in
+            other.known.into_iter().take(other.known_count).chain(std::mem::take(&mut own.known))
+        {
+            self.measure_known(series.among(part, parts), value);
+        }
+        if other.flow == Flow::Pause {
+            self.flow = Flow::Pause;
+        }
+        own.own.clear();
+        if own == Rare::default() {
+            return;
+        }
+        let all = self.rare();
+        all.labelled.extend(
+            own.labelled
+                .into_iter()
+                .map(|(family, values, value)| (family.among(part, parts), values, value)),
+        );
+        all.body = own.body.or(all.body.take());
+        all.state.append(&mut own.state);
+        all.log.append(&mut own.log);
+        all.callouts.append(&mut own.callouts);
+        all.reply = all.reply.take().or(own.reply);
+    }
+
+    /// The request's headers, held until now, go on: this callback may change them too.
+    #[cfg(feature = "parts")]
+    pub fn release(&mut self) {
+        self.rare().is_release = true;
+    }
+
     /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
         self.header_count == 0
@@ -297,6 +350,12 @@ impl<'a> Effects<'a> {
         let own = &mut self.rare().own;
         own.push(bytes);
         own.len() - 1
+    }
+
+    /// The phase whose headers may be changed, in a callback.
+    #[cfg(all(target_arch = "wasm32", feature = "parts"))]
+    pub(crate) fn phase_of_headers(&self, phase: Phase) -> Phase {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_release) { Phase::RequestHeaders } else { phase }
     }
 
     /// Calls `each` with the changes of headers and their values, in order.

@@ -3,7 +3,7 @@
 use crate::{
     Buffer, Callbacks, Effects, Filter, HeaderMap, HostBytes, Level, Pairs, Phase, Source, View,
     effects::{HeaderChange, Verb},
-    metrics::{Kind, Metrics},
+    metrics::{Kind, SeriesId},
 };
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -133,17 +133,16 @@ impl Stream {
         let mut outcome =
             Outcome { request: self.request.clone(), response: self.response.clone(), ..Outcome::default() };
         let mut state = None;
-        let metrics = filter.metrics();
         if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) {
             let view = View::new(self, Phase::RequestHeaders, self.request.len(), true)
                 .with_singles(filter.single_headers());
-            outcome.apply(self, metrics, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
+            outcome.apply(self, filter, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
         }
         if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
             let view = View::new(self, Phase::ResponseHeaders, self.response.len(), true);
             outcome.apply(
                 self,
-                metrics,
+                filter,
                 Phase::ResponseHeaders,
                 filter.on_response_headers(&view, &mut state),
             );
@@ -152,7 +151,7 @@ impl Stream {
             let after =
                 Self { request: outcome.request.clone(), response: outcome.response.clone(), ..self.clone() };
             let view = View::new(&after, Phase::Log, 0, true);
-            outcome.apply(self, metrics, Phase::Log, filter.on_log(&view, &mut state));
+            outcome.apply(self, filter, Phase::Log, filter.on_log(&view, &mut state));
         }
         outcome
     }
@@ -221,7 +220,11 @@ impl Outcome {
         values(&self.response, name)
     }
 
-    fn apply(&mut self, stream: &Stream, metrics: &Metrics, phase: Phase, mut effects: Effects<'_>) {
+    fn apply<F: Filter>(&mut self, stream: &Stream, filter: &F, phase: Phase, mut effects: Effects<'_>) {
+        let named = |series: SeriesId| {
+            let (part, own) = series.split(F::PARTS);
+            filter.part(part)?.named(own)
+        };
         effects.each_header(|change, value| {
             let headers = match change.map {
                 HeaderMap::Request => &mut self.request,
@@ -233,12 +236,14 @@ impl Outcome {
             }
         });
         effects.each_known(|series, value| {
-            if let Some((kind, name)) = metrics.named(series) {
+            if let Some((kind, name)) = named(series) {
                 self.measure(kind, name, value);
             }
         });
         let rare = effects.take_seldom();
         for (family, values, value) in rare.labelled {
+            let (part, family) = family.split(F::PARTS);
+            let Some(metrics) = filter.part(part) else { continue };
             let found = metrics.find_texts(stream, family, &values);
             if let Some((kind, name)) = metrics.named(found.first) {
                 self.measure(kind, name, value);

@@ -16,6 +16,8 @@ pub trait Filter: Sized + 'static {
     const ONLY_REMEMBERED: Callbacks = Callbacks::NONE;
     /// Whether requests bring series into being: without it, only those that the configuration names are counted, and a module has no code for others.
     const HAS_LABELS: bool = true;
+    /// How many filters this one is made of, each with metrics of its own.
+    const PARTS: u32 = 1;
     /// Callbacks of which [`brief`](Filter::brief) is asked first.
     const BRIEF: Callbacks = Callbacks::NONE;
     /// What is remembered of one stream between callbacks.
@@ -29,6 +31,12 @@ pub trait Filter: Sized + 'static {
 
     /// The metrics that the filter was compiled with.
     fn metrics(&self) -> &Metrics;
+
+    /// The metrics of a part, of [`PARTS`](Filter::PARTS); none of one that is left out.
+    fn part(&self, part: u32) -> Option<&Metrics> {
+        let _ = part;
+        Some(self.metrics())
+    }
 
     /// How often [`on_tick`](Filter::on_tick) is called, from 1 ms up; `None` is never. Read once, at configuration.
     fn tick_period(&self) -> Option<Duration> {

@@ -1,5 +1,7 @@
 //! What a filter sees of the world.
 
+mod parts;
+
 use crate::{Callbacks, HeaderMap, HostBytes, Pairs, reader};
 use std::{
     borrow::Cow,
@@ -163,10 +165,12 @@ impl Fact {
 /// a call.
 pub struct View<'h> {
     source: &'h dyn Source,
-    phase: Phase,
+    phase: Cell<Phase>,
     size: usize,
     last: bool,
     singles: &'h [Box<str>],
+    #[cfg(feature = "parts")]
+    parts: parts::Seen,
     /// The single headers, the request, the response, trailers, the body and the principal: of one type, so that few instructions take a view apart.
     facts: [OnceCell<Fact>; FACTS],
     now: OnceCell<u64>,
@@ -179,10 +183,12 @@ impl<'h> View<'h> {
     pub fn new(source: &'h dyn Source, phase: Phase, size: usize, last: bool) -> Self {
         Self {
             source,
-            phase,
+            phase: Cell::new(phase),
             size,
             last,
             singles: &[],
+            #[cfg(feature = "parts")]
+            parts: parts::Seen::default(),
             facts: Default::default(),
             now: OnceCell::new(),
             path: Cell::new(None),
@@ -199,7 +205,7 @@ impl<'h> View<'h> {
 
     /// The callback that asks.
     pub fn phase(&self) -> Phase {
-        self.phase
+        self.phase.get()
     }
 
     /// Whether nothing of this side of the stream comes after this callback.
@@ -209,32 +215,39 @@ impl<'h> View<'h> {
 
     /// The bytes of body at hand, without reading them. With what was held back by [`Flow::Pause`](crate::Flow::Pause).
     pub fn body_size(&self) -> usize {
-        if self.phase.body().is_some() { self.size } else { 0 }
+        if self.phase().body().is_some() { self.size.saturating_sub(self.skipped()) } else { 0 }
     }
 
     /// The body at hand: with what was held back by [`Flow::Pause`](crate::Flow::Pause), or the answer's in `on_callout`.
     pub fn body(&self) -> &[u8] {
         let [.., body, _] = &self.facts;
-        let read = || Fact::of(self.phase.body().map(|buffer| self.source.buffer(buffer)));
-        body.get_or_init(read).bytes.bytes()
+        let read = || Fact::of(self.phase().body().map(|buffer| self.source.buffer(buffer)));
+        let bytes = body.get_or_init(read).bytes.bytes();
+        bytes.get(self.skipped()..).unwrap_or_default()
     }
 
     /// The request's headers, the pseudo headers among them.
     pub fn request_headers(&self) -> &Pairs {
+        if let Some(changed) = self.changed(HeaderMap::Request) {
+            return changed;
+        }
         let [_, _, request, ..] = &self.facts;
         self.map(request, HeaderMap::Request)
     }
 
     /// The response's headers, or in `on_callout` the answer's.
     pub fn response_headers(&self) -> &Pairs {
-        let map = if self.phase == Phase::Callout { HeaderMap::Callout } else { HeaderMap::Response };
+        let map = if self.phase() == Phase::Callout { HeaderMap::Callout } else { HeaderMap::Response };
+        if let Some(changed) = self.changed(map) {
+            return changed;
+        }
         let [_, _, _, response, ..] = &self.facts;
         self.map(response, map)
     }
 
     /// The trailers that pass in this callback.
     pub fn trailers(&self) -> &Pairs {
-        let map = match self.phase {
+        let map = match self.phase() {
             Phase::RequestTrailers => HeaderMap::RequestTrailers,
             Phase::Callout => HeaderMap::CalloutTrailers,
             _ => HeaderMap::ResponseTrailers,
@@ -246,10 +259,11 @@ impl<'h> View<'h> {
     /// The first value of a request header. The name is in lower case.
     pub fn request_header(&self, name: &str) -> Option<&[u8]> {
         if self.known_request().is_none()
+            && self.changed(HeaderMap::Request).is_none()
             && let Some(fact) = self.single(name)
         {
             let read = || {
-                if self.phase.can_read(HeaderMap::Request) {
+                if self.phase().can_read(HeaderMap::Request) {
                     self.source.header(HeaderMap::Request, name)
                 } else {
                     None
@@ -278,6 +292,9 @@ impl<'h> View<'h> {
     /// The path, without query and fragment, as it was sent.
     #[inline]
     pub fn path(&self) -> &[u8] {
+        if self.changed(HeaderMap::Request).is_some() {
+            return reader::path_of(self.target());
+        }
         let known = self.path.get().and_then(|(start, end)| self.known_request()?.get(start..end));
         known.unwrap_or_else(|| self.find_path())
     }
@@ -319,7 +336,7 @@ impl<'h> View<'h> {
     /// In `on_callout`: the status of the answer, or `None` when the callout failed without one. Envoy answers 503 itself when the cluster
     /// refuses the connection, and 504 when the time is up.
     pub fn callout_status(&self) -> Option<u16> {
-        if self.phase == Phase::Callout { self.status() } else { None }
+        if self.phase() == Phase::Callout { self.status() } else { None }
     }
 
     /// A property's value, serialised as the host does. Each reading is a host call, about as dear as a whole header map.
@@ -363,7 +380,7 @@ impl<'h> View<'h> {
     }
 
     fn map<'s>(&'s self, fact: &'s OnceCell<Fact>, map: HeaderMap) -> &'s Pairs {
-        let read = || if self.phase.can_read(map) { self.source.pairs(map) } else { Pairs::default() };
+        let read = || if self.phase().can_read(map) { self.source.pairs(map) } else { Pairs::default() };
         &fact.get_or_init(|| Fact { is_there: true, bytes: read() }).bytes
     }
 }

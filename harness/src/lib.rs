@@ -22,5 +22,5 @@ pub use bytes::Bytes;
 #[cfg(feature = "host")]
 pub use host::{
     ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Settings, StartError,
-    Step, Trap, Vm, run,
+    Step, Trap, Vm, run, run_chain,
 };

@@ -46,6 +46,33 @@ pub struct Scenario {
     pub exchanges: Vec<Exchange>,
 }
 
+impl Scenario {
+    /// The scenario for a module of several filters: its configuration stands in a field of that module's. What is bounded by a filter's own cost is
+    /// not bounded any more.
+    #[must_use]
+    pub fn inside(mut self, field: &str) -> Self {
+        let own = self.config.filter(|config| !config.trim_ascii().is_empty());
+        let own = own.unwrap_or_else(|| b"{}".to_vec());
+        self.config = Some([format!("{{{field:?}:").as_bytes(), &own, b"}"].concat());
+        // What is wrong is said with the field before it, and at another column.
+        self.config_error = self.config_error.map(|error| {
+            let error =
+                error.rsplit_once("configuration refused: ").map_or(error.as_str(), |(_, error)| error);
+            error.split(" at line ").next().unwrap_or_default().to_owned()
+        });
+        for exchange in &mut self.exchanges {
+            exchange.expect.max_instructions = None;
+        }
+        self
+    }
+
+    /// The configuration that stands in a field of the scenario's, if there is one.
+    pub fn part(&self, field: &str) -> Option<Vec<u8>> {
+        let all: serde_json::Value = serde_json::from_slice(self.config.as_deref()?).ok()?;
+        all.get(field).filter(|part| !part.is_null()).map(|part| part.to_string().into_bytes())
+    }
+}
+
 /// A route, picked by the request's headers after the filter changed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {

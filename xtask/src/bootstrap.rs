@@ -2,9 +2,14 @@
 
 use crate::project;
 use anyhow::{Context as _, Result};
-use harness::scenario::Route;
+use harness::scenario::{Route, Scenario};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// The logger of lines of filter state.
 pub const STATE_LOGGER: &str = "filter_state";
@@ -82,12 +87,32 @@ impl Bootstrap {
 
     /// Hands the plugins another configuration; none is no bytes.
     pub fn set_plugin_configuration(&mut self, config: Option<&[u8]>) {
-        let value = config.map(|config| {
-            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": String::from_utf8_lossy(config)})
-        });
+        let value = config.map(string_value);
         plugins(&mut self.0, &mut |plugin| match &value {
             Some(value) => plugin["configuration"] = value.clone(),
             None => _ = plugin.as_object_mut().and_then(|plugin| plugin.remove("configuration")),
+        });
+    }
+
+    /// Puts a chain of modules in the place of the first plugin: each has its part of the scenario's configuration, and is left out where there is none.
+    pub fn set_chain(&mut self, chain: &[(&str, PathBuf)], scenario: &Scenario) {
+        each(&mut self.0, "http_filters", &mut |filters| {
+            let Some(list) = filters.as_array_mut() else { return };
+            let Some(place) =
+                list.iter().position(|filter| !filter["typed_config"]["config"]["vm_config"].is_null())
+            else {
+                return;
+            };
+            let template = list.remove(place);
+            let plugins = chain.iter().filter_map(|(field, module)| {
+                let mut filter = template.clone();
+                let config = &mut filter["typed_config"]["config"];
+                config["vm_config"]["vm_id"] = json!(field);
+                config["vm_config"]["code"]["local"]["filename"] = json!(module);
+                config["configuration"] = string_value(&scenario.part(field)?);
+                Some(filter)
+            });
+            list.splice(place..place, plugins);
         });
     }
 
@@ -151,6 +176,11 @@ impl Bootstrap {
             }
         });
     }
+}
+
+/// A plugin's configuration that arrives as it is.
+fn string_value(config: &[u8]) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": String::from_utf8_lossy(config)})
 }
 
 /// The options that make a cluster speak one protocol, for `typed_extension_protocol_options`.

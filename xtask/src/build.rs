@@ -168,6 +168,28 @@ fn rustflags() -> Result<String> {
 
 /// A module exports the callbacks that its filter declares, and no others: each one costs a request about 95 ns.
 fn check_exports(filter: &str, module: &[u8]) -> Result<()> {
+    let Exports { exported, declared } = callbacks(module)?;
+    let declared = declared
+        .with_context(|| format!("{filter} has no section {SECTION}: is it made by filter_kit::export! ?"))?;
+    if declared != exported {
+        bail!("{filter} exports {exported:?} and declares {declared:?}");
+    }
+    Ok(())
+}
+
+/// The callbacks of a module, sorted.
+pub struct Exports {
+    /// Those that it exports.
+    pub exported: Vec<String>,
+    /// Those that its filter declares; none without the section that says so.
+    declared: Option<Vec<String>>,
+}
+
+/// Reads a module's callbacks.
+///
+/// # Errors
+/// It is no module.
+pub fn callbacks(module: &[u8]) -> Result<Exports> {
     let (mut exported, mut declared) = (Vec::new(), None);
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
@@ -185,16 +207,14 @@ fn check_exports(filter: &str, module: &[u8]) -> Result<()> {
             _ => {}
         }
     }
-    let declared = declared
-        .with_context(|| format!("{filter} has no section {SECTION}: is it made by filter_kit::export! ?"))?;
-    let mut declared: Vec<_> =
-        declared.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    declared.sort();
     exported.sort();
-    if declared != exported {
-        bail!("{filter} exports {exported:?} and declares {declared:?}");
-    }
-    Ok(())
+    let declared = declared.map(|declared| {
+        let mut names: Vec<_> =
+            declared.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        names.sort();
+        names
+    });
+    Ok(Exports { exported, declared })
 }
 
 /// Whether an export is a callback that a filter may declare; the others are in every module.

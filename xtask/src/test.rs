@@ -22,6 +22,7 @@ fn size_limit(filter: &str) -> u64 {
         "ab-routing" => 250_000,
         "metrics" => 300_000,
         "policy" => 500_000,
+        "all-in-one" => 800_000,
         _ => 400_000,
     }
 }

@@ -296,10 +296,34 @@ impl SeriesId {
         self.0 as usize
     }
 
+    /// The series' place among those of several filters in one module.
+    #[cfg(any(target_arch = "wasm32", feature = "parts"))]
+    pub(crate) fn among(self, part: u32, parts: u32) -> Self {
+        Self(self.0.wrapping_mul(parts).wrapping_add(part))
+    }
+
+    /// The filter, of so many in one module, and the series among its own.
+    #[inline]
+    pub(crate) fn split(self, parts: u32) -> (u32, Self) {
+        (self.0 % parts, Self(self.0 / parts))
+    }
+
     /// The series of the same label set of the metric that was defined so many places later.
     #[must_use]
     pub fn of(self, member: u32) -> Self {
         Self(self.0.wrapping_add(member))
+    }
+}
+
+impl FamilyId {
+    #[cfg(feature = "parts")]
+    pub(crate) fn among(self, part: u32, parts: u32) -> Self {
+        Self(self.0.wrapping_mul(parts as usize).wrapping_add(part as usize))
+    }
+
+    pub(crate) fn split(self, parts: u32) -> (u32, Self) {
+        let parts = parts.max(1) as usize;
+        (u32::try_from(self.0 % parts).unwrap_or(0), Self(self.0 / parts))
     }
 }
 

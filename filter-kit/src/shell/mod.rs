@@ -70,7 +70,8 @@ impl<F: Filter> Root<F> {
     #[cold]
     #[inline(never)]
     fn define(&self, table: &mut Table, series: SeriesId) -> Option<(Kind, u32)> {
-        let (kind, name) = self.filter.metrics().named(series)?;
+        let (part, own) = series.split(F::PARTS);
+        let (kind, name) = self.filter.part(part)?.named(own)?;
         let id = table.id(kind, &name, abi::define)?;
         let mut all = self.series.try_borrow_mut().ok()?;
         if all.len() <= series.index() {
@@ -128,13 +129,21 @@ impl<F: Filter> Shell<F> {
             }
         };
         let table = &mut self.kept.table;
-        let series = filter
-            .metrics()
-            .known()
-            .map(|(kind, name)| Some((kind, table.id(kind, name, abi::define)?)))
-            .collect();
-        if F::HAS_LABELS {
-            filter.metrics().prepare(&abi::Host);
+        let mut series = Vec::new();
+        for part in 0..F::PARTS {
+            let Some(metrics) = filter.part(part) else { continue };
+            for (own, (kind, name)) in metrics.known().enumerate() {
+                let place = own * F::PARTS as usize + part as usize;
+                if series.len() <= place {
+                    series.resize(place + 1, None);
+                }
+                if let Some(known) = series.get_mut(place) {
+                    *known = table.id(kind, name, abi::define).map(|id| (kind, id));
+                }
+            }
+            if F::HAS_LABELS {
+                metrics.prepare(&abi::Host);
+            }
         }
         if let Some(period) = filter.tick_period() {
             abi::set_tick_period(milliseconds(period));
@@ -328,7 +337,11 @@ impl<F: Filter> Kept<F> {
         stream: &mut Stream<F>,
         failed: &mut Vec<u32>,
     ) -> Flow {
-        change_headers(phase, effects);
+        #[cfg(feature = "parts")]
+        let headers = effects.phase_of_headers(phase);
+        #[cfg(not(feature = "parts"))]
+        let headers = phase;
+        change_headers(headers, effects);
         let rare = effects.seldom();
         if let Some(rare) = rare {
             if let (Some(body), Some(buffer @ (Buffer::RequestBody | Buffer::ResponseBody))) =
@@ -358,8 +371,10 @@ impl<F: Filter> Kept<F> {
     ) -> Option<Flow> {
         // Known when a module is compiled: one without labels that requests bring has none of it.
         for (family, values, value) in rare.labelled.iter().filter(|_| F::HAS_LABELS) {
-            let found = root.filter.metrics().find_texts(&abi::Host, *family, values);
-            root.measure_one(&mut self.table, found.first, *value);
+            let (part, family) = family.split(F::PARTS);
+            let Some(metrics) = root.filter.part(part) else { continue };
+            let found = metrics.find_texts(&abi::Host, family, values);
+            root.measure_one(&mut self.table, found.first.among(part, F::PARTS), *value);
         }
         for (level, text) in &rare.log {
             abi::log(*level, text.as_str());

@@ -27,6 +27,6 @@ mod world;
 pub use module::{LoadError, Module};
 pub use options::{FailurePolicy, Options, Place, Settings};
 pub use proxy::{Proxy, StartError};
-pub use run::{RunError, run};
+pub use run::{RunError, run, run_chain};
 pub use trace::Step;
 pub use vm::{ConfigureError, Trap, Vm};

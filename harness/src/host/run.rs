@@ -35,6 +35,21 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// The module does not start. What goes wrong later is part of the outcome.
 pub fn run(scenario: &Scenario, module: &Module) -> Result<Outcome, RunError> {
+    run_all(scenario, &[("", module, scenario.config.clone())])
+}
+
+/// Runs a scenario through a chain of modules, in the order in which requests meet them: each has the part of the scenario's configuration that stands in
+/// its field, and a VM of that id, and is left out where there is none.
+///
+/// # Errors
+/// A module does not start.
+pub fn run_chain(scenario: &Scenario, chain: &[(String, Module)]) -> Result<Outcome, RunError> {
+    let parts = chain.iter().map(|(field, module)| (field.as_str(), module, scenario.part(field)));
+    let parts: Vec<_> = parts.filter(|(_, _, part)| part.is_some()).collect();
+    run_all(scenario, &parts)
+}
+
+fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) -> Result<Outcome, RunError> {
     let mut proxy = Proxy::new(Settings {
         seed: scenario.seed,
         clock: scenario.clock,
@@ -42,14 +57,21 @@ pub fn run(scenario: &Scenario, module: &Module) -> Result<Outcome, RunError> {
         routes: scenario.routes.clone(),
         ..Settings::default()
     });
-    let options = Options { seed: scenario.seed, environment: scenario.env.clone(), ..Options::default() };
     let mut outcome = Outcome::default();
-    match proxy.add(module, &options, scenario.config.as_deref()) {
-        Ok(()) => {}
-        Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
-        Err(StartError::Configure(refused)) => {
-            outcome.config_error = Some(refused.to_string());
-            return Ok(outcome);
+    for (id, module, config) in plugins {
+        let options = Options {
+            seed: scenario.seed,
+            environment: scenario.env.clone(),
+            vm_id: (*id).to_owned(),
+            ..Options::default()
+        };
+        match proxy.add(module, &options, config.as_deref()) {
+            Ok(()) => {}
+            Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
+            Err(StartError::Configure(refused)) => {
+                outcome.config_error = Some(refused.to_string());
+                return Ok(outcome);
+            }
         }
     }
     // What the module asks for when it is configured is answered before the first request, or kills the VM.

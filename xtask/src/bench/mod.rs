@@ -1,8 +1,11 @@
 //! `cargo xtask bench`: what a filter costs a request in a real Envoy, beside what its peers cost in the same run.
 
+mod goals;
 mod measure;
+mod peers;
 mod pii;
 mod report;
+mod start;
 mod stats;
 mod variant;
 
@@ -28,6 +31,9 @@ pub struct Args {
     /// The path and query of all requests.
     #[arg(long, default_value = "/")]
     path: String,
+    /// Only variants whose names have one of these texts, and the baseline.
+    #[arg(long)]
+    only: Vec<String>,
     /// How often every variant has its turn.
     #[arg(long, default_value_t = 12)]
     rounds: usize,
@@ -43,6 +49,8 @@ enum What {
     Filters,
     /// Nanoseconds of the pii engine for texts, natively and as wasm, beside one combined regex.
     Pii,
+    /// Seconds until Envoy is ready and its resident memory, without a module and with each.
+    Start,
 }
 
 fn peer(text: &str) -> Result<(String, PathBuf), String> {
@@ -56,12 +64,18 @@ fn peer(text: &str) -> Result<(String, PathBuf), String> {
 /// # Errors
 /// Something is missing, or a variant does not do what it is measured at.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if let What::Pii = args.what {
-        return pii::run(&args.peer);
+    match args.what {
+        What::Filters => {}
+        What::Pii => return pii::run(&args.peer),
+        What::Start => return start::run(),
     }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;
-    let variants = variant::all(&args.peer)?;
+    let mut variants = variant::all(&args.peer)?;
+    variants.retain(|variant| {
+        let is_named = |text: &String| variant.name.contains(text.as_str());
+        is_baseline(variant) || args.only.is_empty() || args.only.iter().any(is_named)
+    });
     let bootstrap = variant::bootstrap(&variants);
     let work = progress::begin("starting Envoy");
     let envoy = Envoy::start(&program, &bootstrap, &["--concurrency", "1"])?;

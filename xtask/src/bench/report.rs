@@ -1,6 +1,12 @@
 //! What was measured, as a table, as JSON and as a page.
 
-use super::{Args, COPIES, measure::Round, stats::Summary, variant::Variant};
+use super::{
+    Args, COPIES,
+    goals::{self, Goal},
+    measure::Round,
+    stats::Summary,
+    variant::Variant,
+};
 use comfy_table::Table;
 use serde::Serialize;
 use std::fmt::{self, Write as _};
@@ -21,6 +27,8 @@ pub struct Report {
     /// Nanoseconds of CPU time of a request without a filter.
     baseline: Summary,
     variants: Vec<Row>,
+    /// What this project's filters may cost beside their peers.
+    goals: Vec<Goal>,
     /// What makes the run doubtful.
     doubts: Vec<String>,
 }
@@ -72,6 +80,7 @@ impl Report {
             requests: args.requests,
             baseline,
             variants: rows,
+            goals: goals::all(rounds),
             doubts,
         }
     }
@@ -146,7 +155,23 @@ impl fmt::Display for Report {
         for doubt in &self.doubts {
             writeln!(f, "note: {doubt}")?;
         }
-        write!(f, "{table}")
+        write!(f, "{table}")?;
+        if self.goals.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.set_header(["variant", "beside", "ratio", "at most", ""]);
+        for goal in &self.goals {
+            let Summary { lower, median, upper } = goal.ratio;
+            table.add_row([
+                goal.variant.to_owned(),
+                goal.peer.to_owned(),
+                format!("{median:.2} ({lower:.2}..{upper:.2})"),
+                format!("{:.2}", goal.at_most),
+                if goal.is_met() { "met" } else { "missed" }.to_owned(),
+            ]);
+        }
+        write!(f, "\n{table}")
     }
 }
 

@@ -1,6 +1,6 @@
-//! What is compared: no filter, the least a module can be, SDKs that do nothing, Lua, peers, and this project's filters.
+//! What is compared: no filter, [peers](super::peers), and this project's filters at what their `bench.json` names.
 
-use super::COPIES;
+use super::{COPIES, peers};
 use crate::{build, project};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -11,22 +11,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Gets a header and sets one: the least that a filter of any use does.
-const LUA: &str = "function envoy_on_request(handle)\n  local headers = handle:headers()\n  headers:replace('x-lua', headers:get('cookie'))\nend\n";
-
 /// Something whose cost is measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Variant {
     /// Its name in the table.
     pub name: String,
-    /// The HTTP filter, once; none is no filter.
-    filter: Option<Value>,
+    /// The HTTP filters that are a copy of it; none is no filter.
+    pub filters: Vec<Value>,
+    /// An access logger that is a copy of it.
+    pub logger: Option<Value>,
+    /// Routes in the place of the one for all requests.
+    pub routes: Vec<Value>,
     /// A counter, and by how much it must move for every request and copy.
     pub counter: Option<(String, usize)>,
     /// Headers of the requests beside the usual ones.
     pub headers: Vec<(String, String)>,
     /// The request headers that it writes.
-    writes: Vec<String>,
+    pub writes: Vec<String>,
 }
 
 /// A filter's `bench.json`: what it is measured at.
@@ -40,6 +41,10 @@ struct Own {
     /// The request headers that it writes.
     writes: Vec<String>,
     config: Value,
+    /// So many rules of policy that a request meets none of, in `policies`.
+    rules: Option<usize>,
+    /// The fields of the configuration and the filters that run in a chain in the place of the one module.
+    chain: Option<Vec<(String, String)>>,
     /// A counter, and by how much it moves in a request.
     counter: Option<(String, usize)>,
 }
@@ -48,56 +53,63 @@ struct Own {
 ///
 /// # Errors
 /// A module does not build.
-pub fn all(peers: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
+pub fn all(given: &[(String, PathBuf)]) -> Result<Vec<Variant>> {
     build::modules()?;
-    let floor = project::scratch("bench")?.join("floor.wasm");
-    fs::write(&floor, wat::parse_str(include_str!("floor.wat")).context("floor.wat")?)?;
-    let plain = |name: &str, filter: Option<Value>| Variant {
-        name: name.to_owned(),
-        filter,
-        counter: None,
-        headers: Vec::new(),
-        writes: Vec::new(),
-    };
-    let module = |name: &str, path: &Path| plain(name, Some(wasm(name, path, None)));
-    let lua = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
-        "default_source_code": {"inline_string": LUA}
-    });
-    let mut variants = vec![
-        plain("none", None),
-        module("raw floor", &floor),
-        module("kit no-op", &build::fixture("kit_noop")?),
-        module("SDK no-op", &build::fixture("sdk_noop")?),
-        module("SDK, ten properties in on_log", &build::fixture("sdk_ten_properties")?),
-        Variant {
-            counter: Some(("sdk_requests_ended_total".to_owned(), 1)),
-            ..module("SDK, two counters and a histogram", &build::fixture("sdk_metrics")?)
-        },
-        Variant { writes: vec!["x-lua".to_owned()], ..plain("Lua get and set", Some(lua)) },
-    ];
-    variants.extend(peers.iter().map(|(name, path)| module(name, path)));
+    let mut variants = vec![Variant { name: "none".to_owned(), ..Variant::default() }];
+    variants.extend(peers::all()?);
+    variants.extend(given.iter().map(|(name, path)| Variant::module(name, path)));
     for filter in project::filters()? {
+        // What a filter without a configuration costs, beside what its callbacks cost alone.
+        let callbacks = build::callbacks(&fs::read(build::module(&filter))?)?.exported;
+        variants.push(peers::raw(&format!("raw, exports of {filter}"), &callbacks)?);
+        variants.push(Variant::module(&format!("{filter}, empty"), &build::module(&filter)));
         let path = project::root().join("filters").join(&filter).join("bench.json");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let all: Vec<Own> =
             serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
         for own in all {
-            let name = format!("{filter} {}", own.name).trim_end().to_owned();
-            let module = wasm(&name, &build::module(&filter), Some(&own.config));
-            variants.push(Variant {
-                name,
-                filter: Some(module),
-                counter: own.counter,
-                headers: own.headers,
-                writes: own.writes,
-            });
+            variants.push(own.variant(&filter));
         }
     }
     Ok(variants)
 }
 
-fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {
+impl Own {
+    fn variant(mut self, filter: &str) -> Variant {
+        let name = format!("{filter} {}", self.name).trim_end().to_owned();
+        if let Some(count) = self.rules {
+            self.config["policies"] = json!(peers::policies(count));
+        }
+        // All-in-one is measured beside its parts, each in a module of its own.
+        let filters = match &self.chain {
+            None => vec![wasm(&name, &build::module(filter), Some(&self.config))],
+            Some(chain) => {
+                let link = |(field, filter): &(String, String)| {
+                    wasm(&format!("{name} {field}"), &build::module(filter), Some(&self.config[field]))
+                };
+                chain.iter().map(link).collect()
+            }
+        };
+        Variant {
+            name,
+            filters,
+            counter: self.counter,
+            headers: self.headers,
+            writes: self.writes,
+            ..Variant::default()
+        }
+    }
+}
+
+impl Variant {
+    /// A module without a configuration.
+    pub fn module(name: &str, path: &Path) -> Self {
+        Self { name: name.to_owned(), filters: vec![wasm(name, path, None)], ..Self::default() }
+    }
+}
+
+/// A Wasm filter, as `typed_config` has it.
+pub fn wasm(name: &str, path: &Path, config: Option<&Value>) -> Value {
     let mut plugin = json!({
         "name": name,
         "root_id": name,
@@ -127,20 +139,26 @@ pub fn bootstrap(variants: &[Variant]) -> Value {
 
 fn listener(variant: &Variant, eraser: &Value) -> Value {
     let copy = |number| {
-        let filter = variant.filter.as_ref();
-        let filter = filter.map(|filter| json!({"name": format!("copy{number}"), "typed_config": filter}));
-        filter.into_iter().chain([json!({"name": format!("eraser{number}"), "typed_config": eraser})])
+        let filters = variant.filters.iter().enumerate();
+        let filters = filters.map(
+            move |(link, filter)| json!({"name": format!("copy{number}.{link}"), "typed_config": filter}),
+        );
+        filters.chain([json!({"name": format!("eraser{number}"), "typed_config": eraser})])
     };
     let mut filters: Vec<Value> = (0..COPIES).flat_map(copy).collect();
     filters.push(json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
     }));
-    let routes = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "hi"}}}]);
+    let mut routes = variant.routes.clone();
+    routes.push(json!({"match": {"prefix": "/"}, "direct_response": peers::answer()}));
+    let loggers: Vec<Value> =
+        variant.logger.iter().flat_map(|logger| std::iter::repeat_n(logger.clone(), COPIES)).collect();
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
         "route_config": {"virtual_hosts": [{"name": "bench", "domains": ["*"], "routes": routes}]},
+        "access_log": loggers,
         "http_filters": filters
     });
     json!({

@@ -18,11 +18,10 @@ pub struct Local {
 
 impl Local {
     /// Starts them on free ports of loopback.
-    pub fn start(program: &Path, mut bootstrap: Bootstrap, module: &Path) -> Result<Self> {
+    pub fn start(program: &Path, mut bootstrap: Bootstrap) -> Result<Self> {
         let upstreams =
             [("v1".to_owned(), Upstream::start("v1", 0)?), ("v2".to_owned(), Upstream::start("v2", 0)?)];
         bootstrap.with_free_ports();
-        bootstrap.set_module(module);
         for (name, upstream) in &upstreams {
             bootstrap.set_cluster(name, Some(upstream.address()));
         }

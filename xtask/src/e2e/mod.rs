@@ -61,7 +61,7 @@ pub struct Args {
     /// Metrics instead: sums of 50,000 requests in a real Prometheus, labels of any bytes, and a flood of label values.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
     metrics: bool,
-    /// Only scenarios whose file or name has this text.
+    /// Only scenarios of which the file, the name, or the suite ("policy in all-in-one") has this text.
     only: Option<String>,
 }
 
@@ -69,13 +69,31 @@ pub struct Args {
 pub struct Suite {
     /// The filter, or the fixture.
     pub name: String,
-    /// Its module.
-    pub module: PathBuf,
+    /// What they run through.
+    pub plan: Plan,
     /// Its scenarios' folder.
     pub folder: PathBuf,
     /// The bootstrap of envoy-configs/ that it runs in.
     pub bootstrap: String,
 }
+
+/// What a suite's scenarios run through.
+pub enum Plan {
+    /// A module.
+    One(PathBuf),
+    /// A module of several filters, of which the scenarios' configurations are for one: in the field of its name.
+    Inside(PathBuf, &'static str),
+    /// Several modules, each with the field of the scenarios' configurations that is its own, in the order in which requests meet them.
+    Chain(Vec<(&'static str, PathBuf)>),
+}
+
+/// The filters that all-in-one is made of, in their order, and the fields of their configurations.
+const PARTS: [(&str, &str); 4] = [
+    ("metrics", "metrics"),
+    ("access-log", "access_log"),
+    ("policy", "policy"),
+    ("ab-routing", "ab_routing"),
+];
 
 /// How many scenarios ended in which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,6 +137,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(count.failed > 0)))
 }
 
+impl Plan {
+    /// The one module.
+    fn module(&self) -> Result<&Path> {
+        match self {
+            Self::One(module) | Self::Inside(module, _) => Ok(module),
+            Self::Chain(_) => anyhow::bail!("a chain of modules does not run through docker-compose.yml"),
+        }
+    }
+}
+
 /// Builds all modules and lists them with their scenarios.
 ///
 /// # Errors
@@ -126,13 +154,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 pub fn suites() -> Result<Vec<Suite>> {
     build::modules()?;
     let mut suites = Vec::new();
+    let folder = |name: &str| project::root().join("filters").join(name).join("scenarios");
     for name in project::filters()? {
-        let folder = project::root().join("filters").join(&name).join("scenarios");
-        suites.push(Suite { module: build::module(&name), bootstrap: name.clone(), name, folder });
+        let (plan, folder) = (Plan::One(build::module(&name)), folder(&name));
+        suites.push(Suite { plan, bootstrap: name.clone(), name, folder });
     }
+    // All-in-one equals its filters: each one's scenarios run inside it, and its own run through a chain of them.
+    for (filter, field) in PARTS {
+        let plan = Plan::Inside(build::module("all-in-one"), field);
+        let name = format!("{filter} in all-in-one");
+        suites.push(Suite { name, plan, folder: folder(filter), bootstrap: filter.to_owned() });
+    }
+    let plan = Plan::Chain(PARTS.map(|(filter, field)| (field, build::module(filter))).into());
+    let (name, bootstrap) = ("all-in-one as a chain".to_owned(), "all-in-one".to_owned());
+    suites.push(Suite { name, plan, folder: folder("all-in-one"), bootstrap });
     let folder = project::root().join("filter-kit/scenarios");
     let (name, bootstrap) = ("filter-kit".to_owned(), "ab-routing".to_owned());
-    suites.push(Suite { name, module: build::fixture("seam")?, folder, bootstrap });
+    suites.push(Suite { name, plan: Plan::One(build::fixture("seam")?), folder, bootstrap });
     Ok(suites)
 }
 
@@ -141,9 +179,22 @@ pub fn suites() -> Result<Vec<Suite>> {
 /// # Errors
 /// `outrigger` does not build or does not run.
 pub fn on_harness(suite: &Suite) -> Result<Vec<(Scenario, HarnessReport)>> {
-    let scenarios = scenario::load_dir(&suite.folder)?;
+    let mut scenarios = scenario::load_dir(&suite.folder)?;
     let mut outrigger = Command::new(build::outrigger()?);
-    outrigger.args(["test", "--json", "--wasm"]).arg(&suite.module).arg(&suite.folder);
+    outrigger.args(["test", "--json"]).arg(&suite.folder);
+    match &suite.plan {
+        Plan::One(module) => _ = outrigger.arg("--wasm").arg(module),
+        Plan::Inside(module, field) => {
+            outrigger.arg("--wasm").arg(module).args(["--inside", field]);
+            scenarios = scenarios.into_iter().map(|scenario| scenario.inside(field)).collect();
+        }
+        Plan::Chain(chain) => {
+            for (field, module) in chain {
+                outrigger.arg("--chain").arg(format!("{field}={}", module.display()));
+            }
+            scenarios.retain(|scenario| scenario.config_error.is_none());
+        }
+    }
     let output = command::output(&mut outrigger)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let reports: Vec<HarnessReport> = text
@@ -169,9 +220,14 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
     let mut compose = if through_compose { Some(compose::Compose::up(&program)?) } else { None };
     let mut count = Count::default();
     for suite in &suites {
+        if compose.is_some() && matches!(suite.plan, Plan::Chain(_)) {
+            continue;
+        }
         let picked = |scenario: &Scenario| {
             only.is_none_or(|only| {
-                scenario.name.contains(only) || scenario.file.to_string_lossy().contains(only)
+                suite.name.contains(only)
+                    || scenario.name.contains(only)
+                    || scenario.file.to_string_lossy().contains(only)
             })
         };
         let mut runs = on_harness(suite)?;
@@ -247,7 +303,13 @@ fn judge(
     let mocks = harness::mock::Mocks::start(&scenario.upstreams)?;
     let mut bootstrap = Bootstrap::load(&suite.bootstrap)?;
     bootstrap.set_routes(&scenario.routes);
-    bootstrap.set_plugin_configuration(scenario.config.as_deref());
+    match &suite.plan {
+        Plan::One(module) | Plan::Inside(module, _) => {
+            bootstrap.set_plugin_configuration(scenario.config.as_deref());
+            bootstrap.set_module(module);
+        }
+        Plan::Chain(chain) => bootstrap.set_chain(chain, scenario),
+    }
     bootstrap.set_environment(&scenario.env);
     for (name, address) in mocks.addresses() {
         bootstrap.set_cluster(name, address);
@@ -267,18 +329,17 @@ fn judge(
     }
     let mut outcome = Outcome::default();
     if scenario.config_error.is_some() {
-        bootstrap.set_module(&suite.module);
         outcome.config_error = match compose {
-            Some(compose) => compose.validate(&bootstrap, &suite.module)?.err(),
+            Some(compose) => compose.validate(&bootstrap, suite.plan.module()?)?.err(),
             None => envoy::validate(program, &bootstrap.0)?.err(),
         };
     } else {
         let local;
         let place: &dyn Site = if let Some(compose) = compose {
-            compose.restart(bootstrap, &suite.module)?;
+            compose.restart(bootstrap, suite.plan.module()?)?;
             compose
         } else {
-            local = Local::start(program, bootstrap, &suite.module)?;
+            local = Local::start(program, bootstrap)?;
             &local
         };
         let mut jar = CookieJar::default();

@@ -15,6 +15,8 @@ mod shrink;
 mod translate;
 mod values;
 
+pub use translate::filters as translate;
+
 #[cfg(test)]
 mod tests;
 
