@@ -46,12 +46,11 @@ struct Report<'a> {
 /// A file or the module cannot be read: exit code 2.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
     let load = |path: &Path| modules::load(path).map_err(|error| error.to_string());
-    let runner = match &args.wasm {
-        Some(path) => Runner::One(load(path)?),
-        None => {
-            let chain = args.chain.iter().map(|(field, path)| Ok((field.clone(), load(path)?)));
-            Runner::Chain(chain.collect::<Result<_, String>>()?)
-        }
+    let runner = if let Some(path) = &args.wasm {
+        Runner::One(load(path)?)
+    } else {
+        let chain = args.chain.iter().map(|(field, path)| Ok((field.clone(), load(path)?)));
+        Runner::Chain(chain.collect::<Result<_, String>>()?)
     };
     let mut scenarios = Vec::new();
     for path in &args.files {

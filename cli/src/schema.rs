@@ -12,15 +12,21 @@ use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, process::ExitCode};
 
 /// The filters that have a schema, and what is said of each.
-const FILTERS: [(&str, &str); 4] = [
+const FILTERS: [(&str, &str); 5] = [
     ("ab-routing", include_str!("schema/ab-routing.yaml")),
     ("access-log", include_str!("schema/access-log.yaml")),
+    (ALL_IN_ONE, include_str!("schema/all-in-one.yaml")),
     ("metrics", include_str!("schema/metrics.yaml")),
     ("policy", include_str!("schema/policy.yaml")),
 ];
 
+/// The filter whose parts have the configurations of the others: each is a definition of its own.
+const ALL_IN_ONE: &str = "all-in-one";
+
 /// What they have in common.
 const SHARED: &str = include_str!("schema/shared.yaml");
+
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Prints the JSON Schema (draft 2020-12) of a filter's configuration, for editors.
 ///
@@ -56,12 +62,12 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
 fn of(filter: &str) -> Result<Value, String> {
     let (_, own) = FILTERS.iter().find(|(name, _)| *name == filter).ok_or("there is no such filter")?;
     let mut schema = read(own)?;
-    let mut shared = read(SHARED)?;
-    let entities: Vec<&str> = Entity::ALL.iter().map(|entity| entity.id()).collect();
-    let groups = Group::ALL.iter().map(|group| group.id());
-    shared["entity"]["enum"] = json!(entities);
-    shared["entity_or_group"]["enum"] = json!(entities.iter().copied().chain(groups).collect::<Vec<_>>());
-    let own = schema["$defs"].take();
+    if filter == ALL_IN_ONE {
+        put(&mut schema, "$defs", Value::Object(parts()?));
+        return Ok(finished(schema));
+    }
+    let own = take(&mut schema, "$defs");
+    let shared = shared()?;
     let find = |name: &str| own.get(name).or_else(|| shared.get(name)).cloned();
     // The definitions that are reached from the root, and no others.
     let mut wanted = BTreeSet::new();
@@ -75,21 +81,75 @@ fn of(filter: &str) -> Result<Value, String> {
         references(&definition, &mut wanted);
         definitions.insert(name, definition);
     }
-    schema["$defs"] = Value::Object(definitions);
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    put(&mut schema, "$defs", Value::Object(definitions));
+    Ok(finished(schema))
+}
+
+fn finished(mut schema: Value) -> Value {
+    put(&mut schema, "$schema", json!(DIALECT));
     close(&mut schema);
-    Ok(schema)
+    schema
+}
+
+/// What the filters have in common, with the names of what the pii engine finds.
+fn shared() -> Result<Value, String> {
+    let mut shared = read(SHARED)?;
+    let entities = Entity::ALL.iter().map(|entity| entity.id());
+    let groups = Group::ALL.iter().map(|group| group.id());
+    let both: Vec<&str> = entities.clone().chain(groups).collect();
+    for (name, ids) in [("entity", entities.collect()), ("entity_or_group", both)] {
+        if let Some(definition) = shared.get_mut(name) {
+            put(definition, "enum", json!(ids));
+        }
+    }
+    Ok(shared)
+}
+
+fn put(schema: &mut Value, name: &str, value: Value) {
+    if let Value::Object(fields) = schema {
+        fields.insert(name.to_owned(), value);
+    }
+}
+
+fn take(schema: &mut Value, name: &str) -> Value {
+    schema.as_object_mut().and_then(|fields| fields.remove(name)).unwrap_or_default()
+}
+
+/// The definitions of all other filters, and of what they refer to: under their name and the filter's.
+fn parts() -> Result<Map<String, Value>, String> {
+    let mut all = Map::new();
+    for (filter, _) in FILTERS.iter().filter(|(name, _)| *name != ALL_IN_ONE) {
+        let mut schema = of(filter)?;
+        rename(&mut schema, filter);
+        take(&mut schema, "$schema");
+        if let Value::Object(definitions) = take(&mut schema, "$defs") {
+            all.extend(definitions.into_iter().map(|(name, one)| (format!("{filter}.{name}"), one)));
+        }
+        all.insert((*filter).to_owned(), schema);
+    }
+    Ok(all)
+}
+
+/// Lets references of a filter's definitions go to those under the filter's name.
+fn rename(schema: &mut Value, filter: &str) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(to)) = fields.get_mut("$ref") {
+                *to = to.replace("#/$defs/", &format!("#/$defs/{filter}."));
+            }
+            fields.values_mut().for_each(|value| rename(value, filter));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, filter)),
+        _ => {}
+    }
 }
 
 /// The schema of a WasmPlugin with a configuration of this schema.
 fn in_plugin(mut schema: Value) -> Value {
-    let definitions = schema["$defs"].take();
-    let dialect = schema["$schema"].take();
-    if let Value::Object(fields) = &mut schema {
-        fields.retain(|_, value| !value.is_null());
-    }
+    let definitions = take(&mut schema, "$defs");
+    take(&mut schema, "$schema");
     json!({
-        "$schema": dialect,
+        "$schema": DIALECT,
         "title": "WasmPlugin",
         "type": "object",
         "properties": {

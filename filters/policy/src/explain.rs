@@ -143,12 +143,12 @@ impl Policy {
 
     /// The field of a source, an operation or a condition that a test is of.
     fn field(&self, test: &Test, is_condition: bool) -> String {
-        let text = |text| String::from_utf8_lossy(self.program.texts.get(text)).into_owned();
+        let read = |text| String::from_utf8_lossy(self.program.texts.get(text)).into_owned();
         let form = self.program.patterns(test).first().map(|pattern| pattern.form);
         let key: String = match test.attribute {
-            Attribute::Header(name) => ["request.headers[", &text(name), "]"].concat(),
+            Attribute::Header(name) => ["request.headers[", &read(name), "]"].concat(),
             Attribute::Metadata(path) => {
-                let path = text(path);
+                let path = read(path);
                 match path.strip_prefix(CLAIMS).map(|rest| rest.trim_start_matches('\0')) {
                     Some("aud") => "request.auth.audiences".to_owned(),
                     Some("azp") => "request.auth.presenter".to_owned(),
@@ -173,14 +173,11 @@ impl Policy {
                     _ => ("principals", "source.principal"),
                 };
                 if !is_condition {
-                    return match test.is_negated {
-                        false => [".", field].concat(),
-                        true => [
-                            ".not",
-                            field.get(..1).unwrap_or_default().to_ascii_uppercase().as_str(),
-                            field.get(1..).unwrap_or_default(),
-                        ]
-                        .concat(),
+                    let (first, rest) = field.split_at_checked(1).unwrap_or_default();
+                    return if test.is_negated {
+                        [".not", &first.to_ascii_uppercase(), rest].concat()
+                    } else {
+                        [".", field].concat()
                     };
                 }
                 key.to_owned()
@@ -192,7 +189,7 @@ impl Policy {
     /// What a test saw, and what it asks for.
     fn reason(&self, test: &Test, said: Truth, facts: &Facts<'_>) -> String {
         let patterns: Vec<String> =
-            self.program.patterns(test).iter().map(|pattern| self.written(pattern)).collect();
+            self.program.patterns(test).iter().map(|pattern| self.written(*pattern)).collect();
         let wanted = listed(patterns.iter().map(String::as_bytes));
         let seen = seen(test.attribute, facts);
         if said == Truth::Error {
@@ -216,7 +213,7 @@ impl Policy {
     }
 
     /// A pattern as it is written in a policy.
-    fn written(&self, pattern: &Pattern) -> String {
+    fn written(&self, pattern: Pattern) -> String {
         let bytes = self.program.texts.get(pattern.text);
         let text = String::from_utf8_lossy(bytes);
         let scheme = String::from_utf8_lossy(SPIFFE);

@@ -1,12 +1,12 @@
 //! Configurations made from a schema: a filter takes them or says why not, and refuses what is beyond the schema.
 
-use super::{FILTERS, corpus, load, validator, walk};
+use super::{SINGLE, corpus, load, validator, walk};
 use crate::schema::of;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
-
-/// Why a filter refuses a configuration that is right by its schema: what is between fields, what a text means, how bytes are counted.
-const BEYOND: [&str; 0] = [];
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
 
 /// SplitMix64: the same configurations in every run.
 struct Random(u64);
@@ -31,13 +31,19 @@ struct Maker<'s> {
     random: Random,
     /// How likely a field that may be left out is there, of 100.
     fill: usize,
+    /// Of the objects that have been made.
+    validators: HashMap<*const Value, Rc<jsonschema::Validator>>,
 }
 
 impl<'s> Maker<'s> {
-    fn validator(&self, schema: &Value) -> jsonschema::Validator {
-        let mut whole = schema.clone();
-        whole["$defs"] = self.root["$defs"].clone();
-        jsonschema::draft202012::new(&whole).unwrap()
+    fn validator(&mut self, schema: &'s Value) -> Rc<jsonschema::Validator> {
+        let root = self.root;
+        let make = || {
+            let mut whole = schema.clone();
+            whole["$defs"] = root["$defs"].clone();
+            Rc::new(jsonschema::draft202012::new(&whole).unwrap())
+        };
+        Rc::clone(self.validators.entry(std::ptr::from_ref(schema)).or_insert_with(make))
     }
 
     fn make(&mut self, schema: &'s Value, depth: usize) -> Value {
@@ -111,7 +117,7 @@ impl<'s> Maker<'s> {
     fn object(&mut self, schema: &'s Value, depth: usize) -> Value {
         let validator = self.validator(schema);
         let mut last = Value::Null;
-        for _ in 0..200 {
+        for _ in 0..40 {
             last = Value::Object(self.members(schema, depth));
             if validator.is_valid(&last) {
                 break;
@@ -132,7 +138,8 @@ impl<'s> Maker<'s> {
         while let Some(group) = groups.pop() {
             for name in ["oneOf", "anyOf"] {
                 if let Some(several) = group.get(name).and_then(Value::as_array) {
-                    let one = self.random.pick(several);
+                    // Deep inside it is the simplest.
+                    let one = if depth > 12 { &several[0] } else { self.random.pick(several) };
                     wanted.extend(required(one).filter_map(Value::as_str));
                     let not = one.get("properties").and_then(Value::as_object).into_iter().flatten();
                     banned.extend(
@@ -164,11 +171,11 @@ impl<'s> Maker<'s> {
 /// Configurations that are right by the filter's schema: the smallest, and others at random.
 pub fn some(filter: &str, count: usize) -> Vec<Value> {
     let root = of(filter).unwrap();
-    let mut maker = Maker { root: &root, random: Random(7), fill: 0 };
+    let mut maker = Maker { root: &root, random: Random(7), fill: 0, validators: HashMap::new() };
     let right = maker.validator(&root);
     let mut configs = vec![json!({})];
     for number in 0..count {
-        maker.fill = number % 50;
+        maker.fill = number % 70;
         configs.push(maker.make(&root, 0));
     }
     let all = configs.len();
@@ -178,35 +185,25 @@ pub fn some(filter: &str, count: usize) -> Vec<Value> {
 }
 
 #[test]
-fn a_filter_takes_what_is_right_by_its_schema_or_refuses_it_for_what_no_schema_says() {
-    let mut unlisted = BTreeSet::new();
-    for (filter, _) in FILTERS {
-        let configs = some(filter, 600);
-        let mut taken = 0;
-        for config in &configs {
-            match load(filter, &config.to_string()).0 {
-                Ok(()) => taken += 1,
-                Err(error) if BEYOND.iter().any(|rule| error.contains(rule)) => {}
-                Err(error) => _ = unlisted.insert(format!("{filter}: {error}")),
-            }
-        }
-        assert!(taken > 30, "{filter} takes {taken} of {}", configs.len());
-    }
-    assert!(unlisted.is_empty(), "{}", unlisted.into_iter().collect::<Vec<_>>().join("\n"));
-}
-
-#[test]
 fn an_unknown_field_and_a_number_beyond_its_bounds_are_refused_by_filter_and_schema() {
     let mut wrong = BTreeSet::new();
-    for (filter, _) in FILTERS {
+    for filter in SINGLE {
         let root = of(filter).unwrap();
         let right = validator(filter);
         let mut bounded: BTreeSet<String> = BTreeSet::new();
-        let mut configs = some(filter, 300);
+        // Each place is tried a few times: it may have several forms.
+        let mut tried: BTreeMap<String, usize> = BTreeMap::new();
+        let mut configs = some(filter, 100);
         configs.extend(corpus::all(filter).into_iter().map(|found| found.config));
         configs.retain(|config| right.is_valid(config) && load(filter, &config.to_string()).0.is_ok());
         for config in configs {
             for (pointer, schemas) in walk::places(&root, &config) {
+                let shape: String = pointer.chars().filter(|c| !c.is_ascii_digit()).collect();
+                let count = tried.entry(shape.clone()).or_default();
+                *count += 1;
+                if *count > 3 {
+                    continue;
+                }
                 let parts: Vec<&Value> = schemas.iter().flat_map(|one| walk::parts(&root, one)).collect();
                 let mut check = |value: Value| {
                     let mut changed = config.clone();
@@ -230,7 +227,7 @@ fn an_unknown_field_and_a_number_beyond_its_bounds_are_refused_by_filter_and_sch
                         }
                         if let Some(least) = part["minimum"].as_i64() {
                             check(json!(least - 1));
-                            bounded.insert(pointer.chars().filter(|c| !c.is_ascii_digit()).collect());
+                            bounded.insert(shape.clone());
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 /// What a reference stands for, or the schema itself.
 pub fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     match schema.get("$ref").and_then(Value::as_str) {
-        Some(to) => resolve(root, root.pointer(&to[1..]).unwrap_or_else(|| panic!("{to}"))),
+        Some(to) => resolve(root, root.pointer(to.trim_start_matches('#')).unwrap_or_else(|| panic!("{to}"))),
         None => schema,
     }
 }
@@ -28,7 +28,9 @@ pub fn properties(root: &Value) -> Vec<(String, &Value)> {
                     walk(inner, &format!("{path}/{name}"), found);
                 }
                 Value::Array(items) if ["anyOf", "oneOf", "prefixItems"].contains(&name.as_str()) => {
-                    items.iter().for_each(|item| walk(item, &format!("{path}/{name}"), found));
+                    for item in items {
+                        walk(item, &format!("{path}/{name}"), found);
+                    }
                 }
                 _ => {}
             }

@@ -142,10 +142,7 @@ impl<'a> Pass<'a> {
         special.requires.iter().enumerate().all(|(place, required)| {
             let other = self.filter.all.get(required.experiment);
             let name = |arm: u8| {
-                other
-                    .and_then(|other| other.arms.get(usize::from(arm)))
-                    .map(|arm| &*arm.name)
-                    .unwrap_or("no arm")
+                other.and_then(|other| other.arms.get(usize::from(arm))).map_or("no arm", |arm| &*arm.name)
             };
             let arm = arms.get(required.experiment).copied().unwrap_or(NONE);
             let wanted: Vec<&str> = required.arms.iter().map(|arm| name(*arm)).collect();
