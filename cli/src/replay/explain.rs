@@ -42,7 +42,10 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let mut session = args.common.start(&module, args.config.as_deref())?;
     let recorded = one(&args.request)?;
     let mut decision = session.decide(&recorded);
-    decision.explain = clauses(&decision);
+    let said = session.why(&recorded, &decision)?;
+    let is_said = said.is_some();
+    decision.explain = said.unwrap_or_default();
+    decision.explain.extend(clauses(&decision, is_said));
     if args.json {
         anstream::println!("{}", serde_json::to_string(&decision).map_err(|error| error.to_string())?);
     } else {
@@ -71,18 +74,18 @@ pub fn one(path: &Path) -> Result<request::Recorded, String> {
     found.ok_or_else(|| format!("{name}: {}", refused.unwrap_or_else(|| "holds no request".to_owned())))
 }
 
-/// Why, by what the filter counted.
-fn clauses(decision: &Decision) -> Vec<Clause> {
+/// Why, by what the filter counted; `is_said`, where policies and experiments are explained already.
+fn clauses(decision: &Decision, is_said: bool) -> Vec<Clause> {
     let mut clauses = Vec::new();
     for metric in &decision.metrics {
         let label = |name: &str| metric.labels.get(name).cloned().unwrap_or_default();
         let (path, result, reason) = match metric.name.as_str() {
-            "ab_exposures_total" => (
+            "ab_exposures_total" if !is_said => (
                 format!("experiments.{}", label("experiment")),
                 true,
                 format!("the request is in arm {}", label("arm")),
             ),
-            "ab_not_bucketed_total" => (
+            "ab_not_bucketed_total" if !is_said => (
                 format!("experiments.{}", label("experiment")),
                 false,
                 format!("not in the experiment: {}", label("reason")),
@@ -108,6 +111,9 @@ fn clauses(decision: &Decision) -> Vec<Clause> {
             _ => continue,
         };
         clauses.push(Clause { path, result: json!(result), reason });
+    }
+    if is_said {
+        return clauses;
     }
     if let Some(policy) = &decision.policy {
         let verdict = decision.verdict.unwrap_or("decides");

@@ -10,6 +10,7 @@ mod report;
 mod request;
 pub mod run;
 mod session;
+mod why;
 
 use crate::finding::Severity;
 use change::Tally;

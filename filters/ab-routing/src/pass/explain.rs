@@ -15,6 +15,8 @@ use filter_kit::{Effects, View, explain::Clause};
 pub struct Explained {
     /// The experiment.
     pub experiment: String,
+    /// The request header that says the arm.
+    pub header: String,
     /// The arm that it gets; none where it is in none.
     pub arm: Option<String>,
     /// Why: the last clause is the one that decided.
@@ -62,7 +64,12 @@ impl AbRouting {
             let name =
                 arm.and_then(|arm| experiment.arms.get(usize::from(arm))).map(|arm| arm.name.to_string());
             let Clauses { list: clauses, .. } = clauses;
-            explained.push(Explained { experiment: experiment.name.to_string(), arm: name, clauses });
+            explained.push(Explained {
+                experiment: experiment.name.to_string(),
+                header: header.name.as_str().to_owned(),
+                arm: name,
+                clauses,
+            });
         }
         (first, explained)
     }

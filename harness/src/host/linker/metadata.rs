@@ -9,7 +9,7 @@ const FIXED: u8 = 1;
 const BYTES: u8 = 2;
 
 /// The message of all filters' metadata. The order of a map is any in Envoy; here it is that of the names.
-pub(super) fn message(metadata: &BTreeMap<String, Value>) -> Vec<u8> {
+pub(crate) fn message(metadata: &BTreeMap<String, Value>) -> Vec<u8> {
     let mut all = Vec::new();
     for (filter, value) in metadata {
         entry(&mut all, filter, &fields(value));

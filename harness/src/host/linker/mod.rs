@@ -5,7 +5,7 @@ mod calls;
 mod foreign;
 mod grpc;
 mod headers;
-mod metadata;
+pub(super) mod metadata;
 mod metrics;
 mod misc;
 mod properties;
