@@ -358,6 +358,13 @@ impl<'a> Effects<'a> {
         if self.rare.as_ref().is_some_and(|rare| rare.is_release) { Phase::RequestHeaders } else { phase }
     }
 
+    /// Whether a header is changed.
+    #[cfg(target_arch = "wasm32")]
+    #[inline]
+    pub(crate) fn has_headers(&self) -> bool {
+        self.header_count > 0
+    }
+
     /// Calls `each` with the changes of headers and their values, in order.
     #[inline]
     pub(crate) fn each_header(&self, mut each: impl FnMut(&HeaderChange<'a>, &[u8])) {

@@ -38,6 +38,12 @@ pub trait Filter: Sized + 'static {
         Some(self.metrics())
     }
 
+    /// What a configuration that is taken has in it that its writer may not have meant, with the fields' paths. The host's log gets it, and `outrigger
+    /// check` shows it. No value of the configuration is in it.
+    fn warnings(&self) -> &[ConfigError] {
+        &[]
+    }
+
     /// How often [`on_tick`](Filter::on_tick) is called, from 1 ms up; `None` is never. Read once, at configuration.
     fn tick_period(&self) -> Option<Duration> {
         None

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the main job. A real Envoy with all filters before two versions of a shop.
 
 mod logs;
+mod policy;
 mod seen;
 
 use crate::{
@@ -52,6 +53,7 @@ struct Stage {
     shops: [Upstream; 2],
     arms: Vec<Arm>,
     logs: Logs,
+    records: policy::Records,
 }
 
 /// Runs the command.
@@ -62,9 +64,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let stage = Stage::start(args.once)?;
     let seen = stage.traffic()?;
     let logged = stage.logs.collect(stage.listener)?;
-    stage.print(&seen, &logged);
+    let decisions = stage.records.collect(&stage.envoy, stage.listener)?;
+    stage.print(&seen, &logged, &decisions);
     seen.check(&stage.arms)?;
     logs::check(&logged)?;
+    decisions.check()?;
     if !args.once {
         println!("\nEnvoy keeps running; Ctrl-C ends it.");
         loop {
@@ -101,6 +105,7 @@ impl Stage {
         let (name, secret) = SECRET;
         bootstrap.set_environment(&BTreeMap::from([(name.to_owned(), secret.to_owned())]));
         let logs = Logs::add_to(&mut bootstrap, &project::scratch("demo")?)?;
+        let records = policy::Records::add_to(&mut bootstrap, &project::scratch("demo")?)?;
         // The file's own ports, so that its comments hold; free ones if these are taken, and for a check that must not meet another.
         let mut free = bootstrap.clone();
         free.with_free_ports();
@@ -112,7 +117,14 @@ impl Stage {
             Envoy::start(&program, &bootstrap.0, &arguments).or_else(|_| start_free())?
         };
         let listener = envoy.listener("main")?;
-        Ok(Self { envoy, listener, shops, arms: arms(&config).context("the bootstrap's experiments")?, logs })
+        Ok(Self {
+            envoy,
+            listener,
+            shops,
+            arms: arms(&config).context("the bootstrap's experiments")?,
+            logs,
+            records,
+        })
     }
 
     /// Every user comes five times with the cookies of a browser, all users in turn; then a tester comes.
@@ -160,7 +172,7 @@ impl Stage {
         Ok(Answer { shop, experiment: experiment.clone(), arm, is_asking })
     }
 
-    fn print(&self, seen: &Seen, logged: &[logs::Line]) {
+    fn print(&self, seen: &Seen, logged: &[logs::Line], decisions: &policy::Decisions) {
         println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with all filters:");
         println!("{}", seen.table(&self.arms));
         println!("users who kept one arm over all their requests: {} of {USERS}", seen.constant());
@@ -168,6 +180,7 @@ impl Stage {
         println!("requests that the shops counted: v1 {v1}, v2 {v2}");
         println!("\nA tester of the banner, who wants to see checkout's arm b:\n{}", seen.tester_table());
         logs::print(logged);
+        decisions.print();
         let (listener, admin) = (self.listener, self.envoy.admin());
         println!("\nTry it:");
         println!(
@@ -180,7 +193,8 @@ impl Stage {
             "  curl -s 'http://{listener}/users/you@example.com?card=4111111111111111'; tail -1 {}",
             self.logs.records.display()
         );
-        println!("  curl -s http://{admin}/stats/prometheus | grep -E '^(ab|pii)_'");
+        println!("  curl -i http://{listener}/admin                        # denied, with the reason");
+        println!("  curl -s http://{admin}/stats/prometheus | grep -E '^(ab|pii|policy)_'");
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -61,6 +61,7 @@ const STEPS: [Step; 17] = [
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),
     ("policy beside Envoy's RBAC", || e2e::rbac::run(e2e::rbac::Against::Module, 1, &[])),
+    ("policy's rows on Envoy", e2e::rbac::rows::run),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];

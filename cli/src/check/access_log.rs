@@ -138,7 +138,9 @@ fn ip_blocks(config: &Node) -> Option<String> {
     let names = ["ipblocks", "notipblocks"];
     let looks = |node: &Node| {
         node.fields().iter().any(|(name, value)| {
-            names.contains(&plain(name).as_str()) || (name == "key" && value.as_str() == Some("source.ip"))
+            names.contains(&plain(name).as_str())
+                || (name == "key" && value.as_str() == Some("source.ip"))
+                || (name == "on" && value.as_str() == Some("peer"))
         })
     };
     let mut found = Vec::new();

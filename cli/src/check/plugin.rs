@@ -9,7 +9,7 @@ use crate::{
     document::Node,
     modules::{self, Dist, ModuleError},
 };
-use harness::{ConfigureError, Module, Options, Vm};
+use harness::{ConfigureError, Module, Options, Vm, outcome::LogLine};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -20,6 +20,10 @@ rules! { "Plugins";
         "a plugin that refuses its configuration is not there, and Istio does not look into pluginConfig before the sidecar does"
         fix "change the field that the message names; the filter's README has an example that loads"
         "https://istio.io/latest/docs/reference/config/proxy_extensions/wasm-plugin/";
+    CONFIG_DROPPED "config-dropped" Warning
+        "what a filter takes and leaves out, as Istio does, is not what was written: a policy is narrower or wider than it reads"
+        fix "correct the field that the message names, or leave it out; policy with `mode: strict` refuses it"
+        "https://istio.io/latest/docs/reference/config/security/conditions/";
     MODULE_FAILS "module-fails" Error
         "a module that cannot start takes the traffic of its listeners down"
         fix "try the module with `outrigger test`, or build it again"
@@ -264,7 +268,8 @@ pub fn envoy<'n>(path: &str, filter: &'n Node) -> Option<Plugin<'n>> {
 /// What a configuration is to a module.
 #[derive(Debug, Clone)]
 enum Verdict {
-    Taken,
+    /// With what the module said of fields, and of which.
+    Taken(Vec<(String, String)>),
     Refused(&'static Rule, String, String),
 }
 
@@ -311,9 +316,17 @@ impl<'a> Modules<'a> {
         let key = (plugin.filter.clone(), plugin.bytes.clone(), variables.clone());
         let verdict =
             self.verdicts.entry(key).or_insert_with(|| ask(&module, plugin.bytes.as_deref(), variables));
-        if let Verdict::Refused(rule, inner, message) = verdict {
+        let mut add = |rule, inner: &str, message: &str| {
             let (line, field) = plugin.place(inner);
-            report.add_to(object, rule, line, &field, message.clone());
+            report.add_to(object, rule, line, &field, message.to_owned());
+        };
+        match verdict {
+            Verdict::Refused(rule, inner, message) => add(rule, inner, message),
+            Verdict::Taken(warnings) => {
+                for (inner, message) in warnings {
+                    add(&CONFIG_DROPPED, inner, message);
+                }
+            }
         }
     }
 
@@ -363,7 +376,7 @@ fn ask(module: &Module, config: Option<&[u8]>, environment: BTreeMap<String, Str
         Err(error) => return Verdict::Refused(&MODULE_FAILS, String::new(), error.to_string()),
     };
     match vm.configure(config) {
-        Ok(()) => Verdict::Taken,
+        Ok(()) => Verdict::Taken(vm.log().iter().filter_map(warning).collect()),
         Err(refused) => {
             let (inner, message) = refusal(&refused);
             Verdict::Refused(&CONFIG_REFUSED, inner, message)
@@ -371,11 +384,21 @@ fn ask(module: &Module, config: Option<&[u8]>, environment: BTreeMap<String, Str
     }
 }
 
+/// The field and the message of a warning: `NAME: configuration: FIELD: MESSAGE`.
+fn warning(line: &LogLine) -> Option<(String, String)> {
+    let (_, said) = line.text.split_once(": configuration: ").filter(|_| line.level == "warn")?;
+    Some(field_and_message(said))
+}
+
 /// The field and the message of the line that the module logged when it refused: `NAME: configuration refused: FIELD: MESSAGE`.
 fn refusal(refused: &ConfigureError) -> (String, String) {
     let logged = refused.log.iter().find_map(|line| line.text.split_once(": configuration refused: "));
     let Some((_, said)) = logged else { return (String::new(), refused.to_string()) };
-    // A path has no spaces; a message without one begins with words.
+    field_and_message(said)
+}
+
+/// A path has no spaces; a message without one begins with words.
+fn field_and_message(said: &str) -> (String, String) {
     match said.split_once(": ") {
         Some((path, message)) if !path.contains(' ') => (path.to_owned(), message.to_owned()),
         _ => (String::new(), said.to_owned()),

@@ -4,6 +4,7 @@ mod collector;
 mod envoy;
 mod grafana;
 mod istio;
+mod policy;
 mod prometheus;
 mod yaml;
 
@@ -27,6 +28,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Metrics(Metrics),
+    Policy(policy::Args),
 }
 
 /// What the metrics filter's configuration needs of Envoy, Istio, Prometheus, Grafana and the OpenTelemetry Collector.
@@ -119,7 +121,17 @@ fn arm(text: &str) -> Result<(String, f64), String> {
 /// # Errors
 /// The configuration cannot be read or is refused, or a file cannot be written: exit code 2.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
-    let What::Metrics(args) = &args.what;
+    let args = match &args.what {
+        What::Metrics(args) => args,
+        What::Policy(args) => {
+            let (manifests, notes) = policy::manifests(args)?;
+            anstream::print!("{manifests}");
+            for note in notes {
+                anstream::eprintln!("note: {note}");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let filter = load(&args.config)?;
     if let Some(part) = args.part {
         if !part.is_for(&filter) {

@@ -69,6 +69,64 @@ fn good_manifests_have_no_finding() {
     }
 }
 
+/// Policies of three selections: of a workload, of its namespace, and of a gateway.
+const POLICIES: &str = r#"
+kind: AuthorizationPolicy
+metadata: { name: shop, namespace: shop }
+spec:
+  selector: { matchLabels: { app: shop } }
+  rules:
+    - from: [{ source: { ipBlocks: ["10.0.0.0/8"] } }]
+    - when: [{ key: request.mood, values: [good] }]
+---
+kind: AuthorizationPolicy
+metadata: { name: no-admin, namespace: shop }
+spec: { action: DENY, rules: [{ to: [{ operation: { paths: ["/admin*"] } }] }] }
+---
+kind: AuthorizationPolicy
+metadata: { name: asked, namespace: shop }
+spec: { action: CUSTOM, provider: { name: opa }, rules: [{}] }
+---
+kind: AuthorizationPolicy
+metadata: { name: edge, namespace: edge }
+spec:
+  targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: edge }]
+  action: DENY
+  rules: [{ when: [{ key: source.ip, values: ["192.0.2.0/24"] }] }]
+"#;
+
+fn manifest(policies: &str) -> Output {
+    let file = write("manifest/policies.yaml", policies);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+    let url = "oci://registry.example/outrigger/policy:0.1.0";
+    command.args(["manifest", "policy", "--url", url, "--config", &file]).output().unwrap()
+}
+
+#[test]
+fn what_is_written_for_policies_has_no_finding() {
+    let output = manifest(POLICIES);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("shop/asked: CUSTOM is left to Istio"), "{said}");
+    assert!(said.contains("policy-shop: policies[0].spec.rules[1].when[0].key: must be a key"), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("kind: WasmPlugin").count(), 3, "{text}");
+    assert_eq!(text.matches("kind: EnvoyFilter").count(), 2, "{text}");
+    assert_eq!(text.matches("mode: SERVER").count(), 2, "{text}");
+    let file = write("manifest/out.yaml", &text);
+    assert_eq!(findings(&["--strict", &file]), Vec::<Value>::new());
+    // One workload, two plugins that allow: Istio asks for one of them, plugins for both.
+    let divided = manifest(&POLICIES.replace("action: DENY, rules", "rules"));
+    let said = String::from_utf8(divided.stderr).unwrap();
+    assert!(
+        divided.status.code() == Some(2)
+            && said.contains("shop/shop and shop/no-admin can be for one workload"),
+        "{said}"
+    );
+    let wrong = manifest(&POLICIES.replace("paths: [", "path: ["));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(said.contains("policies[0].spec.rules[0].to[0].operation.path: unknown field"), "{said}");
+}
+
 #[test]
 fn each_row_of_the_table_breaks_its_rule_at_its_field() {
     let mut failed = Vec::new();

@@ -94,7 +94,7 @@ impl<'p, 't> Field<'p, 't> {
     #[cfg(not(target_arch = "wasm32"))]
     fn note(&self, asked: impl FnOnce() -> Asked) {
         if let Some(recorder) = self.recorder {
-            recorder.note(self.located(ConfigError::new("", "")).path().to_owned(), asked());
+            recorder.note(self.error("").path().to_owned(), asked());
         }
     }
 
@@ -122,11 +122,14 @@ impl<'p, 't> Field<'p, 't> {
         if refused.is_some() {
             return;
         }
-        *refused = Some(self.located(ConfigError::new("", rule)));
+        *refused = Some(self.error(rule));
     }
 
-    /// An error about this field, with its path.
-    fn located(&self, mut error: ConfigError) -> ConfigError {
+    /// What is to be said of what stands here, with its path.
+    #[cold]
+    #[inline(never)]
+    pub fn error(&self, rule: &str) -> ConfigError {
+        let mut error = ConfigError::new("", rule);
         let mut here = Some(self);
         while let Some(field) = here {
             error = match field.step {

@@ -128,6 +128,9 @@ impl<F: Filter> Shell<F> {
                 return false;
             }
         };
+        for warning in filter.warnings() {
+            abi::log(Level::Warn, &format!("{}: configuration: {warning}", F::NAME));
+        }
         let table = &mut self.kept.table;
         let mut series = Vec::new();
         for part in 0..F::PARTS {
@@ -210,7 +213,9 @@ impl<F: Filter> Shell<F> {
         // The log ends a stream, and with it the wait for its callouts.
         let is_waited_for = phase == Phase::Log && !kept.callouts.is_empty();
         if effects.is_plain() && !stream.is_worth_keeping() && !is_waited_for {
-            change_headers(phase, &effects);
+            if effects.has_headers() {
+                change_headers(phase, &effects);
+            }
             root.measure(&mut kept.table, &effects);
             return Flow::Continue;
         }

@@ -85,6 +85,10 @@ impl Filter for AllInOne {
         }
     }
 
+    fn warnings(&self) -> &[ConfigError] {
+        self.policy.as_ref().map_or(&[], Filter::warnings)
+    }
+
     fn tick_period(&self) -> Option<Duration> {
         self.access_log.as_ref().and_then(Filter::tick_period)
     }

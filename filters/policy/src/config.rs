@@ -14,6 +14,7 @@ use filter_kit::{
     metrics::{Metrics, MetricsConfig},
     settings::Field,
 };
+use std::cell::RefCell;
 
 /// How what Istio leaves open is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,10 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Po
     let mut builder = Builder::default();
     builder.program.is_strict = mode == Mode::Strict;
     let shared = crate::extension::Shared::read(root, environment);
-    let reader = policies::Reader { mode, trust_domains: TrustDomains(trust_domains), shared: &shared };
+    let trust_domains = TrustDomains(trust_domains);
+    let reader = policies::Reader { mode, trust_domains, shared: &shared, dropped: RefCell::default() };
     let policies = reader.read(&root.get("policies"), &mut builder);
+    let dropped = reader.dropped.into_inner();
     let program = builder.finish();
     let index = Index::new(&program);
     let filter = Policy {
@@ -66,6 +69,7 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Po
         policies,
         record,
         shared,
+        dropped,
         metrics,
     };
     filter.metrics.check_budget(&metrics_field);

@@ -7,7 +7,8 @@
 use crate::{
     address::Address,
     facts::Facts,
-    intern::{BASIS, Interner, step},
+    intern::{BASIS, Interner, step, steps},
+    lengths::Lengths,
     pattern::{Form, Pattern, SPIFFE},
     program::{Attribute, Program, Rule, Test},
     template,
@@ -32,12 +33,12 @@ const LONGEST: usize = 127;
 #[derive(Debug)]
 struct Dimension {
     attribute: Attribute,
-    /// The lengths of whole texts, modulo 128.
-    exact: u128,
+    /// The lengths of whole texts.
+    exact: Lengths,
     /// The lengths of prefixes.
-    prefixes: u128,
+    prefixes: Lengths,
     /// The lengths of suffixes.
-    suffixes: u128,
+    suffixes: Lengths,
     /// The lengths of blocks, IPv4's and IPv6's, those of all bits in `exact`.
     has_blocks: bool,
     has_namespaces: bool,
@@ -80,16 +81,6 @@ fn basis(dimension: usize, way: Way) -> u32 {
     // Whole texts and prefixes are hashed in one go.
     let way = if way == Way::Prefix { Way::Exact } else { way };
     step(BASIS ^ dimension.wrapping_mul(0x9e37_79b1), way as u8)
-}
-
-fn bit(length: usize) -> u128 {
-    1 << (length & LONGEST)
-}
-
-/// The bits of two words.
-fn words(bits: u128) -> [u64; 2] {
-    let [low, high] = [bits, bits >> 64].map(|bits| bits & u128::from(u64::MAX));
-    [low, high].map(|bits| u64::try_from(bits).unwrap_or(0))
 }
 
 /// What makes the index.
@@ -165,55 +156,29 @@ impl Index {
 
     #[inline(never)]
     fn find_text(&self, place: usize, dimension: &Dimension, text: &[u8], each: &mut dyn FnMut(u32)) {
-        let is_exact = dimension.exact & bit(text.len()) != 0;
-        // No key of a text that is shorter than all of them.
-        if is_exact || dimension.prefixes.trailing_zeros() as usize <= text.len() {
-            // A prefix of no bytes is no key: the first bit is that of one byte.
-            let [low, high] = words(dimension.prefixes >> 1);
-            let (head, rest) = text.split_at(text.len().min(64));
-            let goes_on = is_exact || high != 0;
-            let mut hash = basis(place, Way::Exact);
-            let mut lengths = low;
-            for (at, byte) in head.iter().enumerate() {
-                hash = step(hash, *byte);
-                if lengths & 1 != 0 {
-                    self.probe(place, Way::Prefix, hash, text.get(..=at).unwrap_or_default(), each);
-                }
-                lengths >>= 1;
-                if lengths == 0 && !goes_on {
-                    break;
-                }
-            }
-            if goes_on {
-                lengths = high;
-                for (at, byte) in rest.iter().enumerate() {
-                    hash = step(hash, *byte);
-                    if lengths & 1 != 0 {
-                        self.probe(place, Way::Prefix, hash, text.get(..=at + 64).unwrap_or_default(), each);
-                    }
-                    lengths >>= 1;
-                    if lengths == 0 && !is_exact {
-                        break;
-                    }
-                }
-            }
-            if is_exact {
-                self.probe(place, Way::Exact, hash, text, each);
-            }
+        let mut hash = basis(place, Way::Exact);
+        let mut done = 0;
+        let mut lengths = dimension.prefixes;
+        while let Some(end) = lengths.next() {
+            let (Some(key), Some(next)) = (text.get(..end), text.get(done..end)) else { break };
+            hash = steps(hash, next);
+            done = end;
+            self.probe(place, Way::Prefix, hash, key, each);
         }
-        if dimension.suffixes.trailing_zeros() as usize <= text.len() {
+        if dimension.exact.has(text.len()) {
+            hash = steps(hash, text.get(done..).unwrap_or_default());
+            self.probe(place, Way::Exact, hash, text, each);
+        }
+        if !dimension.suffixes.is_empty() {
             let mut hash = basis(place, Way::Suffix);
-            let mut lengths = dimension.suffixes >> 1;
-            for (at, byte) in text.iter().rev().enumerate() {
-                hash = step(hash, *byte);
-                if lengths & 1 != 0 {
-                    let suffix = text.get(text.len() - at - 1..).unwrap_or_default();
-                    self.probe(place, Way::Suffix, hash, suffix, each);
-                }
-                lengths >>= 1;
-                if lengths == 0 {
-                    break;
-                }
+            let mut start = text.len();
+            let mut lengths = dimension.suffixes;
+            while let Some(length) = lengths.next() {
+                let Some(at) = text.len().checked_sub(length) else { break };
+                let next = text.get(at..start).unwrap_or_default();
+                hash = next.iter().rev().fold(hash, |hash, byte| step(hash, *byte));
+                start = at;
+                self.probe(place, Way::Suffix, hash, text.get(at..).unwrap_or_default(), each);
             }
         }
         if dimension.has_namespaces {
@@ -233,9 +198,9 @@ impl Index {
     fn find_blocks(&self, place: usize, dimension: &Dimension, address: Address, each: &mut dyn FnMut(u32)) {
         for length in 0..=address.bits() {
             let has = if length == 128 {
-                dimension.suffixes != 0
+                !dimension.suffixes.is_empty()
             } else {
-                dimension.prefixes & bit(usize::from(length)) != 0
+                dimension.prefixes.has(usize::from(length))
             };
             if has {
                 let key = address.masked(length);
@@ -335,9 +300,9 @@ impl Maker<'_> {
         }
         self.dimensions.push(Dimension {
             attribute,
-            exact: 0,
-            prefixes: 0,
-            suffixes: 0,
+            exact: Lengths::default(),
+            prefixes: Lengths::default(),
+            suffixes: Lengths::default(),
             has_blocks: false,
             has_namespaces: false,
         });
@@ -438,19 +403,19 @@ impl Maker<'_> {
         let Some(dimension) = self.dimensions.get_mut(place) else { return 0 };
         let forward = |way| text.iter().fold(basis(place, way), |hash, byte| step(hash, *byte));
         if *way == Way::Exact as u8 {
-            dimension.exact |= bit(text.len());
+            dimension.exact.add(text.len());
             forward(Way::Exact)
         } else if *way == Way::Prefix as u8 {
-            dimension.prefixes |= bit(text.len());
+            dimension.prefixes.add(text.len());
             forward(Way::Prefix)
         } else if *way == Way::Suffix as u8 {
-            dimension.suffixes |= bit(text.len());
+            dimension.suffixes.add(text.len());
             text.iter().rev().fold(basis(place, Way::Suffix), |hash, byte| step(hash, *byte))
         } else if *way == Way::Block as u8 {
             dimension.has_blocks = true;
             match text.get(1) {
-                Some(128) => dimension.suffixes = 1,
-                Some(length) => dimension.prefixes |= bit(usize::from(*length)),
+                Some(128) => dimension.suffixes.add(0),
+                Some(length) => dimension.prefixes.add(usize::from(*length)),
                 None => {}
             }
             forward(Way::Block)

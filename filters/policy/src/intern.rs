@@ -9,9 +9,15 @@ pub const fn step(hash: u32, byte: u8) -> u32 {
     (hash ^ byte as u32).wrapping_mul(0x0100_0193)
 }
 
+/// A hash with more bytes.
+#[inline]
+pub fn steps(hash: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(hash, |hash, byte| step(hash, *byte))
+}
+
 /// The hash of a text.
 pub fn hash(text: &[u8]) -> u32 {
-    text.iter().fold(BASIS, |hash, byte| step(hash, *byte))
+    steps(BASIS, text)
 }
 
 /// A text of an [`Interner`].

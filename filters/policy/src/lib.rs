@@ -21,6 +21,7 @@ mod facts;
 mod fields;
 mod index;
 mod intern;
+mod lengths;
 mod metadata;
 mod normal;
 mod pattern;
@@ -71,6 +72,8 @@ pub struct Policy {
     record: Record,
     shared: Shared,
     single_headers: Vec<Box<str>>,
+    /// What was dropped from the policies, as Istio drops it.
+    dropped: Vec<ConfigError>,
     metrics: Metrics,
 }
 
@@ -92,6 +95,10 @@ impl Filter for Policy {
         &self.metrics
     }
 
+    fn warnings(&self) -> &[ConfigError] {
+        &self.dropped
+    }
+
     fn single_headers(&self) -> &[Box<str>] {
         &self.single_headers
     }
@@ -103,7 +110,9 @@ impl Filter for Policy {
         if candidates.is_empty() && !self.policies.has_allow && !self.policies.has_dry_allow {
             let mut effects = Effects::default();
             effects.count(self.record.passed);
-            self.mark(Verdict::Allow(None), &mut effects);
+            if self.record.has_header() {
+                self.mark(Verdict::Allow(None), &mut effects);
+            }
             return effects;
         }
         let tally = self.judge(&facts, candidates);

@@ -8,7 +8,8 @@ use crate::{
     rules,
     trust::TrustDomains,
 };
-use filter_kit::{choices, settings::Field};
+use filter_kit::{ConfigError, choices, settings::Field};
+use std::cell::RefCell;
 
 /// Where a policy without a namespace is: that of `kubectl`.
 const NAMESPACE: &str = "default";
@@ -96,9 +97,23 @@ pub struct Reader<'r, 't> {
     pub trust_domains: TrustDomains<'t>,
     /// What rules name that stands beside the policies.
     pub shared: &'r Shared,
+    /// What is dropped from the policies, as Istio drops it.
+    pub dropped: RefCell<Vec<ConfigError>>,
 }
 
+/// How much of what is dropped is told of.
+const DROPPED: usize = 64;
+
 impl Reader<'_, '_> {
+    /// Notes that something is dropped: what is wrong with it, and what goes.
+    #[cold]
+    pub fn drop(&self, field: &Field<'_, '_>, rule: &str, what: &str) {
+        let mut dropped = self.dropped.borrow_mut();
+        if dropped.len() < DROPPED {
+            dropped.push(field.error(&[rule, ": Istio drops ", what].concat()));
+        }
+    }
+
     /// Reads the list of policies into the program.
     pub fn read(&self, field: &Field<'_, '_>, builder: &mut Builder) -> Policies {
         let mut policies = Policies::default();

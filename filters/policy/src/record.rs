@@ -46,6 +46,14 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Whether a request header gets the verdict.
+    #[inline]
+    pub fn has_header(&self) -> bool {
+        self.verdict_header.is_some()
+    }
+}
+
 impl Policy {
     fn id(&self, rule: u32) -> String {
         self.rule(rule).map(|rule| self.policies.id(rule)).unwrap_or_default()

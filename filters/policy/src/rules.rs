@@ -153,8 +153,11 @@ impl Reader<'_, '_, '_> {
         let text = key_field.text().unwrap_or_default();
         let Some(key) = key(&key_field, text, builder) else {
             // Istio drops the whole rule, whatever its action.
+            let rule = "must be a key of Istio's conditions";
             if self.is_strict() || !key_field.is_given() {
-                key_field.refuse_text("must be a key of Istio's conditions", text);
+                key_field.refuse_text(rule, text);
+            } else {
+                self.policies.drop(&key_field, rule, "the rule");
             }
             return false;
         };
@@ -194,8 +197,11 @@ impl Reader<'_, '_, '_> {
                 // ALLOW becomes narrower, DENY and AUDIT wider.
                 if self.is_strict() {
                     item.refuse_text(rule, value);
+                } else if self.action == Action::Allow {
+                    is_kept = false;
+                    self.policies.drop(&item, rule, "the rule");
                 } else {
-                    is_kept &= self.action != Action::Allow;
+                    self.policies.drop(&item, rule, "the value");
                 }
             }
         }

@@ -6,7 +6,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
-use filter_kit::{Environment, load};
+use filter_kit::{Environment, Filter, load};
 use policy::Policy;
 
 fn read(config: &str) -> Result<Policy, String> {
@@ -29,6 +29,41 @@ fn rule(mode: &str, action: &str, rule: &str, expected: Option<&str>) {
         Some(expected) => refused(&config, &["policies[0].spec.rules[0]", expected].concat()),
         None => assert!(read(&config).is_ok(), "{rule}: {:?}", read(&config).err()),
     }
+}
+
+#[test]
+fn what_istio_drops_is_told_of_with_its_path() {
+    let dropped = |action: &str, rule: &str| {
+        let config = format!(
+            r#"{{"policies":[{{"metadata":{{"name":"p"}},"spec":{{"action":"{action}","rules":[{{}},{rule}]}}}}]}}"#
+        );
+        let policy = read(&config).unwrap();
+        policy.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let at = "policies[0].spec.rules[1]";
+    let unknown = r#"{"when":[{"key":"request.mood","values":["good"]}]}"#;
+    let port = r#"{"to":[{"operation":{"ports":["80","http"]}}]}"#;
+    let block = r#"{"from":[{"source":{"notIpBlocks":["10.0.0.0/33"]}}]}"#;
+    let nameless = r#"{"when":[{"key":"request.headers","values":["x"]}]}"#;
+    for (action, rule, expected) in [
+        ("ALLOW", unknown, ".when[0].key: must be a key of Istio's conditions: Istio drops the rule"),
+        ("DENY", unknown, ".when[0].key: must be a key of Istio's conditions: Istio drops the rule"),
+        ("ALLOW", port, ".to[0].operation.ports[1]: must be a port: Istio drops the rule"),
+        ("DENY", port, ".to[0].operation.ports[1]: must be a port: Istio drops the value"),
+        (
+            "AUDIT",
+            block,
+            ".from[0].source.notIpBlocks[0]: must be an address or a block: Istio drops the value",
+        ),
+        (
+            "ALLOW",
+            nameless,
+            ".when[0].values[0]: must be of a key with a name in brackets: Istio drops the rule",
+        ),
+    ] {
+        assert_eq!(dropped(action, rule), [[at, expected].concat()], "{action} {rule}");
+    }
+    assert_eq!(dropped("ALLOW", r#"{"to":[{"operation":{"ports":["80"]}}]}"#), Vec::<String>::new());
 }
 
 #[test]

@@ -98,13 +98,6 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// What belongs to an exchange starts at these counts.
-#[derive(Debug)]
-pub(super) struct Before {
-    metrics: BTreeMap<String, u64>,
-    fuel: u64,
-}
-
 impl Proxy {
     /// A proxy without plugins.
     pub fn new(mut settings: Settings) -> Self {
@@ -209,7 +202,7 @@ impl Proxy {
         exchanges: &[Exchange],
     ) -> Vec<ExchangeOutcome> {
         let thread = 1 + worker % self.settings.workers;
-        let before = self.begin(thread);
+        let fuel_before = self.begin(thread);
         let ids: Vec<u64> = exchanges
             .iter()
             .map(|exchange| {
@@ -231,7 +224,7 @@ impl Proxy {
         let mut outcomes: Vec<_> =
             ids.iter().map(|id| self.finished.remove(id).unwrap_or_default()).collect();
         if let Some(first) = outcomes.first_mut() {
-            self.conclude(thread, &before, first);
+            self.conclude(thread, fuel_before, first);
         }
         outcomes
     }
@@ -289,30 +282,34 @@ impl Proxy {
         self.world.now()
     }
 
+    /// The linear memory of all VMs together, in bytes.
+    pub fn memory_size(&mut self) -> usize {
+        self.threads.iter_mut().flatten().map(Vm::memory_size).sum()
+    }
+
     /// The traps that have killed VMs, on any thread.
     pub fn traps(&self) -> Vec<&Trap> {
         self.threads.iter().flatten().filter_map(Vm::trap).collect()
     }
 
-    fn begin(&mut self, thread: usize) -> Before {
+    /// Begins an exchange, and gives the fuel that the thread has used before it.
+    fn begin(&mut self, thread: usize) -> u64 {
         self.callouts_left = CALLOUT_LIMIT;
         for vm in self.threads.get_mut(thread).into_iter().flatten() {
             vm.state().host_calls.clear();
         }
         self.take_log();
-        Before { metrics: self.metrics(), fuel: self.fuel(thread) }
+        self.world.0.borrow_mut().stats.mark();
+        self.fuel(thread)
     }
 
-    fn conclude(&mut self, thread: usize, before: &Before, outcome: &mut ExchangeOutcome) {
-        for (name, value) in self.metrics() {
-            let step = value.wrapping_sub(before.metrics.get(&name).copied().unwrap_or(0)).cast_signed();
-            outcome.metrics.insert(name, step);
-        }
+    fn conclude(&mut self, thread: usize, fuel_before: u64, outcome: &mut ExchangeOutcome) {
+        outcome.metrics = self.world.0.borrow().stats.steps();
         outcome.log = self.world.log_since(0);
         outcome.calls = self.take_calls();
         let vms = self.threads.get(thread).into_iter().flatten();
         let host_calls = vms.flat_map(|vm| vm.store.data().host_calls.values()).sum();
-        outcome.cost = Some(Cost { instructions: self.fuel(thread) - before.fuel, host_calls });
+        outcome.cost = Some(Cost { instructions: self.fuel(thread) - fuel_before, host_calls });
     }
 
     fn fuel(&self, thread: usize) -> u64 {

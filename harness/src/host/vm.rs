@@ -264,6 +264,13 @@ impl Vm {
         self.fuel
     }
 
+    /// The module's linear memory, in bytes.
+    pub fn memory_size(&mut self) -> usize {
+        let name = self.store.data().memory.clone();
+        let memory = name.and_then(|name| self.instance.get_memory(&mut self.store, &name));
+        memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
     pub(super) fn state(&mut self) -> &mut State {
         self.store.data_mut()
     }

@@ -2,7 +2,7 @@
 
 use super::{
     abi::Status,
-    metrics::{self, Kind},
+    metrics::Stats,
     options::{Place, Settings},
     trace::Trace,
 };
@@ -77,7 +77,7 @@ impl World {
 
     /// All stats by name: counters and gauges with their values, histograms with the count of samples.
     pub(crate) fn metrics(&self) -> BTreeMap<String, u64> {
-        metrics::all(&self.0.borrow().stats)
+        self.0.borrow().stats.all()
     }
 
     /// A number that no other VM has.
@@ -100,7 +100,7 @@ pub(crate) struct Shared {
     /// What modules do, where it is taken down.
     pub(super) trace: Option<Trace>,
     serial: u64,
-    pub(super) stats: BTreeMap<(String, Kind), u64>,
+    pub(super) stats: Stats,
     /// Values by VM id and key, each with the number of its last change. The numbers grow over all VM ids.
     data: BTreeMap<(String, Vec<u8>), (Vec<u8>, u32)>,
     changes: u32,

@@ -52,6 +52,9 @@ pub struct Args {
         conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"]
     )]
     rbac: Option<rbac::Against>,
+    /// Policy's rows instead: tokens, certificates, forwarded addresses and paths, each with the decision that the docs name.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs", "rbac"])]
+    policy: bool,
     /// What the generated policies and requests come from.
     #[arg(long, requires = "rbac", default_value_t = 1)]
     seed: u64,
@@ -128,6 +131,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         tool::run()?
     } else if let Some(against) = args.rbac {
         rbac::run(against, args.seed, &args.without)?
+    } else if args.policy {
+        rbac::rows::run()?
     } else if args.metrics {
         metrics::run()?
     } else {

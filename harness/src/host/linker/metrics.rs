@@ -31,7 +31,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     })?;
     linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at: u32| {
         answer(&mut guest, "proxy_get_metric", |guest| {
-            let value = guest.data().metrics.get(&mut guest.data().world.0.borrow_mut().stats, id)?;
+            let value = guest.data().metrics.get(&guest.data().world.0.borrow().stats, id)?;
             write(guest, at, &value.to_le_bytes())
         })
     })?;

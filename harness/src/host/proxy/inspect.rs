@@ -49,9 +49,6 @@ impl Proxy {
     pub fn metric_kind(&self, name: &str) -> Option<&'static str> {
         let stats = &self.world.0.borrow().stats;
         let kinds = [(Kind::Counter, "counter"), (Kind::Gauge, "gauge"), (Kind::Histogram, "histogram")];
-        kinds
-            .into_iter()
-            .rev()
-            .find_map(|(kind, word)| stats.contains_key(&(name.to_owned(), kind)).then_some(word))
+        kinds.into_iter().rev().find_map(|(kind, word)| stats.has(name, kind).then_some(word))
     }
 }

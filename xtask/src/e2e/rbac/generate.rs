@@ -19,6 +19,19 @@ pub struct Configuration {
     pub trust_domains: Vec<String>,
     /// Where the client's address comes from.
     pub edge: Edge,
+    /// What Envoy makes of paths before any filter.
+    pub paths: Paths,
+}
+
+/// Istio's `pathNormalization` of a mesh, but for NONE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    /// BASE: dot segments, `\`, needless escapes.
+    Base,
+    /// MERGE_SLASHES: `//` is `/` too.
+    MergeSlashes,
+    /// DECODE_AND_MERGE_SLASHES: and `%2f` and `%5c` before that.
+    DecodeAndMergeSlashes,
 }
 
 /// Where Envoy takes the client's address from.
@@ -34,6 +47,7 @@ pub enum Edge {
 
 /// A configuration of one to five policies, none of which has one of these texts.
 pub fn configuration(random: &mut Random, without: &[String]) -> Configuration {
+    let paths = [Paths::Base, Paths::MergeSlashes, Paths::DecodeAndMergeSlashes];
     let edges = [Edge::Sidecar, Edge::Gateway, Edge::GatewayBehindProxy];
     let domains: [&[&str]; 4] = [
         &["cluster.local"],
@@ -58,6 +72,7 @@ pub fn configuration(random: &mut Random, without: &[String]) -> Configuration {
         policies,
         trust_domains: trust_domains.iter().map(|domain| (*domain).to_owned()).collect(),
         edge: random.pick(&edges).copied().unwrap_or(Edge::Sidecar),
+        paths: random.pick(&paths).copied().unwrap_or(Paths::Base),
     }
 }
 

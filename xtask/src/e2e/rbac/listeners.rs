@@ -3,7 +3,7 @@
 use super::{
     client::KEY,
     fault::Fault,
-    generate::{Configuration, Edge},
+    generate::{Configuration, Edge, Paths},
     translate,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,8 +17,8 @@ pub enum Judge<'a> {
     Native,
     /// The same, with something wrong.
     Broken(Fault),
-    /// The module at this path.
-    Module(&'a Path),
+    /// The module at this path, in a mode.
+    Module(&'a Path, &'static str),
 }
 
 fn kind(name: &str) -> String {
@@ -96,13 +96,19 @@ fn manager(name: &str, configuration: &Configuration, judge: Judge<'_>) -> Value
         Edge::Gateway => (true, 0),
         Edge::GatewayBehindProxy => (true, 1),
     };
+    // As istiod sets them (`pilot/pkg/networking/core`, `buildPathNormalization`).
+    let (merge_slashes, escaped_slashes) = match configuration.paths {
+        Paths::Base => (false, "KEEP_UNCHANGED"),
+        Paths::MergeSlashes => (true, "KEEP_UNCHANGED"),
+        Paths::DecodeAndMergeSlashes => (true, "UNESCAPE_AND_FORWARD"),
+    };
     let is_403 = json!({"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "unused"}}}});
     json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": {
         "@type": kind("network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "a",
         "normalize_path": true,
-        "merge_slashes": false,
-        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "merge_slashes": merge_slashes,
+        "path_with_escaped_slashes_action": escaped_slashes,
         "use_remote_address": use_remote_address,
         "xff_num_trusted_hops": hops,
         // Istio does not set it; with it, methods that are not well known reach the filters too.
@@ -168,9 +174,9 @@ fn judged(name: &str, configuration: &Configuration, judge: Judge<'_>) -> Vec<Va
             fault.after(&mut filters);
             filters
         }
-        Judge::Module(path) => {
+        Judge::Module(path, mode) => {
             let config = json!({
-                "mode": "istio",
+                "mode": mode,
                 "root_namespace": "istio-system",
                 "trust_domains": configuration.trust_domains,
                 "policies": configuration.policies

@@ -11,6 +11,7 @@ mod listeners;
 mod mutate;
 mod random;
 mod request;
+pub mod rows;
 mod shrink;
 mod translate;
 mod values;
@@ -106,7 +107,7 @@ pub fn run(against: Against, seed: u64, without: &[String]) -> Result<Count> {
             build::modules()?;
             module = build::module("policy");
             ensure!(module.is_file(), "there is no policy module yet: try --rbac=native");
-            Judge::Module(&module)
+            Judge::Module(&module, "istio")
         }
     };
     let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
@@ -358,7 +359,7 @@ impl Configuration {
                 policy["metadata"]["namespace"], policy["metadata"]["name"], policy["spec"]
             )
         });
-        let head = format!("  {:?}, trust domains {:?}", self.edge, self.trust_domains);
+        let head = format!("  {:?}, {:?}, trust domains {:?}", self.edge, self.paths, self.trust_domains);
         std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
     }
 }

@@ -57,7 +57,8 @@ pub struct Visit {
 }
 
 impl Request {
-    fn plain() -> Self {
+    /// `GET /` of the shop.
+    pub fn plain() -> Self {
         Self {
             method: "GET".to_owned(),
             target: b"/".to_vec(),
