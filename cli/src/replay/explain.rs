@@ -4,7 +4,7 @@ use super::{
     change::plain,
     decision::{Clause, Decision},
     request,
-    session::Common,
+    session::{Common, Session},
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
@@ -42,16 +42,29 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let mut session = args.common.start(&module, args.config.as_deref())?;
     let recorded = one(&args.request)?;
     let mut decision = session.decide(&recorded);
-    let said = session.why(&recorded, &decision)?;
-    let is_said = said.is_some();
-    decision.explain = said.unwrap_or_default();
-    decision.explain.extend(clauses(&decision, is_said));
+    add(&mut session, &recorded, &mut decision)?;
     if args.json {
         anstream::println!("{}", serde_json::to_string(&decision).map_err(|error| error.to_string())?);
     } else {
         show(&decision);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the clauses to a decision.
+///
+/// # Errors
+/// This tool and the module are of two versions.
+pub fn add(
+    session: &mut Session,
+    recorded: &request::Recorded,
+    decision: &mut Decision,
+) -> Result<(), String> {
+    let said = session.why(recorded, decision)?;
+    let is_said = said.is_some();
+    decision.explain = said.unwrap_or_default();
+    decision.explain.extend(clauses(decision, is_said));
+    Ok(())
 }
 
 /// The one request of a file, which may be written over several lines.
