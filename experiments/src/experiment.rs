@@ -203,6 +203,8 @@ impl Index<Reason> for Skipped {
 pub struct Uncounted {
     /// Those who were forced into it.
     pub forced: Option<SeriesId>,
+    /// Those whose arm came with them.
+    pub carried: Option<SeriesId>,
     /// Bots.
     pub bot: Option<SeriesId>,
     /// Browsers that ask before their user does.

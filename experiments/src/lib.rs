@@ -4,7 +4,9 @@
 //! a plain request, so that it is compiled for size.
 
 mod allocation;
+pub mod baggage;
 pub mod bucket;
+pub mod carried;
 pub mod change;
 mod config;
 pub mod cookie;
@@ -22,6 +24,7 @@ pub use allocation::{Allocation, Weights};
 pub use bucket::SLOTS;
 pub use key::KEY_LIMIT;
 
+use carried::Propagation;
 use cookie::SetCookie;
 use experiment::Experiment;
 use filter_kit::{
@@ -58,9 +61,11 @@ pub struct Experiments {
     pub overrides: Option<Overrides>,
     /// The cookie of kept assignments.
     pub sticky: Option<Sticky>,
+    /// Where assignments travel through the mesh.
+    pub propagation: Option<Propagation>,
     /// Whether an experiment looks at the arms of another.
     pub has_requirements: bool,
-    /// Whether there are requirements, or some requests are no exposures by who makes them: no experiment is plain then.
+    /// Whether there are requirements, assignments that travel, or requests that are no exposures by who makes them: no experiment is plain then.
     pub is_special: bool,
     /// Headers that are written seldom.
     pub names: Names,

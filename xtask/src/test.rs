@@ -34,7 +34,7 @@ pub struct Args {}
 /// A step: its name and what it does.
 type Step = (&'static str, fn() -> Result<Count>);
 
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     ("format", || passes(&mut command::cargo(&["fmt", "--all", "--check"]))),
     ("lints", || {
         passes(&mut command::cargo(&[
@@ -57,6 +57,7 @@ const STEPS: [Step; 18] = [
     ("configurations", configurations),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
     ("stickiness on Envoy", e2e::sticky::run),
+    ("one arm through two Envoys", e2e::hops::run),
     ("access logs on Envoy", e2e::outputs::run),
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),

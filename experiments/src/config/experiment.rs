@@ -162,8 +162,9 @@ fn skipped(field: &Field<'_, '_>, name: &str, shared: &mut Shared<'_>) -> Skippe
 }
 
 fn uncounted(name: &str, has_forced: bool, shared: &mut Shared<'_>) -> Uncounted {
-    let [forced, bot, prefetch] = [
+    let [forced, carried, bot, prefetch] = [
         ("forced", has_forced || shared.has.overrides),
+        ("carried", shared.has.propagation),
         ("bot", shared.has.bots),
         ("prefetch", shared.has.prefetch),
     ]
@@ -171,7 +172,7 @@ fn uncounted(name: &str, has_forced: bool, shared: &mut Shared<'_>) -> Uncounted
         let labels = [Bounded::own(name), Bounded::own(reason)];
         is_possible.then(|| shared.metrics.series(shared.uncounted, &labels))
     });
-    Uncounted { forced, bot, prefetch }
+    Uncounted { forced, carried, bot, prefetch }
 }
 
 /// The keys that are forced into arms, sorted.

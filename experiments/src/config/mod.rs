@@ -6,6 +6,8 @@ mod experiment;
 mod gates;
 mod hash;
 mod order;
+mod overrides;
+mod propagation;
 mod response;
 
 pub(crate) use arms::is_name;
@@ -13,6 +15,7 @@ pub(crate) use arms::is_name;
 use crate::{
     ArmHeader, EXPERIMENT_LIMIT, Experiments, Names,
     bucket::{Algorithm, Bucketer},
+    carried::Propagation,
     change::{Change, Edit},
     cookie::SetCookie,
     experiment::Experiment,
@@ -21,11 +24,10 @@ use crate::{
     paths::Paths,
     secret::Secret,
     sticky::Sticky,
-    trust::Trust,
 };
 use arms::check_name;
 use filter_kit::{
-    Bounded, ConfigError, Environment, HeaderName, SINGLE_LIMIT,
+    ConfigError, Environment, HeaderName, SINGLE_LIMIT,
     matcher::Matcher,
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
     settings::Field,
@@ -69,10 +71,11 @@ struct Shared<'c> {
 
 /// What the configuration has outside of its experiments.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "they are four questions, and not a state")]
+#[expect(clippy::struct_excessive_bools, reason = "they are five questions, and not a state")]
 struct Has {
     overrides: bool,
     sticky: bool,
+    propagation: bool,
     /// Whether bots are no exposures.
     bots: bool,
     /// Whether prefetches are no exposures.
@@ -90,6 +93,7 @@ pub(crate) fn compile(
         "holdouts",
         "overrides",
         "sticky",
+        "propagate",
         "exposures",
         "count_forged",
         "metrics",
@@ -110,17 +114,18 @@ pub(crate) fn compile(
     check_names(&holdouts, LAYER_LIMIT, "holdout");
     check_names(&list, EXPERIMENT_LIMIT, "experiment");
     gates::check(&layers, &holdouts);
-    let overrides = read_overrides(&root.get("overrides"), environment, &mut shared_metrics);
+    let overrides = overrides::read(&root.get("overrides"), environment, &mut shared_metrics);
     let sticky = read_sticky(&root.get("sticky"), environment);
-    let told = root.get("exposures");
-    told.only(&["bots", "prefetch"]);
+    let propagation = propagation::read(&root.get("propagate"), environment, &mut shared_metrics)?;
+    let [bots, prefetch] = read_exposures(&root.get("exposures"));
     let has = Has {
         overrides: overrides.is_some(),
         sticky: sticky.is_some(),
-        bots: !told.get("bots").flag(true),
-        prefetch: !told.get("prefetch").flag(true),
+        propagation: propagation.is_some(),
+        bots,
+        prefetch,
     };
-    let asked = overrides.as_ref().map(asked).unwrap_or_default();
+    let asked = asked(overrides.as_ref(), propagation.as_ref());
     let names = Names::new()?;
     let mut shared = Shared {
         root,
@@ -150,23 +155,21 @@ pub(crate) fn compile(
     shared.metrics.check_budget(&metrics);
     let (all, everyone, paths) = in_order(&shared.order, compiled);
     let has_requirements = experiments.iter().any(|experiment| experiment.get("requires").is_given());
+    propagation::check(&root.get("propagate"), propagation.as_ref(), &shared.headers);
     let counts_some = has.bots || has.prefetch;
-    let few = if counts_some {
+    let few = if counts_some || has.propagation {
         None
     } else {
         single_headers(&all, &shared, overrides.as_ref(), sticky.as_ref(), forged.is_some())
     };
     let filter = Experiments {
         single_headers: few.unwrap_or_default(),
-        is_special: counts_some || has_requirements,
+        is_special: counts_some || has_requirements || has.propagation,
         has_requirements,
         all,
         everyone,
         paths,
-        header_lengths: shared
-            .headers
-            .iter()
-            .fold(0, |lengths, name| lengths | 1 << (name.as_str().len() % 64)),
+        header_lengths: lengths(&shared.headers),
         headers: shared
             .headers
             .into_iter()
@@ -177,6 +180,7 @@ pub(crate) fn compile(
         cookies: shared.cookies,
         overrides,
         sticky,
+        propagation,
         names,
         forged,
         metrics: shared.metrics,
@@ -201,6 +205,11 @@ fn in_order(order: &[usize], mut compiled: Vec<Option<Experiment>>) -> (Vec<Expe
         sorted.push(experiment);
     }
     (sorted, everyone, paths)
+}
+
+/// The lengths of names, modulo 64, as bits.
+fn lengths(names: &[HeaderName]) -> u64 {
+    names.iter().fold(0, |lengths, name| lengths | 1 << (name.as_str().len() % 64))
 }
 
 /// Names are well-formed, and nobody has another's.
@@ -277,10 +286,19 @@ fn single_headers(
     (!is_whole && present <= PRESENT_LIMIT && single.len() <= SINGLE_LIMIT).then_some(single)
 }
 
-/// The headers that arms may be asked for in, as caches know them.
-fn asked(overrides: &Overrides) -> Vec<String> {
-    let header = overrides.header.as_ref().map(|name| name.as_str().to_owned());
-    header.into_iter().chain(overrides.cookie.as_ref().map(|_| "cookie".to_owned())).collect()
+/// Whether bots and prefetches are no exposures.
+fn read_exposures(field: &Field<'_, '_>) -> [bool; 2] {
+    field.only(&["bots", "prefetch"]);
+    ["bots", "prefetch"].map(|kind| !field.get(kind).flag(true))
+}
+
+/// The headers that bring arms, as caches know them.
+fn asked(overrides: Option<&Overrides>, propagation: Option<&Propagation>) -> Vec<String> {
+    let header = overrides.and_then(|overrides| overrides.header.as_ref());
+    let cookie = overrides.and_then(|overrides| overrides.cookie.as_ref()).map(|_| "cookie");
+    let carried = propagation.map(|propagation| &propagation.header);
+    let headers = header.into_iter().chain(carried).map(HeaderName::as_str);
+    headers.chain(cookie).map(str::to_owned).collect()
 }
 
 fn read_sticky(field: &Field<'_, '_>, environment: &Environment<'_>) -> Option<Sticky> {
@@ -292,39 +310,6 @@ fn read_sticky(field: &Field<'_, '_>, environment: &Environment<'_>) -> Option<S
         cookie: SetCookie::read(&field.get("cookie"), "ab-sticky"),
         secret: Secret::read(field, environment),
     })
-}
-
-fn read_overrides(
-    field: &Field<'_, '_>,
-    environment: &Environment<'_>,
-    metrics: &mut Metrics,
-) -> Option<Overrides> {
-    if !field.is_given() {
-        return None;
-    }
-    field.only(&["header", "query", "cookie", "secret_env", "secret", "trusted_principals", "forward"]);
-    let text = |name| -> Option<Box<str>> {
-        let field = field.get(name);
-        let text = field.text()?;
-        if text.is_empty() {
-            field.refuse("must not be empty");
-        }
-        Some(text.into())
-    };
-    let (header, query, cookie) = (field.get("header").header(true), text("query"), text("cookie"));
-    if header.is_none() && query.is_none() && cookie.is_none() {
-        field.refuse("must name a header, query or cookie, got none");
-    }
-    let trust = Trust::read(&field.get("trusted_principals"));
-    let secret = Secret::read(field, environment);
-    if secret.is_none() && trust.is_nobody() {
-        field.refuse("must have secret_env or trusted_principals: nobody else may ask for an arm");
-    }
-    let family = metrics.family(Kind::Counter, "ab_overrides_total", &["result"]);
-    let [honoured, refused] =
-        ["honoured", "refused"].map(|result| metrics.series(family, &[Bounded::own(result)]));
-    let forward = field.get("forward").flag(false);
-    Some(Overrides { header, query, cookie, secret, trust, forward, honoured, refused })
 }
 
 impl<'c> Shared<'c> {

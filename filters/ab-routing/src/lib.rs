@@ -68,6 +68,9 @@ impl Filter for AbRouting {
             }
             _ => None,
         };
+        if let Some(propagation) = &self.0.propagation {
+            pass.carry(propagation, &mut effects);
+        }
         let mut left = self.0.everyone;
         if !self.0.paths.is_empty() {
             left &= !self.0.paths.ruled_out(view.path());

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 use crate::response::{Mark, Pending};
 use experiments::{
     ArmHeader, Experiments, KEY_LIMIT,
+    carried::{Carried, Propagation},
     cookie::{self, VisitorId},
     experiment::{Experiment, Reason, Special},
     exposure,
@@ -33,8 +34,10 @@ pub(crate) struct Pass<'a> {
 /// What most requests do not have.
 #[derive(Default)]
 struct More {
-    /// The arms that requirements look at; empty where there are no requirements.
+    /// The arms that requirements look at and that travel; empty where nothing of it is asked for.
     arms: Vec<u8>,
+    /// What came with the request.
+    carried: Carried,
     /// The request target, where it changes.
     target: Option<Vec<u8>>,
     /// Why the request is no exposure, once it is known.
@@ -53,7 +56,18 @@ enum RequestKind {
 /// An arm that was decided for.
 struct Decision {
     arm: u8,
-    is_forced: bool,
+    how: How,
+}
+
+/// How an arm was decided for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By the user's key, or what was kept of it.
+    Drawn,
+    /// By name, for a tester or a key.
+    Forced,
+    /// By another hop.
+    Carried,
 }
 
 impl<'a> Pass<'a> {
@@ -106,10 +120,10 @@ impl<'a> Pass<'a> {
         let is_for = experiment.enabled && experiment.is_for(self.view);
         let decided = if is_for { self.decide(experiment, asked) } else { None };
         match &decided {
-            Some(Ok(Decision { arm, is_forced })) => {
+            Some(Ok(Decision { arm, how })) => {
                 let Some(arm) = experiment.arms.get(usize::from(*arm)) else { return false };
                 effects.set_request_header(&header.name, arm.name.as_bytes());
-                effects.count(self.uncounted(experiment, *is_forced).unwrap_or(arm.exposures));
+                effects.count(self.uncounted(experiment, *how).unwrap_or(arm.exposures));
                 if let Some(change) = &arm.change {
                     change.apply(&filter.names.authority, effects);
                     if change.is_of_target() {
@@ -124,13 +138,13 @@ impl<'a> Pass<'a> {
             None => {}
         }
         let arm = decided.and_then(Result::ok).map(|decision| decision.arm);
-        if filter.has_requirements || experiment.response.is_some() {
+        if filter.has_requirements || filter.propagation.is_some() || experiment.response.is_some() {
             self.note(place, experiment, is_for, arm);
         }
         arm.is_some()
     }
 
-    /// Notes an arm for requirements and for the response.
+    /// Notes an arm for requirements, for other hops and for the response.
     #[cold]
     fn note(&mut self, place: usize, experiment: &Experiment, is_for: bool, arm: Option<u8>) {
         let arms = &mut self.more().arms;
@@ -160,14 +174,19 @@ impl<'a> Pass<'a> {
         if let Some(asked) = asked {
             let arm = asked.arm(experiment);
             if let Some(arm) = arm.and_then(|arm| u8::try_from(arm).ok()) {
-                return Some(Ok(Decision { arm, is_forced: true }));
+                return Some(Ok(Decision { arm, how: How::Forced }));
             }
         }
+        let carried = self.more.as_ref().and_then(|more| more.carried.arm(experiment));
+        let carried = carried.and_then(|arm| u8::try_from(arm).ok());
         if let Some(special) = &experiment.special {
-            return self.decide_specially(experiment, special);
+            return self.decide_specially(experiment, special, carried);
+        }
+        if let Some(arm) = carried {
+            return Some(Ok(Decision { arm, how: How::Carried }));
         }
         let decided = self.key(experiment.keys).and_then(|key| experiment.assign(key));
-        Some(decided.map(|arm| Decision { arm, is_forced: false }))
+        Some(decided.map(|arm| Decision { arm, how: How::Drawn }))
     }
 
     #[inline(never)]
@@ -175,11 +194,15 @@ impl<'a> Pass<'a> {
         &mut self,
         experiment: &'a Experiment,
         special: &'a Special,
+        carried: Option<u8>,
     ) -> Option<Result<Decision, Reason>> {
         if let Some((start, end)) = special.window
             && !(start..end).contains(&self.view.now())
         {
             return None;
+        }
+        if let Some(arm) = carried {
+            return Some(Ok(Decision { arm, how: How::Carried }));
         }
         let arms = self.more.as_ref().map(|more| more.arms.as_slice()).unwrap_or_default();
         let has = |arm: Option<&u8>, arms: &[u8]| arm.is_some_and(|arm| arms.contains(arm));
@@ -200,13 +223,13 @@ impl<'a> Pass<'a> {
         if let Ok(place) = special.forced.binary_search_by(|(other, _)| (**other).cmp(&*key))
             && let Some((_, arm)) = special.forced.get(place)
         {
-            return Ok(Decision { arm: *arm, is_forced: true });
+            return Ok(Decision { arm: *arm, how: How::Forced });
         }
         if let Some(versions) = special.sticky {
             return self.decide_stickily(experiment, special, versions, &key);
         }
         let arm = self.draw(experiment, special, &key)?;
-        Ok(Decision { arm, is_forced: false })
+        Ok(Decision { arm, how: How::Drawn })
     }
 
     /// The arm by the hashes.
@@ -264,7 +287,7 @@ impl<'a> Pass<'a> {
             let value = sticky.keep(value, &experiment.name, versions, name, &owners, is_known);
             self.pending().sticky = Some(value);
         }
-        Ok(Decision { arm, is_forced: false })
+        Ok(Decision { arm, how: How::Drawn })
     }
 
     /// The key that a list finds.
@@ -320,11 +343,13 @@ impl<'a> Pass<'a> {
 
     /// The series that a request counts in which is no exposure.
     #[cold]
-    fn uncounted(&mut self, experiment: &Experiment, is_forced: bool) -> Option<SeriesId> {
-        if is_forced {
-            return experiment.uncounted.forced;
-        }
+    fn uncounted(&mut self, experiment: &Experiment, how: How) -> Option<SeriesId> {
         let series = experiment.uncounted;
+        match how {
+            How::Forced => return series.forced,
+            How::Carried => return series.carried,
+            How::Drawn => {}
+        }
         let view = self.view;
         let kind = *self.more().kind.get_or_insert_with(|| {
             if series.prefetch.is_some() && exposure::is_prefetch(view) {
@@ -340,6 +365,12 @@ impl<'a> Pass<'a> {
             RequestKind::Bot => series.bot,
             RequestKind::Prefetch => series.prefetch,
         }
+    }
+
+    /// Reads what came with the request.
+    #[cold]
+    pub(crate) fn carry(&mut self, propagation: &Propagation, effects: &mut Effects<'a>) {
+        self.more().carried = propagation.find(self.view, effects);
     }
 
     /// Counts and takes out what a tester asked for.
@@ -362,10 +393,18 @@ impl<'a> Pass<'a> {
         self.more.is_some()
     }
 
-    /// Writes the request target where it changes, and gives what is left to do when the response comes.
+    /// Writes what other hops are to know and the request target where it changes, and gives what is left to do when the response comes.
     #[cold]
     pub(crate) fn finish(&mut self, effects: &mut Effects<'a>) -> Option<Box<Pending>> {
         let more = self.more.take()?;
+        if let Some(propagation) = &self.filter.propagation {
+            let arms = self.filter.all.iter().zip(&more.arms);
+            let own = arms.filter_map(|(experiment, arm)| {
+                let arm = experiment.arms.get(usize::from(*arm))?;
+                Some((&*experiment.name, &*arm.name))
+            });
+            propagation.write(&more.carried, own, self.view, effects);
+        }
         if let Some(target) = more.target {
             effects.set_request_header(&self.filter.names.path, target);
         }

@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
 
 pub mod client;
+pub mod hops;
 mod local;
 pub mod metrics;
 pub mod outputs;
@@ -40,6 +41,9 @@ pub struct Args {
     /// Stickiness at scale instead: 10,000 requests of 500 users through four workers.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only"])]
     sticky: bool,
+    /// Two Envoys in a row instead: 10,000 requests of 500 users, one arm a user, and forged assignments.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
+    hops: bool,
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     outputs: bool,
@@ -125,6 +129,8 @@ pub struct HarnessReport {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let count = if args.sticky {
         sticky::run()?
+    } else if args.hops {
+        hops::run()?
     } else if args.outputs {
         outputs::run()?
     } else if args.tool {
