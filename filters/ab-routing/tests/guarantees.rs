@@ -163,6 +163,7 @@ proptest! {
         ]),
     ) {
         let mut config = everything();
+        config["propagate"] = json!({"trusted_principals": ["spiffe://test/*"]});
         let mut all = Vec::new();
         places(&config, String::new(), &mut all);
         *config.pointer_mut(&all[at.index(all.len())]).unwrap() = value;
@@ -171,8 +172,9 @@ proptest! {
             let request = Stream::get("/shop?u=1&force=b").header("x-id", "user").header("x-force", "b").header("cookie", "ab-sticky=e:0:a");
             let trusted = request.clone().property("connection.uri_san_peer_certificate", "spiffe://test/qa");
             let visitor = Stream::get("/shop?force=f:a");
+            let carried = Stream::get("/shop").header("x-id", "user").header("baggage", "ab-arms=e:b").property("connection.uri_san_peer_certificate", "spiffe://test/qa");
             let stranger = Stream::get("/x").header("x-id", "person@example.com").at(1_795_392_000_000_000_000).seed(7);
-            for request in [request, trusted, visitor, stranger] {
+            for request in [request, trusted, visitor, carried, stranger] {
                 explains_what_it_does(&filter, &request);
             }
         }

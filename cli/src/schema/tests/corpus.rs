@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Why filters refuse configurations that are right by their schema: what is between fields, what a text means, how bytes are counted.
-const BEYOND: [&str; 43] = [
+const BEYOND: [&str; 45] = [
     "must have weights that add up to",
     "must all have weights that add up to",
     "'s own, got ",
@@ -18,6 +18,8 @@ const BEYOND: [&str; 43] = [
     "must have the cookie of the filter's own `sticky`",
     "must be a cookie of its own",
     "must not change a header that names arms",
+    "must not be a header that names arms",
+    "must be a header of its own",
     "must not be forced already",
     "must be behind the start",
     "must be a time such as",

@@ -45,6 +45,9 @@ impl AbRouting {
             }
             _ => None,
         };
+        if let Some(propagation) = &all.propagation {
+            pass.carry(propagation, &mut effects);
+        }
         let mut written = 0;
         for (place, experiment) in all.all.iter().enumerate() {
             let Some(header) = all.headers.get(experiment.header) else { break };
@@ -114,9 +117,16 @@ impl<'a> Pass<'a> {
             return u8::try_from(arm).ok();
         }
         let special = experiment.special.as_deref();
-        if let Some(special) = special
-            && !self.explain_when(special, clauses)
-        {
+        if special.is_some_and(|special| !self.explain_window(special, clauses)) {
+            return None;
+        }
+        let carried = self.more.as_ref().and_then(|more| more.carried.arm(experiment));
+        if let Some(arm) = carried {
+            let name = experiment.arms.get(arm).map(|arm| &*arm.name).unwrap_or_default();
+            clauses.add("", true, ["another hop has decided for arm ", name].concat());
+            return u8::try_from(arm).ok();
+        }
+        if special.is_some_and(|special| !self.explain_requirements(special, clauses)) {
             return None;
         }
         let key = self.explain_key(experiment, clauses)?;
@@ -126,8 +136,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The time, and the arms of other experiments.
-    fn explain_when(&self, special: &Special, clauses: &mut Clauses) -> bool {
+    /// The time.
+    fn explain_window(&self, special: &Special, clauses: &mut Clauses) -> bool {
         if let Some((start, end)) = special.window {
             let now = self.view.now();
             if start > 0
@@ -145,6 +155,11 @@ impl<'a> Pass<'a> {
                 return false;
             }
         }
+        true
+    }
+
+    /// The arms of other experiments.
+    fn explain_requirements(&self, special: &Special, clauses: &mut Clauses) -> bool {
         let arms = self.more.as_ref().map(|more| more.arms.as_slice()).unwrap_or_default();
         special.requires.iter().enumerate().all(|(place, required)| {
             let other = self.filter.all.get(required.experiment);
