@@ -54,7 +54,9 @@ pub fn collect(envoy: &Envoy, listener: SocketAddr, shops: &[Upstream; 2]) -> Re
         for (route, fails_every) in ROUTES {
             let [_, v2] = shops;
             v2.set_answer(answer(if number % fails_every == 0 { 503 } else { 200 }));
-            shops.iter().for_each(|shop| drop(shop.take_received()));
+            for shop in shops {
+                drop(shop.take_received());
+            }
             let status = visitor.ask(listener, route, &[])?.status();
             let received = shops.iter().flat_map(Upstream::take_received).next();
             let arm = received.and_then(|received| {

@@ -187,6 +187,9 @@ impl<'a> Pass<'a> {
             list.and_then(|list| list.sources.iter().find(|source| source.read(self.view).is_some()));
         let cookie = list.and_then(|list| self.filter.cookies.get(list.visitor_cookie?));
         let place = match (source, cookie) {
+            (Some(source), _) if source.header() == source.name() => {
+                ["the key stands in header ", source.name()].concat()
+            }
             (Some(source), _) => ["the key stands in ", source.header(), " (", source.name(), ")"].concat(),
             (None, Some(cookie)) if self.view.cookie(&cookie.name).is_some() => {
                 ["the visitor's id stands in cookie ", &cookie.name].concat()

@@ -42,7 +42,7 @@ fn explained(filter: &str, decisions: &str) -> Result<()> {
     for line in decisions.lines() {
         let decision: Value = serde_json::from_str(line)?;
         let clauses = decision["explain"].as_array().context("no explain")?;
-        let of = |end: &str| {
+        let of = |end: &'static str| {
             clauses
                 .iter()
                 .filter(move |clause| clause["path"].as_str().is_some_and(|path| path.ends_with(end)))
