@@ -44,7 +44,8 @@ impl Policy {
     pub fn explain(&self, seen: Seen<'_>) -> Explained {
         let facts = Facts::new(&self.program, seen.request);
         let body = self.body_of(seen);
-        let (mut request, mut response) = (Tally::default(), Tally::default());
+        let (mut headers, mut request, mut response) = (Tally::default(), Tally::default(), Tally::default());
+        let mut may_allow_by_body = false;
         let mut clauses = Vec::new();
         for (rule, number) in self.program.rules.iter().zip(0..) {
             let at = ["policies[", &rule.policy.to_string(), "].spec.rules[", &rule.number.to_string(), "]"]
@@ -55,6 +56,8 @@ impl Policy {
                 let at = [&at, ".outrigger"].concat();
                 truth = truth.and(extension.explain(&facts, &self.shared, &at, &mut clauses));
                 if let Some(fields) = &extension.body {
+                    may_allow_by_body |=
+                        truth != Truth::False && rule.action == Action::Allow && !rule.is_dry;
                     let said = fields.hold(&body);
                     clauses.push(clause(
                         &[&at, ".body"].concat(),
@@ -76,10 +79,28 @@ impl Policy {
                 response.note(number, truth);
             } else {
                 request.note(number, truth);
+                if extension.is_none_or(|extension| extension.body.is_none()) {
+                    headers.note(number, truth);
+                }
             }
             clauses.push(clause(&at, truth, &self.told(rule, truth)));
         }
-        let mut verdict = request.verdict(&self.program, &self.policies, self.on_error, false);
+        // What is denied by the headers for good does not wait for the body.
+        let verdict = |tally: &Tally| tally.verdict(&self.program, &self.policies, self.on_error, false);
+        let is_denial = |rule: u32| {
+            self.program
+                .rules
+                .get(rule as usize)
+                .is_some_and(|rule| rule.action == Action::Deny && !rule.is_dry)
+        };
+        let by_headers = verdict(&headers);
+        let is_decided = match by_headers {
+            Verdict::Allow(_) => false,
+            Verdict::Deny(_) => true,
+            Verdict::Undecided(rule) if is_denial(rule) => true,
+            Verdict::Undecided(_) | Verdict::NotAllowed => !may_allow_by_body,
+        };
+        let mut verdict = if is_decided { by_headers } else { verdict(&request) };
         if verdict.is_allow() && !response.is_empty() {
             verdict = match response.verdict(&self.program, &self.policies, self.on_error, false) {
                 // Whether an ALLOW policy matches was decided before.
