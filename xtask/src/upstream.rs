@@ -130,6 +130,11 @@ impl Upstream {
         lock(&self.state).answer = Some(answer);
     }
 
+    /// Lets it be the small shop again.
+    pub fn reset(&self) {
+        lock(&self.state).answer = None;
+    }
+
     /// What was received since the last call.
     pub fn take_received(&self) -> Vec<Received> {
         std::mem::take(&mut lock(&self.state).received)

@@ -16,6 +16,8 @@
 mod pass;
 mod response;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use pass::explain::Explained;
 pub use response::Pending;
 
 use experiments::{ArmHeader, Experiments};

@@ -6,6 +6,9 @@ pub mod prometheus;
 mod push;
 pub mod text;
 
+pub use flood::word;
+pub use text::Exposition;
+
 use super::Count;
 use crate::{bootstrap::Bootstrap, build, envoy::Envoy, http, progress, setup, upstream::Upstream};
 use anyhow::{Result, ensure};
@@ -16,7 +19,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use text::Exposition;
 
 /// How many requests are counted.
 const REQUESTS: usize = 50_000;
