@@ -232,7 +232,10 @@ fn all_in_one(is_gateway: bool, config: Value) -> Vec<Load> {
         Load { suffix, choice: Choice { mode, ..choice }, config }
     };
     if is_gateway {
-        return vec![load("", "CLIENT", config)];
+        // Behind Istio's own authorisation, so that nobody whom that turns away is exposed, and the first of what is there.
+        let mut all = load("", "CLIENT", config);
+        all.choice = Choice { phase: STATS.phase, priority: Some(100), ..all.choice };
+        return vec![all];
     }
     let side = |parts: &[&str]| -> Value {
         let own = config.as_object().into_iter().flatten().filter(|(part, _)| parts.contains(&part.as_str()));

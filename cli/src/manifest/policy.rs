@@ -28,8 +28,8 @@ pub struct Args {
     #[arg(long, default_value = "istio-system")]
     root_namespace: String,
     /// The priority among the plugins of the phase AUTHZ; the highest comes first.
-    #[arg(long, default_value_t = 10)]
-    priority: i32,
+    #[arg(long)]
+    priority: Option<i32>,
     /// `strict`, where the configuration names no mode.
     #[arg(long, value_parser = ["istio", "strict"])]
     mode: Option<String>,
@@ -226,8 +226,11 @@ impl Group {
         spec.insert("url".to_owned(), json!(args.url));
         spec.extend(args.sha256.as_ref().map(|sum| ("sha256".to_owned(), json!(sum))));
         spec.insert("phase".to_owned(), json!("AUTHZ"));
-        spec.insert("priority".to_owned(), json!(args.priority));
-        spec.insert("failStrategy".to_owned(), json!("FAIL_CLOSE"));
+        if let Some(priority) = args.priority {
+            spec.insert("priority".to_owned(), json!(priority));
+        }
+        // Closed while it cannot be fetched or has failed, and loaded again; Istio knows it since 1.27.
+        spec.insert("failStrategy".to_owned(), json!("FAIL_RELOAD"));
         if !self.is_gateway() {
             spec.insert("match".to_owned(), json!([{"mode": "SERVER"}]));
         }
