@@ -4,11 +4,13 @@ mod arms;
 mod change;
 mod experiment;
 mod gates;
+mod guardrail;
 mod hash;
 mod order;
 mod response;
 
 pub(crate) use arms::is_name;
+pub(crate) use guardrail::read as read_guardrail;
 
 use crate::{
     ArmHeader, EXPERIMENT_LIMIT, Experiments, Names,
