@@ -12,6 +12,7 @@ mod config;
 pub mod cookie;
 pub mod experiment;
 pub mod exposure;
+pub mod guardrail;
 pub mod key;
 pub mod overrides;
 pub mod paths;

@@ -4,6 +4,7 @@ mod arms;
 mod change;
 mod experiment;
 mod gates;
+mod guardrail;
 mod hash;
 mod order;
 mod overrides;
@@ -11,6 +12,7 @@ mod propagation;
 mod response;
 
 pub(crate) use arms::is_name;
+pub(crate) use guardrail::read as read_guardrail;
 
 use crate::{
     ArmHeader, EXPERIMENT_LIMIT, Experiments, Names,
