@@ -6,6 +6,7 @@ mod experiment;
 mod gates;
 mod guardrail;
 mod hash;
+mod health;
 mod order;
 mod overrides;
 mod propagation;
@@ -62,6 +63,8 @@ struct Shared<'c> {
     exposures: FamilyId,
     not_bucketed: FamilyId,
     uncounted: FamilyId,
+    /// The families of what is watched, once an experiment is.
+    health: Option<[FamilyId; 5]>,
     /// Where arms may be asked for, as caches know it.
     asked: Vec<String>,
     has: Has,
@@ -141,6 +144,7 @@ pub(crate) fn compile(
         exposures,
         not_bucketed,
         uncounted,
+        health: None,
         asked,
         has,
         taken: Vec::new(),

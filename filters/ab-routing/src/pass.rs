@@ -7,6 +7,7 @@ use experiments::{
     cookie::{self, VisitorId},
     experiment::{Experiment, Reason, Special},
     exposure,
+    health::Health,
     key::KeyList,
     overrides::{Asked, Overrides},
     sticky::{Kept, Owner, Versions},
@@ -65,6 +66,10 @@ enum How {
     Forced,
     /// By another hop.
     Carried,
+    /// It is control, for the guardrail has closed the user's arm.
+    Closed,
+    /// It is control, for the user's arm has no host.
+    NoHost,
 }
 
 impl<'a> Pass<'a> {
@@ -116,11 +121,20 @@ impl<'a> Pass<'a> {
         let filter = self.filter;
         let is_for = experiment.enabled && experiment.is_for(self.view);
         let decided = if is_for { self.decide(experiment, asked) } else { None };
+        let decided = match (&experiment.health, decided) {
+            (Some(health), Some(Ok(decision))) => Some(Ok(self.fall_back(health, decision, effects))),
+            (_, decided) => decided,
+        };
         match &decided {
             Some(Ok(Decision { arm, how })) => {
-                let Some(arm) = experiment.arms.get(usize::from(*arm)) else { return false };
+                let number = *arm;
+                let Some(arm) = experiment.arms.get(usize::from(number)) else { return false };
                 effects.set_request_header(&header.name, arm.name.as_bytes());
-                effects.count(self.uncounted(experiment, *how).unwrap_or(arm.exposures));
+                let uncounted = self.uncounted(experiment, *how);
+                effects.count(uncounted.unwrap_or(arm.exposures));
+                if let Some(health) = experiment.health.as_ref().filter(|_| uncounted.is_none()) {
+                    health.expose(number);
+                }
                 if let Some(change) = &arm.change {
                     change.apply(&filter.names.authority, effects);
                     if change.is_of_target() {
@@ -134,11 +148,43 @@ impl<'a> Pass<'a> {
             Some(Err(reason)) => effects.count(experiment.skipped[*reason]),
             None => {}
         }
+        if let (Some(_), Some(Ok(Decision { arm, how: How::Drawn | How::Carried }))) =
+            (&experiment.health, &decided)
+        {
+            self.watch(place, *arm);
+        }
         let arm = decided.and_then(Result::ok).map(|decision| decision.arm);
         if filter.has_requirements || filter.propagation.is_some() || experiment.response.is_some() {
             self.note(place, experiment, is_for, arm);
         }
         arm.is_some()
+    }
+
+    /// The arm, or control in its place where it is closed or has no host. A tester gets what was asked for.
+    fn fall_back(&self, health: &Health, decision: Decision, effects: &mut Effects<'a>) -> Decision {
+        let Decision { arm, how } = decision;
+        if how == How::Forced || arm == health.control {
+            return decision;
+        }
+        if health.is_closed(arm) {
+            return Decision { arm: health.control, how: How::Closed };
+        }
+        if health.is_alone(arm, || self.view.now()) {
+            if let Some(series) = health.arms.get(usize::from(arm)) {
+                effects.count(series.fallbacks);
+            }
+            return Decision { arm: health.control, how: How::NoHost };
+        }
+        decision
+    }
+
+    /// Notes an arm whose response is waited for.
+    fn watch(&mut self, place: usize, arm: u8) {
+        let Ok(experiment) = u8::try_from(place) else { return };
+        let now = self.view.now();
+        let pending = self.pending();
+        pending.began = now;
+        pending.watched.push((experiment, arm));
     }
 
     /// Notes an arm for requirements, for other hops and for the response.
@@ -345,6 +391,8 @@ impl<'a> Pass<'a> {
         match how {
             How::Forced => return series.forced,
             How::Carried => return series.carried,
+            How::Closed => return series.closed,
+            How::NoHost => return series.no_host,
             How::Drawn => {}
         }
         let view = self.view;
