@@ -24,7 +24,7 @@ fn false_alarms_are_as_rare_as_stated_however_often_one_looks() {
     for base in [0.001, 0.01, 0.05, 0.2] {
         for arms in [2, 5] {
             let rule = Rule::guardrail(arms - 1, 1, 1000);
-            let alarms = false_alarms(&rule, usize::try_from(arms).unwrap(), base, 4000);
+            let alarms = false_alarms(&rule, usize::try_from(arms).unwrap(), base, 3000);
             // Of 300 at 1 %, more than 9 are a matter of 1 in 1,000.
             assert!(alarms <= 9, "{alarms} of {RUNS} at {base} with {arms} arms");
         }
@@ -36,7 +36,7 @@ fn the_simulation_finds_false_alarms_where_there_are_some() {
     // A test for one look at 5 %, and a guardrail that believes in a margin that is not there.
     let one_look = false_alarms(&Rule::OneLook(1.645), 2, 0.05, 20_000);
     assert!(one_look > 18, "{one_look}");
-    let generous = alarms(&Rule::guardrail(1, 1, 1000), 2, RUNS, 4000, |random, _| {
+    let generous = alarms(&Rule::guardrail(1, 1, 1000), 2, RUNS, 3000, |random, _| {
         let arm = random.arm(&[0.5, 0.5]);
         (arm, random.is(if arm == 0 { 0.01 } else { 0.05 }))
     });

@@ -41,10 +41,10 @@ const HEIGHT: f64 = BOTTOM - TOP;
 /// Draws the figures.
 pub fn draw(figures: &Figures) -> Result<String, Box<dyn Error>> {
     let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 400\" role=\"img\">\n<title>How soon the guardrail closes an arm, and how often it is wrong</title>\n<style>",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1020 430\" role=\"img\">\n<title>How soon the guardrail closes an arm, and how often it is wrong</title>\n<style>",
     );
     svg.push_str(STYLE);
-    svg.push_str("</style>\n<rect class=\"back\" width=\"960\" height=\"400\"/>\n");
+    svg.push_str("</style>\n<rect class=\"back\" width=\"1020\" height=\"430\"/>\n");
     detection(&mut svg, figures)?;
     alarms(&mut svg, figures);
     svg.push_str("</svg>\n");
@@ -67,7 +67,7 @@ fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
 fn detection(svg: &mut String, figures: &Figures) -> Result<(), Box<dyn Error>> {
     const LEFT: f64 = 70.0;
     const WIDTH: f64 = 460.0;
-    const MOST: u32 = 16_000;
+    const MOST: u32 = 24_000;
     let x = |requests: f64| LEFT + WIDTH * requests / f64::from(MOST);
     let y = |percent: f64| BOTTOM - HEIGHT * percent / 100.0;
     text(
@@ -106,26 +106,22 @@ fn detection(svg: &mut String, figures: &Figures) -> Result<(), Box<dyn Error>> 
             let _ = write!(path, "L{:.1} {:.1}", x(f64::from(requests)), y(f64::from(percent)));
         }
         let _ = writeln!(svg, "<path class=\"line c{place}\" d=\"{path}\"/>");
-        let row = y(0.0) - 74.0 + 18.0 * f64::from(u32::try_from(place).unwrap_or(0));
-        line(
-            svg,
-            &format!("line c{place}"),
-            (LEFT + WIDTH - 215.0, row - 4.0),
-            (LEFT + WIDTH - 190.0, row - 4.0),
-        );
-        text(svg, (LEFT + WIDTH - 184.0, row), "", label);
+        let (column, row) = if place < 2 { (LEFT, place) } else { (LEFT + 230.0, place - 2) };
+        let row = BOTTOM + 70.0 + if row == 0 { 0.0 } else { 20.0 };
+        line(svg, &format!("line c{place}"), (column, row - 4.0), (column + 24.0, row - 4.0));
+        text(svg, (column + 30.0, row), "", label);
     }
     Ok(())
 }
 
 /// How often an arm is closed that is no reason to, on a logarithmic scale.
 fn alarms(svg: &mut String, figures: &Figures) {
-    const LEFT: f64 = 640.0;
-    const WIDTH: f64 = 290.0;
+    const LEFT: f64 = 650.0;
+    const WIDTH: f64 = 350.0;
     // From 0.01 % to 100 %.
     let y = |percent: f64| BOTTOM - HEIGHT * (percent.max(0.01).log10() + 2.0) / 4.0;
     text(svg, (LEFT, 24.0), "class=\"title\"", "False alarms, looking after each request");
-    text(svg, (LEFT, 44.0), "", "experiments with one, %; the stated 1 % is dashed");
+    text(svg, (LEFT, 44.0), "", "% of experiments; the stated 1 % is dashed");
     for (percent, label) in [(0.01, "none"), (0.1, "0.1"), (1.0, "1"), (10.0, "10"), (100.0, "100")] {
         line(
             svg,
@@ -139,25 +135,22 @@ fn alarms(svg: &mut String, figures: &Figures) {
     for ((place, base), (worst, one_look)) in (0_u32..).zip(BASES).zip(&figures.alarms) {
         let at = LEFT + WIDTH * (f64::from(place) + 0.5) / 4.0;
         text(svg, (at, BOTTOM + 20.0), "text-anchor=\"middle\"", &format!("{:.1} %", base * 100.0));
-        for (class, count) in [("f0", worst), ("f1", one_look)] {
+        for (class, count, beside, anchor) in
+            [("f0", worst, -10.0, "text-anchor=\"end\""), ("f1", one_look, 10.0, "")]
+        {
             let percent = 100.0 * share(*count, figures.runs);
             let _ =
                 writeln!(svg, "<circle class=\"{class}\" cx=\"{at:.1}\" cy=\"{:.1}\" r=\"6\"/>", y(percent));
-            text(svg, (at + 10.0, y(percent) - 6.0), "", &format!("{percent:.2}"));
+            text(svg, (at + beside, y(percent) - 6.0), anchor, &format!("{percent:.2}"));
         }
     }
     text(svg, (LEFT + WIDTH / 2.0, BOTTOM + 44.0), "text-anchor=\"middle\"", "control's error rate");
-    for (class, x, label) in
-        [("f0", LEFT - 60.0, "guardrail, worst of 2 to 5 arms"), ("f1", LEFT + 150.0, "a test for one look")]
-    {
-        let row = BOTTOM + 60.0;
-        let _ = writeln!(
-            svg,
-            "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\"/>",
-            x + 5.0,
-            row - 4.0
-        );
-        text(svg, (x + 16.0, row), "", label);
+    for (class, row, label) in [
+        ("f0", BOTTOM + 70.0, "guardrail, most of 2 to 5 arms"),
+        ("f1", BOTTOM + 90.0, "a test at 1 % for one look"),
+    ] {
+        let _ = writeln!(svg, "<circle class=\"{class}\" cx=\"{LEFT:.1}\" cy=\"{:.1}\" r=\"6\"/>", row - 4.0);
+        text(svg, (LEFT + 14.0, row), "", label);
     }
 }
 
