@@ -6,6 +6,7 @@
 
 mod evidence;
 mod gamma;
+mod logarithm;
 pub mod ratio;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use gamma::{ln_gamma, upper_gamma};
 
 use crate::{SLOTS, config};
 use filter_kit::settings::Field;
+use logarithm::ln;
 
 /// Requests of an arm, and how many of them were bad. Workers' counts are merged by adding them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct Limits {
     pub margins: [Option<u64>; 2],
     /// How many requests an arm and control must have had before anything is said of the arm.
     pub least: u64,
+    /// How many requests of one user say no more than one; at least 1.
+    pub per_user: u64,
 }
 
 impl Guardrail {
@@ -107,8 +111,8 @@ impl Guardrail {
             window,
             margins: limits.margins.map(|margin| margin.map(|margin| number(margin) / slots)),
             least: limits.least,
-            limit: (shares * slots / number(limits.alpha)).ln(),
-            evidence: Evidence::new(),
+            limit: ln(shares * slots / number(limits.alpha)),
+            evidence: Evidence::new(limits.per_user),
         }
     }
 
@@ -176,7 +180,7 @@ impl Guardrail {
 fn price(window: Option<u64>) -> f64 {
     let Some(window) = window else { return 0.0 };
     let place = number(window) + 2.0;
-    (WINDOWS * place).ln() + 2.0 * place.ln().ln()
+    ln(WINDOWS * place) + 2.0 * ln(ln(place))
 }
 
 /// No less than the sum of `1 / (n * ln(n)^2)` from 2 on, which is 2.10974.

@@ -18,7 +18,16 @@ pub(crate) fn read(field: &Field<'_, '_>, arms: &Field<'_, '_>) -> Option<Box<Gu
     if !field.is_given() {
         return None;
     }
-    field.only(&["control", "errors", "latency", "alpha", "proxies", "min_requests", "window"]);
+    field.only(&[
+        "control",
+        "errors",
+        "latency",
+        "alpha",
+        "proxies",
+        "min_requests",
+        "requests_per_user",
+        "window",
+    ]);
     let (errors, latency) = (field.get("errors"), field.get("latency"));
     errors.only(&["margin"]);
     latency.only(&["over_ms", "margin"]);
@@ -53,6 +62,7 @@ pub(crate) fn read(field: &Field<'_, '_>, arms: &Field<'_, '_>) -> Option<Box<Gu
         arms: (arms.len() as u64).saturating_sub(1).max(1),
         margins: [margin(&errors), margin(&latency)],
         least: whole("min_requests", 0, COUNT_LIMIT, 0),
+        per_user: whole("requests_per_user", 1, 10_000, 1),
     };
     Some(Box::new(Guardrail::new(place, over_ms, whole("window", 1_000, COUNT_LIMIT, WINDOW), &limits)))
 }

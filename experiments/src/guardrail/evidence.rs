@@ -10,7 +10,11 @@
 //! `p`; so are the logarithm of a sum of exponentials of convex functions, and the sum of two such. The least of a convex function is between a value of
 //! it and where two of its tangents meet, so what is answered does not hang on how near the search comes to it.
 
-use super::{Counts, number};
+use super::{
+    Counts,
+    logarithm::{exp, ln},
+    number,
+};
 
 /// By how much control's odds may be below those of the rate in question. The first says nothing: where control has had few requests, or the rate is
 /// control's own, the mixture is no less than its weight.
@@ -19,8 +23,14 @@ pub(super) const BELOW: [f64; 6] = [1.0, 0.3, 0.5, 0.7, 0.85, 0.93];
 /// By how much an arm's odds may be above those of the rate in question.
 pub(super) const ABOVE: [f64; 10] = [1.02, 1.05, 1.1, 1.2, 1.4, 1.8, 2.5, 4.0, 8.0, 20.0];
 
+/// How many standard deviations of control's rate are a few.
+const DEVIATIONS: f64 = 4.0;
+
 /// How often the bracket of the least is narrowed at most.
 const STEPS: usize = 64;
+
+/// A logarithm that is so much below another adds nothing to a sum: `e^-36` is the last digit of one.
+const NOTHING: f64 = 36.0;
 
 /// How near the evidence is found, in nats.
 const NEAR: f64 = 1e-9;
@@ -39,6 +49,8 @@ struct Tilt {
 /// The statistic. It is made once, and allocates nothing.
 #[derive(Debug)]
 pub struct Evidence {
+    /// What one request counts.
+    share: f64,
     below: [Tilt; BELOW.len()],
     above: [Tilt; ABOVE.len()],
 }
@@ -58,16 +70,13 @@ struct Bounds {
     upper: f64,
 }
 
-impl Default for Evidence {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Evidence {
-    /// The statistic.
-    pub fn new() -> Self {
-        Self { below: tilts(BELOW), above: tilts(ABOVE) }
+    /// The statistic, where so many requests of a user say no more than one.
+    ///
+    /// Each likelihood ratio is raised to the power of 1 by `per_user`. However the requests of a user hang together, the mean of the product of
+    /// `per_user` such powers is at most 1 (Hölder's inequality).
+    pub fn new(per_user: u64) -> Self {
+        Self { share: 1.0 / number(per_user.max(1)), below: tilts(BELOW), above: tilts(ABOVE) }
     }
 
     /// The evidence that an arm's rate is above control's by more than the margin, in nats: a lower bound that is at most 1e-9 too low, but for
@@ -94,20 +103,37 @@ impl Evidence {
         let mut bounds = Bounds { lower: f64::NEG_INFINITY, upper: 0.0 };
         let (control_rate, arm_rate) = (rate(control), rate(arm));
         // At control's own rate no ratio of control is above 1, nor one of the arm where its own rate is below: there the evidence is none.
-        if arm_rate <= control_rate + margin || arm.requests == 0 || control.requests == 0 {
+        let limit = control_rate + margin;
+        if arm_rate <= limit || arm.requests == 0 || control.requests == 0 {
+            return bounds;
+        }
+        // Nor is one of the arm above that of its own rate, whose logarithm is a divergence (Kullback-Leibler) that chi-square bounds. Most looks end here.
+        let off = arm_rate - limit;
+        bounds.upper = number(arm.requests) * self.share * off * off / (limit * (1.0 - limit));
+        if is_settled(bounds) {
             return bounds;
         }
         let at = |at: f64| self.at(control, arm, margin, at);
         let first = at(control_rate);
-        bounds.upper = first.value;
+        bounds.upper = bounds.upper.min(first.value);
         if is_settled(bounds) {
             return bounds;
         }
-        // Most often the least is between the rate of control and that of the arm; it is between 0 and all that the margin leaves.
-        let (mut low, mut high) =
-            if first.slope < 0.0 { (first, at(arm_rate - margin)) } else { (at(0.0), first) };
-        if high.slope < 0.0 {
-            (low, high) = (high, at(1.0 - margin));
+        // Most often the least is between the rate of control and what is a few standard deviations above it, or else below the rate of the arm; it is
+        // between 0 and all that the margin leaves.
+        let (mut low, mut high) = (first, first);
+        if first.slope < 0.0 {
+            let deviation = (limit * (1.0 - limit) / (number(control.requests) * self.share)).sqrt();
+            let near = (control_rate + DEVIATIONS * deviation).min(arm_rate - margin);
+            for end in [near, arm_rate - margin, 1.0 - margin] {
+                high = at(end);
+                if high.slope >= 0.0 {
+                    break;
+                }
+                low = high;
+            }
+        } else {
+            low = at(0.0);
         }
         for step in 0..STEPS {
             bounds.upper = bounds.upper.min(low.value).min(high.value);
@@ -129,14 +155,15 @@ impl Evidence {
 
     /// The logarithm of the product for control's rate and the one at the margin above it.
     fn at(&self, control: Counts, arm: Counts, margin: f64, at: f64) -> Point {
+        let mixture = |tilts, counts, at| mixture(tilts, counts, self.share, at);
         let (below, above) = (mixture(&self.below, control, at), mixture(&self.above, arm, at + margin));
         Point { at, value: below.value + above.value, slope: below.slope + above.slope }
     }
 }
 
 fn tilts<const COUNT: usize>(factors: [f64; COUNT]) -> [Tilt; COUNT] {
-    let weight = -number(COUNT as u64).ln();
-    factors.map(|factor| Tilt { log: factor.ln(), excess: factor - 1.0, weight })
+    let weight = -ln(number(COUNT as u64));
+    factors.map(|factor| Tilt { log: ln(factor), excess: factor - 1.0, weight })
 }
 
 /// The rate of bad requests; 0 without any request.
@@ -145,24 +172,27 @@ fn rate(counts: Counts) -> f64 {
 }
 
 /// The logarithm of a mixture of likelihood ratios against a rate, and its slope in the rate.
-fn mixture(tilts: &[Tilt], counts: Counts, at: f64) -> Point {
-    let (requests, bad) = (number(counts.requests), number(counts.bad.min(counts.requests)));
+fn mixture(tilts: &[Tilt], counts: Counts, share: f64, at: f64) -> Point {
+    let (requests, bad) = (number(counts.requests) * share, number(counts.bad.min(counts.requests)) * share);
     // Sums of exponentials, less the greatest exponent so far.
     let (mut top, mut sum, mut slope) = (f64::NEG_INFINITY, 0.0, 0.0);
     for tilt in tilts {
-        let change = at * tilt.excess;
-        let exponent = tilt.weight + bad * tilt.log - requests * change.ln_1p();
-        let steepness = -requests * tilt.excess / (1.0 + change);
+        let change = 1.0 + at * tilt.excess;
+        let exponent = tilt.weight + bad * tilt.log - requests * ln(change);
+        if exponent < top - NOTHING {
+            continue;
+        }
+        let steepness = -requests * tilt.excess / change;
         if exponent > top {
-            let scale = (top - exponent).exp();
+            let scale = exp(top - exponent);
             (sum, slope) = (sum * scale + 1.0, slope * scale + steepness);
             top = exponent;
         } else {
-            let share = (exponent - top).exp();
+            let share = exp(exponent - top);
             (sum, slope) = (sum + share, slope + share * steepness);
         }
     }
-    Point { at, value: top + sum.ln(), slope: slope / sum }
+    Point { at, value: top + ln(sum), slope: slope / sum }
 }
 
 /// Where the tangents of two points meet, of which the first falls and the second rises, and their value there.

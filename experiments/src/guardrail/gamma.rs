@@ -1,5 +1,7 @@
 //! The gamma function, which neither the standard library has nor a module should get a crate for.
 
+use super::logarithm::{exp, ln};
+
 /// Half the logarithm of two pi.
 const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
 
@@ -20,7 +22,7 @@ pub fn ln_gamma(x: f64) -> f64 {
     let square = inverse * inverse;
     let series = 1.0 / 12.0
         - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square * (1.0 / 1680.0 - square / 1188.0)));
-    (x - 0.5) * x.ln() - x + HALF_LOG_TAU + series * inverse - below.ln()
+    (x - 0.5) * ln(x) - x + HALF_LOG_TAU + series * inverse - ln(below)
 }
 
 /// The regularised upper incomplete gamma function Q(a, x) for a positive `a` and an `x` from 0 on: the probability that chi-square with `2 a` degrees of
@@ -35,7 +37,7 @@ pub fn upper_gamma(a: f64, x: f64) -> f64 {
     if x <= 0.0 {
         return 1.0;
     }
-    let front = (a * x.ln() - x - ln_gamma(a)).exp();
+    let front = exp(a * ln(x) - x - ln_gamma(a));
     if x < a + 1.0 {
         let (mut term, mut sum, mut place) = (1.0 / a, 1.0 / a, a);
         for _ in 0..STEPS {

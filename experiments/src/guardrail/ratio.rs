@@ -2,6 +2,7 @@
 
 use super::{
     gamma::{ln_gamma, upper_gamma},
+    logarithm::{exp, ln},
     number, thousandths,
 };
 
@@ -24,7 +25,7 @@ pub struct Share {
 /// It is the inverse of a mixture of multinomial likelihood ratios, by Dirichlet priors whose mean is the weights (M. Lindon and A. Malek, "Anytime-Valid
 /// Inference for Multinomial Count Data", 2022).
 pub fn sequential(shares: &[Share]) -> u64 {
-    thousandths((-log_evidence(shares)).exp().min(1.0))
+    thousandths(exp(-log_evidence(shares)).min(1.0))
 }
 
 /// The p-value of Pearson's chi-square test, in thousandths, rounded down. It holds for one look alone: who looks again and again sees it below any
@@ -60,15 +61,14 @@ pub fn log_evidence(shares: &[Share]) -> f64 {
             let (count, weight) = (number(share.exposures), number(share.weight) / weights);
             if weight > 0.0 {
                 let prior = concentration * weight;
-                log += ln_gamma(prior + count) - ln_gamma(prior) - count * weight.ln();
+                log += ln_gamma(prior + count) - ln_gamma(prior) - count * ln(weight);
             } else if share.exposures > 0 {
                 return f64::INFINITY;
             }
         }
-        (sum, top) =
-            if log > top { (sum * (top - log).exp() + 1.0, log) } else { (sum + (log - top).exp(), top) };
+        (sum, top) = if log > top { (sum * exp(top - log) + 1.0, log) } else { (sum + exp(log - top), top) };
     }
-    top + (sum / number(CONCENTRATIONS.len() as u64)).ln()
+    top + ln(sum / number(CONCENTRATIONS.len() as u64))
 }
 
 /// All exposures, and all weights.

@@ -1,7 +1,7 @@
 use super::{
     Counts, Evidence, Guardrail, Measure,
     evidence::{ABOVE, BELOW},
-    ln_gamma, number, price,
+    ln_gamma, logarithm, number, price,
     ratio::{self, Share},
     upper_gamma,
 };
@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn evidence_is_a_number_whatever_was_counted(control in any_counts(), arm in any_counts(), margin in 1_u32..10_000) {
         let margin = f64::from(margin) / 10_000.0;
-        let evidence = Evidence::new().of(control, arm, margin);
+        let evidence = Evidence::new(1).of(control, arm, margin);
         prop_assert!(evidence.is_finite() && evidence >= 0.0, "{}", evidence);
     }
 
@@ -56,12 +56,12 @@ proptest! {
     fn an_arm_within_the_margin_is_never_worse(control in any_counts(), requests in any::<u64>(), share in 0.0..=1.0_f64) {
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share below 1 of a rate")]
         let bad = (control.bad as f64 / control.requests.max(1) as f64 * share * 0.999 * requests as f64) as u64;
-        prop_assert!(Evidence::new().of(control, counts(requests, bad), MARGIN) <= 0.0);
+        prop_assert!(Evidence::new(1).of(control, counts(requests, bad), MARGIN) <= 0.0);
     }
 
     #[test]
     fn another_bad_request_of_an_arm_is_more_evidence_and_of_control_is_less(control in real_counts(), arm in real_counts()) {
-        let evidence = Evidence::new();
+        let evidence = Evidence::new(1);
         let before = evidence.of(control, arm, MARGIN);
         // What rounding makes of counts that are so large.
         let off = 1e-8 + 1e-14 * number(control.requests.max(arm.requests));
@@ -77,7 +77,7 @@ proptest! {
 
     #[test]
     fn what_is_reached_is_the_evidence(control in real_counts(), arm in real_counts(), enough in 0.1..50.0_f64) {
-        let evidence = Evidence::new();
+        let evidence = Evidence::new(1);
         let least = evidence.of(control, arm, MARGIN);
         // Nearer than this, the bounds may settle on either side.
         prop_assume!((least - enough).abs() > 1e-6 * least.max(1.0));
@@ -86,7 +86,7 @@ proptest! {
 
     #[test]
     fn the_evidence_is_the_least_over_all_rates_of_control(control in real_counts(), arm in real_counts()) {
-        let evidence = Evidence::new();
+        let evidence = Evidence::new(1);
         let least = evidence.of(control, arm, MARGIN);
         prop_assume!(least > 0.0);
         // By golden section, of the definition alone.
@@ -99,6 +99,16 @@ proptest! {
         let found = value(f64::midpoint(low, high)).min(value(0.0)).min(value(1.0 - MARGIN));
         let off = 1e-7 + 1e-14 * number(control.requests.max(arm.requests));
         prop_assert!((least - found).abs() <= off, "{} is not {}", least, found);
+    }
+
+    #[test]
+    fn logarithms_are_those_of_the_standard_library(exponent in -600.0..600.0_f64, near in -1.0..1.0_f64) {
+        for number in [exponent.exp(), near.exp(), 1.0 + near / 1e6] {
+            let (expected, got) = (number.ln(), logarithm::ln(number));
+            prop_assert!((got - expected).abs() <= 4e-16 * expected.abs().max(1.0), "ln({}): {} is not {}", number, got, expected);
+        }
+        prop_assert!((logarithm::exp(exponent) / exponent.exp() - 1.0).abs() <= 1e-13, "e^{}", exponent);
+        prop_assert!((logarithm::exp(near) / near.exp() - 1.0).abs() <= 1e-15, "e^{}", near);
     }
 
     #[test]
@@ -191,6 +201,17 @@ fn a_least_number_of_requests_is_waited_for() {
 }
 
 #[test]
+fn requests_of_a_user_may_count_as_one() {
+    let (one, four) = (Evidence::new(1), Evidence::new(4));
+    for bad in [0, 10, 50, 400] {
+        let few = one.of(counts(9000, 90), counts(1000, bad), MARGIN);
+        let many = four.of(counts(36_000, 360), counts(4000, 4 * bad), MARGIN);
+        assert!((few - many).abs() < 1e-7, "{few} is not {many}");
+    }
+    assert!(Evidence::new(0).of(counts(9000, 90), counts(1000, 50), MARGIN).is_finite());
+}
+
+#[test]
 fn nearness_is_in_thousandths_of_what_closes() {
     let guardrail = read(r#"{"errors": {"margin": 50}}"#).unwrap().unwrap();
     let control = counts(9000, 90);
@@ -249,6 +270,10 @@ fn what_is_wrong_with_a_guardrail_is_said_with_its_path() {
             r#"{"errors": {"margin": 5}, "min_requests": -1}"#,
             "guardrail.min_requests: must be 0..=1000000000, got -1",
         ),
+        (
+            r#"{"errors": {"margin": 5}, "requests_per_user": 0}"#,
+            "guardrail.requests_per_user: must be 1..=10000, got 0",
+        ),
         (r#"{"errors": {"margin": 5}, "window": 0}"#, "guardrail.window: must be 1000..=1000000000, got 0"),
     ] {
         let error = read(config).unwrap_err();
@@ -260,6 +285,21 @@ fn what_is_wrong_with_a_guardrail_is_said_with_its_path() {
         error.contains("arms: must be at least two, of which one is control, with a guardrail, got 1"),
         "{error}"
     );
+}
+
+#[test]
+fn logarithms_have_the_known_values_at_their_ends() {
+    assert_eq!(
+        [1.0, 2.0, 0.5].map(|number| logarithm::ln(number).to_bits()),
+        [1.0_f64, 2.0, 0.5].map(|number| number.ln().to_bits())
+    );
+    assert_eq!(
+        [-701.0, f64::NEG_INFINITY, 0.0].map(|number| logarithm::exp(number).to_bits()),
+        [0.0_f64, 0.0, 1.0].map(f64::to_bits)
+    );
+    assert!(logarithm::exp(f64::INFINITY).is_finite());
+    assert!((logarithm::ln(f64::MAX) / f64::MAX.ln() - 1.0).abs() < 1e-15);
+    assert!((logarithm::ln(f64::MIN_POSITIVE) / f64::MIN_POSITIVE.ln() - 1.0).abs() < 1e-15);
 }
 
 #[test]
