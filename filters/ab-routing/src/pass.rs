@@ -7,7 +7,6 @@ use experiments::{
     cookie::{self, VisitorId},
     experiment::{Experiment, Reason, Special},
     exposure,
-    health::Health,
     key::KeyList,
     overrides::{Asked, Overrides},
     sticky::{Kept, Owner, Versions},
@@ -121,20 +120,16 @@ impl<'a> Pass<'a> {
         let filter = self.filter;
         let is_for = experiment.enabled && experiment.is_for(self.view);
         let decided = if is_for { self.decide(experiment, asked) } else { None };
-        let decided = match (&experiment.health, decided) {
-            (Some(health), Some(Ok(decision))) => Some(Ok(self.fall_back(health, decision, effects))),
-            (_, decided) => decided,
+        let decided = if experiment.health.is_some() {
+            self.heed(place, experiment, decided, effects)
+        } else {
+            decided
         };
         match &decided {
             Some(Ok(Decision { arm, how })) => {
-                let number = *arm;
-                let Some(arm) = experiment.arms.get(usize::from(number)) else { return false };
+                let Some(arm) = experiment.arms.get(usize::from(*arm)) else { return false };
                 effects.set_request_header(&header.name, arm.name.as_bytes());
-                let uncounted = self.uncounted(experiment, *how);
-                effects.count(uncounted.unwrap_or(arm.exposures));
-                if let Some(health) = experiment.health.as_ref().filter(|_| uncounted.is_none()) {
-                    health.expose(number);
-                }
+                effects.count(self.uncounted(experiment, *how).unwrap_or(arm.exposures));
                 if let Some(change) = &arm.change {
                     change.apply(&filter.names.authority, effects);
                     if change.is_of_target() {
@@ -148,11 +143,6 @@ impl<'a> Pass<'a> {
             Some(Err(reason)) => effects.count(experiment.skipped[*reason]),
             None => {}
         }
-        if let (Some(_), Some(Ok(Decision { arm, how: How::Drawn | How::Carried }))) =
-            (&experiment.health, &decided)
-        {
-            self.watch(place, *arm);
-        }
         let arm = decided.and_then(Result::ok).map(|decision| decision.arm);
         if filter.has_requirements || filter.propagation.is_some() || experiment.response.is_some() {
             self.note(place, experiment, is_for, arm);
@@ -160,31 +150,41 @@ impl<'a> Pass<'a> {
         arm.is_some()
     }
 
-    /// The arm, or control in its place where it is closed or has no host. A tester gets what was asked for.
-    fn fall_back(&self, health: &Health, decision: Decision, effects: &mut Effects<'a>) -> Decision {
-        let Decision { arm, how } = decision;
-        if how == How::Forced || arm == health.control {
-            return decision;
+    /// What is decided, or control in its place where the arm is closed or has no host. A tester gets what was asked for.
+    #[cold]
+    fn heed(
+        &mut self,
+        place: usize,
+        experiment: &Experiment,
+        decided: Option<Result<Decision, Reason>>,
+        effects: &mut Effects<'a>,
+    ) -> Option<Result<Decision, Reason>> {
+        let (Some(health), Some(Ok(Decision { arm, how }))) = (&experiment.health, &decided) else {
+            return decided;
+        };
+        if *how == How::Forced {
+            return decided;
         }
-        if health.is_closed(arm) {
-            return Decision { arm: health.control, how: How::Closed };
-        }
-        if health.is_alone(arm, || self.view.now()) {
-            if let Some(series) = health.arms.get(usize::from(arm)) {
-                effects.count(series.fallbacks);
+        let control = |how| Some(Ok(Decision { arm: health.control, how }));
+        if *arm != health.control {
+            if health.is_closed(*arm) {
+                return control(How::Closed);
             }
-            return Decision { arm: health.control, how: How::NoHost };
+            if health.is_alone(*arm, || self.view.now()) {
+                effects.count(
+                    health.arms.get(usize::from(*arm)).map(|series| series.fallbacks).unwrap_or_default(),
+                );
+                return control(How::NoHost);
+            }
         }
-        decision
-    }
-
-    /// Notes an arm whose response is waited for.
-    fn watch(&mut self, place: usize, arm: u8) {
-        let Ok(experiment) = u8::try_from(place) else { return };
+        if self.uncounted(experiment, *how).is_none() {
+            health.expose(*arm);
+        }
         let now = self.view.now();
         let pending = self.pending();
         pending.began = now;
-        pending.watched.push((experiment, arm));
+        pending.watched.extend(u8::try_from(place).ok().map(|place| (place, *arm)));
+        decided
     }
 
     /// Notes an arm for requirements, for other hops and for the response.
