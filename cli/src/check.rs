@@ -18,7 +18,7 @@ mod sarif;
 mod secrets;
 mod security;
 mod target;
-mod url;
+pub mod url;
 mod wasm;
 mod workload;
 

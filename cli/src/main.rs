@@ -13,6 +13,7 @@ mod document;
 mod finding;
 mod manifest;
 mod modules;
+mod publish;
 mod redact;
 mod replay;
 mod scenarios;
@@ -33,6 +34,7 @@ enum Command {
     Bucket(bucket::Args),
     Check(check::Args),
     Manifest(manifest::Args),
+    Publish(publish::Args),
     Test(scenarios::Args),
     Redact(redact::Args),
     Replay(replay::Args),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Bucket(args) => bucket::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Manifest(args) => manifest::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::Test(args) => scenarios::run(&args),
         Command::Redact(args) => redact::run(&args),
         Command::Replay(args) => replay::run_command(&args),

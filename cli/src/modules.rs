@@ -68,17 +68,33 @@ impl Dist {
     /// # Errors
     /// There is no such module, or it is none that a host can run.
     pub fn load(&self, filter: &str) -> Result<harness::Module, ModuleError> {
-        let is_path = Path::new(filter).extension().is_some_and(|extension| extension == "wasm");
-        let path = if is_path { PathBuf::from(filter) } else { self.0.join(format!("{filter}.wasm")) };
-        load(&path).map_err(|error| match error {
-            ModuleError::Unreadable(_, error) if error.kind() == io::ErrorKind::NotFound => {
-                ModuleError::Missing {
-                    filter: filter.trim_end_matches(".wasm").to_owned(),
-                    dist: self.0.clone(),
-                }
+        let bytes = self.read(filter)?;
+        harness::Module::load(&bytes)
+            .map_err(|error| ModuleError::Unloadable(self.path(filter), error.to_string()))
+    }
+
+    /// The bytes of a filter's module, by its name or by its path.
+    ///
+    /// # Errors
+    /// There is no such module.
+    pub fn read(&self, filter: &str) -> Result<Vec<u8>, ModuleError> {
+        let path = self.path(filter);
+        fs::read(&path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                let filter = filter.trim_end_matches(".wasm").to_owned();
+                return ModuleError::Missing { filter, dist: self.0.clone() };
             }
-            other => other,
+            ModuleError::Unreadable(path, error)
         })
+    }
+
+    /// Whether a filter is named by the path of its module.
+    pub fn is_path(filter: &str) -> bool {
+        Path::new(filter).extension().is_some_and(|extension| extension == "wasm")
+    }
+
+    fn path(&self, filter: &str) -> PathBuf {
+        if Self::is_path(filter) { PathBuf::from(filter) } else { self.0.join(format!("{filter}.wasm")) }
     }
 }
 

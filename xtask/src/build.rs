@@ -1,11 +1,20 @@
-//! `cargo xtask build`: all modules, optimised, into dist/.
+//! `cargo xtask build`: all modules, optimised, into dist/, each with a bill of materials.
+
+mod reproduce;
+mod sbom;
 
 use crate::{command, progress, project, setup};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use comfy_table::Table;
 use harness::conformance::Abi;
 use sha2::{Digest as _, Sha256};
-use std::{env, fmt::Write as _, fs, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use wasmparser::{ExternalKind, Parser, Payload};
 
 /// The profile of modules.
@@ -21,16 +30,43 @@ const CODE: [&str; 4] = [
 /// The custom section in which a module says which callbacks its filter declares.
 const SECTION: &str = "outrigger.callbacks";
 
-/// Builds all modules into dist/, with SHA256SUMS.
+/// Builds all modules into dist/, with SHA256SUMS and for each module a bill of materials (CycloneDX), NAME.cdx.json.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Build them twice more, from nothing, in two other folders, and compare: exit code 1 if a byte differs.
+    #[arg(long)]
+    check_reproducible: bool,
+    /// Compare this one alone.
+    #[arg(long, value_name = "FILTER", requires = "check_reproducible")]
+    only: Option<String>,
+}
+
+/// Where a module is built.
+struct Site {
+    /// The workspace.
+    root: PathBuf,
+    /// Cargo's target folder.
+    target: PathBuf,
+    /// Where cargo keeps the sources of other crates.
+    cargo_home: PathBuf,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// A module does not build, or exports what its filter does not declare.
-pub fn run(_: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     modules()?;
+    if args.check_reproducible {
+        let mut filters = project::filters()?;
+        filters.retain(|filter| args.only.as_ref().is_none_or(|only| only == filter));
+        ensure!(
+            !filters.is_empty(),
+            "there is no filter of this name: they are {}",
+            project::filters()?.join(", ")
+        );
+        return reproduce::check(&filters);
+    }
     let mut table = Table::new();
     table.set_header(["module", "bytes", "sha256"]);
     for filter in project::filters()? {
@@ -79,23 +115,27 @@ pub fn modules() -> Result<()> {
     let mut sums = String::new();
     for filter in &filters {
         work.now(&format!("building {filter}"));
-        // Both crate types at once would switch link-time optimisation off, without a word.
-        let built = cargo_rustc(
-            &[&["--package", filter, "--features", "module", "--crate-type", "cdylib"], own_profile(filter)]
-                .concat(),
-            &filter.replace('-', "_"),
-        )?;
+        let built = one(&Site::own()?, filter)?;
         let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
         check_exports(filter, &bytes)?;
         // A module that is unchanged keeps its time, so that nothing that watches it starts again.
         if fs::read(module(filter)).ok().as_ref() != Some(&bytes) {
             fs::write(module(filter), &bytes)?;
         }
-        writeln!(sums, "{}  {filter}.wasm", digest(&bytes))?;
+        let sha256 = digest(&bytes);
+        fs::write(project::dist().join(format!("{filter}.cdx.json")), sbom::of(filter, &sha256)?)?;
+        writeln!(sums, "{sha256}  {filter}.wasm")?;
         work.step();
     }
     fs::write(project::dist().join("SHA256SUMS"), sums)?;
     Ok(())
+}
+
+/// Builds a filter, and says where it is.
+fn one(site: &Site, filter: &str) -> Result<PathBuf> {
+    // Both crate types at once would switch link-time optimisation off, without a word.
+    let arguments = ["--package", filter, "--features", "module", "--crate-type", "cdylib"];
+    cargo_rustc(site, &[&arguments, own_profile(filter)].concat(), &filter.replace('-', "_"))
 }
 
 /// Builds an example of filter-kit as a module, for scenarios and the bench.
@@ -105,7 +145,7 @@ pub fn modules() -> Result<()> {
 pub fn fixture(name: &str) -> Result<PathBuf> {
     setup::wasm_target()?;
     let _work = progress::begin(&format!("building the fixture {name}"));
-    cargo_rustc(&["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
+    cargo_rustc(&Site::own()?, &["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
 }
 
 /// Builds an example of pii as wasm, for the bench.
@@ -115,7 +155,7 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
 pub fn pii_example(name: &str) -> Result<PathBuf> {
     setup::wasm_target()?;
     let _work = progress::begin(&format!("building {name}"));
-    cargo_rustc(&["--package", "pii", "--example", name], &format!("examples/{name}"))
+    cargo_rustc(&Site::own()?, &["--package", "pii", "--example", name], &format!("examples/{name}"))
 }
 
 /// Builds the probes of the conformance suite, one for each version of the ABI. Says in which folder they are.
@@ -132,26 +172,39 @@ pub fn probes() -> Result<PathBuf> {
             Abi::V0_2_0 => "abi_0_2_0",
             Abi::V0_2_1 => "",
         };
-        let built = cargo_rustc(&["--package", "probe", "--features", features], "probe")?;
+        let built = cargo_rustc(&Site::own()?, &["--package", "probe", "--features", features], "probe")?;
         fs::copy(built, folder.join(abi.probe()).with_extension("wasm"))?;
     }
     Ok(folder)
 }
 
-fn cargo_rustc(arguments: &[&str], file: &str) -> Result<PathBuf> {
+impl Site {
+    /// This workspace.
+    fn own() -> Result<Self> {
+        let root = project::root().to_path_buf();
+        Ok(Self { root, target: project::target()?, cargo_home: cargo_home()? })
+    }
+}
+
+/// The folder of cargo's own files.
+fn cargo_home() -> Result<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+        .context("neither $CARGO_HOME nor $HOME is set")
+}
+
+fn cargo_rustc(site: &Site, arguments: &[&str], file: &str) -> Result<PathBuf> {
     let mut cargo =
         command::cargo(&["rustc", "--quiet", "--locked", "--profile", PROFILE, "--target", setup::WASM]);
-    cargo.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", rustflags()?);
+    cargo.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", rustflags(&site.root, &site.cargo_home)?);
+    cargo.current_dir(&site.root).env("CARGO_HOME", &site.cargo_home).env("CARGO_TARGET_DIR", &site.target);
     command::run(&mut cargo)?;
-    Ok(project::target()?.join(setup::WASM).join(PROFILE).join(file).with_extension("wasm"))
+    Ok(site.target.join(setup::WASM).join(PROFILE).join(file).with_extension("wasm"))
 }
 
 /// No path of the machine that it was built on gets into a module: neither this workspace's nor that of its dependencies' sources.
-fn rustflags() -> Result<String> {
-    let home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
-    let sources = home.context("neither $CARGO_HOME nor $HOME is set")?.join("registry/src");
+fn rustflags(root: &Path, cargo_home: &Path) -> Result<String> {
+    let sources = cargo_home.join("registry/src");
     if !sources.is_dir() {
         command::run(&mut command::cargo(&["fetch", "--quiet", "--locked"]))?;
     }
@@ -159,7 +212,7 @@ fn rustflags() -> Result<String> {
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
     folders.sort();
-    folders.push(project::root().to_path_buf());
+    folders.push(root.to_path_buf());
     let mut flags: Vec<_> =
         folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();
     flags.extend(CODE.map(str::to_owned));

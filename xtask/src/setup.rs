@@ -33,7 +33,7 @@ const WHEELS: [(&str, &[&str]); 5] = [
 /// Prepares this machine: the wasm32-wasip1 target and Envoy; with --all also what `bench` and `e2e --compose` need from the system.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Also h2load, Docker and docker-compose.
+    /// Also h2load, Docker, docker-compose, docker-registry and skopeo.
     #[arg(long)]
     all: bool,
 }
@@ -47,9 +47,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     println!("target {WASM}: installed");
     println!("envoy: {}", envoy(None)?.display());
     if args.all {
-        for (program, package) in
-            [("h2load", "nghttp2-client"), ("dockerd", "docker.io"), ("docker-compose", "docker-compose")]
-        {
+        for (program, package) in [
+            ("h2load", "nghttp2-client"),
+            ("dockerd", "docker.io"),
+            ("docker-compose", "docker-compose"),
+            ("docker-registry", "docker-registry"),
+            ("skopeo", "skopeo"),
+        ] {
             println!("{program}: {}", system(program, package)?.display());
         }
     }

@@ -144,7 +144,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn plain(status: u16, body: Vec<u8>) -> Answer {
+/// An answer of a status and a body.
+pub fn plain(status: u16, body: Vec<u8>) -> Answer {
     Answer {
         status,
         headers: Headers::new(),
@@ -175,7 +176,7 @@ fn answer(state: &Mutex<State>, shop: &Answer, message: Message) -> Answer {
 }
 
 /// Serves connections, each in a thread of its own, until the process ends.
-fn serve(listener: TcpListener, handler: impl Fn(Message) -> Answer + Send + Sync + 'static) {
+pub fn serve(listener: TcpListener, handler: impl Fn(Message) -> Answer + Send + Sync + 'static) {
     let handler = Arc::new(handler);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {

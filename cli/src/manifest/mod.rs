@@ -4,6 +4,8 @@ mod collector;
 mod envoy;
 mod grafana;
 mod istio;
+mod peer;
+mod plugin;
 mod policy;
 mod prometheus;
 mod yaml;
@@ -28,6 +30,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Metrics(Metrics),
+    Plugin(Box<plugin::Plugin>),
     Policy(policy::Args),
 }
 
@@ -119,10 +122,11 @@ fn arm(text: &str) -> Result<(String, f64), String> {
 /// Runs the command.
 ///
 /// # Errors
-/// The configuration cannot be read or is refused, or a file cannot be written: exit code 2.
+/// The configuration cannot be read or is refused, or a file cannot be written: exit code 2. `manifest plugin` says its own.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
     let args = match &args.what {
         What::Metrics(args) => args,
+        What::Plugin(args) => return plugin::run(args),
         What::Policy(args) => {
             let (manifests, notes) = policy::manifests(args)?;
             anstream::print!("{manifests}");

@@ -3,7 +3,7 @@
 //! Istio adds up all ALLOW policies of a workload: one of them must match. Plugins cannot: each of several must allow. So ALLOW policies of selections that
 //! one workload can be in stand in no two plugins. DENY and AUDIT policies can: each decides for itself.
 
-use super::yaml;
+use super::{peer, yaml};
 use crate::configuration;
 use filter_kit::{Environment, Filter};
 use policy::Policy;
@@ -153,8 +153,10 @@ pub fn manifests(args: &Args) -> Result<(String, Vec<String>), String> {
             .map_err(|error| format!("{name}: {own}: {error}"))?;
         notes.extend(filter.warnings().iter().map(|warning| format!("{own}: {warning}")));
         documents.push(yaml::write(&group.plugin(&own, config, args)));
-        if looks_at_peer(&json!(group.policies)) {
-            documents.push(yaml::write(&group.peer(&own)));
+        if peer::is_looked_at(&json!(group.policies)) {
+            let workloads = group.selection.field("workloadSelector", "labels");
+            let (name, namespace) = (format!("outrigger-peer-{own}"), Some(group.namespace.as_str()));
+            documents.push(yaml::write(&peer::object(&name, namespace, workloads, group.is_gateway())));
         }
     }
     Ok((documents.join("---\n"), notes))
@@ -204,20 +206,6 @@ fn is_tried(policy: &Value) -> bool {
     annotation.is_some_and(|text| ["1", "t", "T", "true", "TRUE", "True"].contains(&text))
 }
 
-/// Whether a rule looks at the direct peer's address.
-fn looks_at_peer(value: &Value) -> bool {
-    match value {
-        Value::Array(items) => items.iter().any(looks_at_peer),
-        Value::Object(fields) => fields.iter().any(|(name, value)| {
-            matches!(name.as_str(), "ipBlocks" | "notIpBlocks")
-                || name == "key" && value == "source.ip"
-                || name == "on" && value == "peer"
-                || looks_at_peer(value)
-        }),
-        _ => false,
-    }
-}
-
 impl Group {
     /// A name, of letters that Kubernetes takes: `policy`, and what tells the selection apart.
     fn name(&self) -> String {
@@ -248,35 +236,6 @@ impl Group {
             "apiVersion": "extensions.istio.io/v1alpha1",
             "kind": "WasmPlugin",
             "metadata": {"name": name, "namespace": self.namespace},
-            "spec": spec
-        })
-    }
-
-    /// What leaves the direct peer's address where the module finds it.
-    fn peer(&self, plugin: &str) -> Value {
-        let context = if self.is_gateway() { "GATEWAY" } else { "SIDECAR_INBOUND" };
-        let mut spec = Map::new();
-        spec.extend(self.selection.field("workloadSelector", "labels"));
-        let manager = "envoy.filters.network.http_connection_manager";
-        spec.insert("configPatches".to_owned(), json!([{
-            "applyTo": "HTTP_FILTER",
-            "match": {"context": context, "listener": {"filterChain": {"filter": {"name": manager}}}},
-            "patch": {"operation": "INSERT_FIRST", "value": {
-                "name": "outrigger.peer",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
-                    "on_request_headers": [{
-                        "object_key": "outrigger.peer",
-                        "factory_key": "envoy.string",
-                        "format_string": {"text_format_source": {"inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}}
-                    }]
-                }
-            }}
-        }]));
-        json!({
-            "apiVersion": "networking.istio.io/v1alpha3",
-            "kind": "EnvoyFilter",
-            "metadata": {"name": format!("outrigger-peer-{plugin}"), "namespace": self.namespace},
             "spec": spec
         })
     }

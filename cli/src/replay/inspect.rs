@@ -20,9 +20,9 @@ pub struct Args {
 
 /// What a module is.
 #[derive(Debug, Default, Serialize)]
-struct Facts {
+pub struct Facts {
     /// The version of the ABI, by its export.
-    abi: Option<String>,
+    pub abi: Option<String>,
     /// The size in bytes, and that of its code and data.
     bytes: usize,
     code_bytes: usize,
@@ -43,6 +43,13 @@ struct Facts {
     memory_limit: Option<u64>,
     /// Custom sections.
     sections: Vec<String>,
+}
+
+impl Facts {
+    /// Whether the module has a custom section of this name.
+    pub fn has_section(&self, name: &str) -> bool {
+        self.sections.iter().any(|section| section.split_once(" (").is_some_and(|(found, _)| found == name))
+    }
 }
 
 /// Runs the command.
@@ -79,7 +86,11 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(bytes: &[u8]) -> Result<Facts, wasmparser::BinaryReaderError> {
+/// Reads what a module is.
+///
+/// # Errors
+/// The bytes are no module.
+pub fn read(bytes: &[u8]) -> Result<Facts, wasmparser::BinaryReaderError> {
     let mut facts = Facts { bytes: bytes.len(), ..Facts::default() };
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {

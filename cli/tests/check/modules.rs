@@ -17,7 +17,7 @@ pub fn write(folder: &Path) {
         (func (export "proxy_on_configure") (param i32 i32) (result i32)
           (drop (call $log (i32.const 3) (i32.const 8) (i32.const 63))) (i32.const 1))"#;
     let trap = "(func (export \"_initialize\") unreachable)";
-    for name in ["ab-routing", "access-log", "policy", "metrics"] {
+    for name in ["ab-routing", "access-log", "policy", "metrics", "all-in-one"] {
         module(folder, name, take);
     }
     module(folder, "refuses", refuse);

@@ -60,6 +60,7 @@ pub const ROWS: &[Row] = &[
     ("policy-fail-open", P, "FAIL_CLOSE", "FAIL_OPEN", "spec.failStrategy"),
     ("policy-fail-open", B, "FAIL_CLOSED", "FAIL_OPEN", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[1].typed_config.config.failure_policy"),
     ("ab-routing-inbound", P, "[{ mode: CLIENT }]", "[{ mode: SERVER }]", "spec.match[0].mode"),
+    ("ab-routing-inbound", P, "CLIENT }]\n  wasm:\n    url: https://registry.example/ab-routing.wasm\n    failStrategy: FAIL_RELOAD\n    pluginConfig: { exp", "SERVER }]\n  wasm:\n    url: https://registry.example/all-in-one.wasm\n    failStrategy: FAIL_RELOAD\n    pluginConfig: { ab_routing: {}, exp", "spec.match[0].mode"),
     ("image-pull-policy", P, "  phase: AUTHZ", "  imagePullPolicy: Always\n  phase: AUTHZ", "spec.imagePullPolicy"),
     ("verification-key", P, "  phase: AUTHZ", "  verificationKey: x\n  phase: AUTHZ", "spec.verificationKey"),
     ("selector-and-target", P, "  targetRefs:", "  selector: { matchLabels: { app: a } }\n  targetRefs:", "spec.targetRefs"),

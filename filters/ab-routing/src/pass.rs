@@ -220,8 +220,7 @@ impl<'a> Pass<'a> {
                 return Some(Ok(Decision { arm, how: How::Forced }));
             }
         }
-        let carried = self.more.as_ref().and_then(|more| more.carried.arm(experiment));
-        let carried = carried.and_then(|arm| u8::try_from(arm).ok());
+        let carried = if self.filter.propagation.is_some() { self.carried(experiment) } else { None };
         if let Some(special) = &experiment.special {
             return self.decide_specially(experiment, special, carried);
         }
@@ -230,6 +229,13 @@ impl<'a> Pass<'a> {
         }
         let decided = self.key(experiment.keys).and_then(|key| experiment.assign(key));
         Some(decided.map(|arm| Decision { arm, how: How::Drawn }))
+    }
+
+    /// The arm that came with the request.
+    #[cold]
+    fn carried(&self, experiment: &Experiment) -> Option<u8> {
+        let arm = self.more.as_ref()?.carried.arm(experiment)?;
+        u8::try_from(arm).ok()
     }
 
     #[inline(never)]

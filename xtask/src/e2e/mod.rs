@@ -5,6 +5,7 @@ pub mod hops;
 mod local;
 pub mod metrics;
 pub mod outputs;
+pub mod publish;
 pub mod rbac;
 mod site;
 pub mod sticky;
@@ -68,6 +69,9 @@ pub struct Args {
     /// Metrics instead: sums of 50,000 requests in a real Prometheus, labels of any bytes, and a flood of label values.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
     metrics: bool,
+    /// Published modules instead: through a real registry, by the rules of Istio's agent, back into Envoy.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
+    publish: bool,
     /// Only scenarios of which the file, the name, or the suite ("policy in all-in-one") has this text.
     only: Option<String>,
 }
@@ -141,6 +145,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         rbac::rows::run()?
     } else if args.metrics {
         metrics::run()?
+    } else if args.publish {
+        publish::run()?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
@@ -154,6 +160,16 @@ impl Plan {
         match self {
             Self::One(module) | Self::Inside(module, _) => Ok(module),
             Self::Chain(_) => anyhow::bail!("a chain of modules does not run through docker-compose.yml"),
+        }
+    }
+}
+
+impl Suite {
+    /// The module of dist/ that the suite is of; none for a fixture, and where scenarios run through all-in-one or a chain.
+    fn published(&self) -> Option<&Path> {
+        match &self.plan {
+            Plan::One(module) if *module == build::module(&self.name) => Some(module),
+            _ => None,
         }
     }
 }
