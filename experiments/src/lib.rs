@@ -65,8 +65,8 @@ pub struct Experiments {
     pub sticky: Option<Sticky>,
     /// Where assignments travel through the mesh.
     pub propagation: Option<Propagation>,
-    /// Whether an experiment looks at the arms of another.
-    pub has_requirements: bool,
+    /// Whether arms are noted: an experiment looks at those of another, or they travel.
+    pub notes_arms: bool,
     /// Whether there are requirements, assignments that travel, or requests that are no exposures by who makes them: no experiment is plain then.
     pub is_special: bool,
     /// Headers that are written seldom.

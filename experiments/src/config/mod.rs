@@ -160,7 +160,8 @@ pub(crate) fn compile(
     }
     shared.metrics.check_budget(&metrics);
     let (all, everyone, paths) = in_order(&shared.order, compiled);
-    let has_requirements = experiments.iter().any(|experiment| experiment.get("requires").is_given());
+    let notes_arms =
+        has.propagation || experiments.iter().any(|experiment| experiment.get("requires").is_given());
     propagation::check(&root.get("propagate"), propagation.as_ref(), &shared.headers);
     let counts_some = has.bots || has.prefetch;
     let few = if counts_some || has.propagation {
@@ -170,8 +171,8 @@ pub(crate) fn compile(
     };
     let filter = Experiments {
         single_headers: few.unwrap_or_default(),
-        is_special: counts_some || has_requirements || has.propagation,
-        has_requirements,
+        is_special: counts_some || notes_arms,
+        notes_arms,
         all,
         everyone,
         paths,

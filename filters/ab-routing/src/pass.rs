@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
             None => {}
         }
         let arm = decided.and_then(Result::ok).map(|decision| decision.arm);
-        if filter.has_requirements || filter.propagation.is_some() || experiment.response.is_some() {
+        if filter.notes_arms || experiment.response.is_some() {
             self.note(place, experiment, is_for, arm);
         }
         arm.is_some()
