@@ -87,22 +87,25 @@ struct Has {
     prefetch: bool,
 }
 
+/// The fields of a configuration.
+const FIELDS: [&str; 9] = [
+    "experiments",
+    "layers",
+    "holdouts",
+    "overrides",
+    "sticky",
+    "propagate",
+    "exposures",
+    "count_forged",
+    "metrics",
+];
+
 /// Compiles the whole configuration.
 pub(crate) fn compile(
     root: &Field<'_, '_>,
     environment: &Environment<'_>,
 ) -> Result<Experiments, ConfigError> {
-    root.only(&[
-        "experiments",
-        "layers",
-        "holdouts",
-        "overrides",
-        "sticky",
-        "propagate",
-        "exposures",
-        "count_forged",
-        "metrics",
-    ]);
+    root.only(&FIELDS);
     let metrics = root.get("metrics");
     let mut shared_metrics = Metrics::new(&MetricsConfig::read(&metrics));
     let mut counter = |name, labels: &[&str]| shared_metrics.family(Kind::Counter, name, labels);
