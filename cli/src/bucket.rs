@@ -12,6 +12,8 @@ use std::{cell::RefCell, process::ExitCode};
 /// GrowthBook and LaunchDarkly show a share of 1, flagd's first version a share of 100, Unleash 1 to the total, and the others 0 to below
 /// the total. Our own algorithm shows the slot, and behind it the place in the coverage.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  outrigger bucket --algorithm outrigger --salt checkout user-1 user-2")]
 pub struct Args {
     /// Whose formula.
     #[arg(long, value_parser = PossibleValuesParser::new(Algorithm::WORDS.iter().map(|(word, _)| *word)))]

@@ -17,13 +17,24 @@ mod publish;
 mod redact;
 mod replay;
 mod scenarios;
+mod schema;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Checks and tests Proxy-Wasm filters before a cluster does.
 #[derive(Debug, Parser)]
-#[command(name = "outrigger", version, max_term_width = 100)]
+#[command(
+    name = "outrigger",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  outrigger check deploy/
+  outrigger explain --filter policy --config policy.yaml --request request.json
+  outrigger diff --filter ab-routing old.json new.json --keys 10000
+
+Exit codes: 0 all is well; 1 something was found, or differs; 2 a file, an argument or a module is wrong."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +53,7 @@ enum Command {
     Diff(replay::diff::Args),
     Run(replay::run::Args),
     Inspect(replay::inspect::Args),
+    Schema(schema::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,9 +69,31 @@ fn main() -> ExitCode {
         Command::Diff(args) => replay::diff::run(&args),
         Command::Run(args) => replay::run::run(&args),
         Command::Inspect(args) => replay::inspect::run(&args),
+        Command::Schema(args) => schema::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);
         ExitCode::from(2)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn each_subcommand_s_help_says_what_it_does_with_an_example() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            let (name, help) = (command.get_name().to_owned(), command.render_long_help().to_string());
+            assert!(
+                help.contains(&format!("  outrigger {name}"))
+                    || help.contains(&format!("| outrigger {name}")),
+                "{help}"
+            );
+            assert!(command.get_about().is_some(), "{name}");
+        }
+    }
 }

@@ -23,6 +23,9 @@ use std::{
 /// where the key is the name of the field whose value the text is, and each line of the answer is {"id","redacted","spans":[{"start","end","type"}]}.
 /// Tokens need `token.key_env` in the configuration, which names a variable of this process; without it, a token is the type in brackets.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  echo 'card 4111 1111 1111 1111' | outrigger redact
+  outrigger redact --jsonl --config access-log.json < texts.jsonl")]
 pub struct Args {
     /// A configuration of access-log, of which the section `pii` counts: JSON or YAML.
     #[arg(long)]

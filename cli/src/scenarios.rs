@@ -13,6 +13,8 @@ use std::{
 
 /// Runs scenario files on the harness.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  outrigger test --wasm dist/policy.wasm filters/policy/scenarios")]
 pub struct Args {
     /// The module under test.
     #[arg(long, required_unless_present = "chain")]

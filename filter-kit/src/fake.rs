@@ -5,7 +5,10 @@ use crate::{
     effects::{HeaderChange, Verb},
     metrics::{Kind, SeriesId},
 };
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+};
 
 mod shared;
 
@@ -22,6 +25,8 @@ pub struct Stream {
     properties: BTreeMap<String, Vec<u8>>,
     now: u64,
     random: Cell<Option<u64>>,
+    /// What random bytes are before they come from the seed.
+    drawn: RefCell<VecDeque<u8>>,
     shared: Shared,
 }
 
@@ -46,17 +51,26 @@ impl Stream {
     /// A `GET` of a path, answered by a plain 200. Time stands at 0 and random bytes come from the seed 0.
     pub fn get(path: &str) -> Self {
         let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-        Self {
-            request: vec![
+        Self::of(
+            vec![
                 header(":authority", "shop.example"),
                 header(":path", path),
                 header(":method", "GET"),
                 header(":scheme", "http"),
             ],
-            response: vec![header(":status", "200")],
+            vec![header(":status", "200")],
+        )
+    }
+
+    /// A request and its response, as the host hands their headers to the first filter.
+    pub fn of(request: Headers, response: Headers) -> Self {
+        Self {
+            request,
+            response,
             properties: BTreeMap::new(),
             now: 0,
             random: Cell::new(Some(0)),
+            drawn: RefCell::default(),
             shared: Shared::default(),
         }
     }
@@ -121,6 +135,13 @@ impl Stream {
         self
     }
 
+    /// With these random bytes, before those from the seed.
+    #[must_use]
+    pub fn drawing(self, bytes: impl IntoIterator<Item = u8>) -> Self {
+        self.drawn.borrow_mut().extend(bytes);
+        self
+    }
+
     /// With a host that has no random bytes.
     #[must_use]
     pub fn without_random(self) -> Self {
@@ -135,18 +156,27 @@ impl Stream {
         self
     }
 
+    /// The request's headers; `is_last` where nothing follows them.
+    pub fn request_view(&self, is_last: bool) -> View<'_> {
+        View::new(self, Phase::RequestHeaders, self.request.len(), is_last)
+    }
+
+    /// The response's headers.
+    pub fn response_view(&self) -> View<'_> {
+        View::new(self, Phase::ResponseHeaders, self.response.len(), true)
+    }
+
     /// Takes the exchange through the filter's callbacks, those it declares, in Envoy's order.
     pub fn drive<F: Filter>(&self, filter: &F) -> Outcome {
         let mut outcome =
             Outcome { request: self.request.clone(), response: self.response.clone(), ..Outcome::default() };
         let mut state = None;
         if F::CALLBACKS.contains(Callbacks::REQUEST_HEADERS) {
-            let view = View::new(self, Phase::RequestHeaders, self.request.len(), true)
-                .with_singles(filter.single_headers());
+            let view = self.request_view(true).with_singles(filter.single_headers());
             outcome.apply(self, filter, Phase::RequestHeaders, filter.on_request_headers(&view, &mut state));
         }
         if F::CALLBACKS.contains(Callbacks::RESPONSE_HEADERS) {
-            let view = View::new(self, Phase::ResponseHeaders, self.response.len(), true);
+            let view = self.response_view();
             outcome.apply(
                 self,
                 filter,
@@ -192,6 +222,11 @@ impl Source for Stream {
 
     fn random(&self, bytes: &mut [u8]) -> bool {
         let Some(mut seed) = self.random.get() else { return false };
+        let mut drawn = self.drawn.borrow_mut();
+        if drawn.len() >= bytes.len() {
+            bytes.fill_with(|| drawn.pop_front().unwrap_or_default());
+            return true;
+        }
         // SplitMix64 (Steele, Lea and Flood, 2014).
         for chunk in bytes.chunks_mut(8) {
             seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -12,6 +12,8 @@ mod effects;
 mod environment;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod explain;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
 mod filter;
 mod header_name;
@@ -40,6 +42,8 @@ pub use filter::Filter;
 pub use header_name::{HeaderName, InvalidHeaderName};
 pub use host_bytes::HostBytes;
 pub use load::load;
+#[cfg(not(target_arch = "wasm32"))]
+pub use load::load_recorded;
 pub use pairs::Pairs;
 pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
 pub use template::{InvalidTemplate, Template};

@@ -1,5 +1,7 @@
 //! From the bytes of a plugin configuration to a filter.
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::settings::{Asked, Recorder};
 use crate::{
     ConfigError, Environment, Filter,
     settings::{Field, Node},
@@ -19,6 +21,22 @@ pub fn load<F: Filter>(configuration: &[u8], environment: &Environment<'_>) -> R
     let config = Field::root(&document, &refused);
     let filter = F::compile(&config, environment)?;
     config.finish(filter)
+}
+
+/// As [`load`], with what the filter asked of its configuration.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn load_recorded<F: Filter>(
+    configuration: &[u8],
+    environment: &Environment<'_>,
+) -> (Result<F, ConfigError>, Vec<(String, Asked)>) {
+    let recorder = Recorder::default();
+    let loaded = Node::parse(configuration).and_then(|document| {
+        let refused = RefCell::default();
+        let config = Field::recorded(&document, &refused, &recorder);
+        let filter = F::compile(&config, environment)?;
+        config.finish(filter)
+    });
+    (loaded, recorder.into_asked())
 }
 
 #[cfg(test)]

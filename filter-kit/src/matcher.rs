@@ -5,6 +5,8 @@
 //! ```
 
 mod config;
+#[cfg(not(target_arch = "wasm32"))]
+mod explain;
 #[cfg(test)]
 mod tests;
 

@@ -21,6 +21,6 @@ pub mod series;
 pub use bytes::Bytes;
 #[cfg(feature = "host")]
 pub use host::{
-    ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Settings, StartError,
-    Step, Trap, Vm, run, run_chain,
+    ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Seen, Settings,
+    StartError, Step, Trap, Vm, run, run_chain,
 };

@@ -1,11 +1,13 @@
-//! The scenarios through docker-compose.yml: the same Envoy, module and upstreams, in containers.
+//! docker-compose.yml: scenarios through it, with the same Envoy, module and upstreams in containers, and the file as it stands.
 
 mod docker;
+pub mod images;
+mod whole;
 
 use crate::{
     bootstrap::Bootstrap,
     command,
-    e2e::Site,
+    e2e::{Count, Site},
     envoy::Line,
     http::{self, Connection},
     progress, project, setup,
@@ -26,8 +28,6 @@ use std::{
 
 /// How long Envoy may take to be ready again after a restart.
 const RESTART: Duration = Duration::from_secs(30);
-const ENVOY_IMAGE: &str = "outrigger-envoy:dev";
-const UPSTREAM_IMAGE: &str = "outrigger-upstream:dev";
 
 /// The containers of docker-compose.yml. They end when this is dropped, and with them the daemon if it was started here.
 pub struct Compose {
@@ -52,21 +52,8 @@ impl Compose {
         let program = setup::system("docker-compose", "docker-compose")?;
         let daemon = Daemon::start()?;
         let work = progress::begin("building images");
-        daemon.build_image(ENVOY_IMAGE, envoy, "envoy")?;
-        command::run(&mut command::cargo(&[
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "xtask",
-            "--bin",
-            "outrigger-upstream",
-        ]))?;
-        daemon.build_image(
-            UPSTREAM_IMAGE,
-            &project::target()?.join("debug/outrigger-upstream"),
-            "outrigger-upstream",
-        )?;
+        images::envoy(&daemon, envoy)?;
+        images::shop(&daemon)?;
         work.now("starting containers");
         let folder = project::scratch("compose")?;
         fs::create_dir_all(folder.join("dist"))?;
@@ -75,7 +62,8 @@ impl Compose {
         let mut compose =
             Self { program, folder, listener, admin, upstreams, container: String::new(), daemon };
         compose.write(Bootstrap::load("ab-routing")?, &crate::build::module("ab-routing"))?;
-        command::run(compose.command(&["up", "--detach", "--no-build"]).arg("--remove-orphans"))?;
+        // Without visitors, whom no scenario expects.
+        command::run(&mut compose.command(&["up", "--detach", "--remove-orphans", "envoy", "v1", "v2"]))?;
         command::run(&mut compose.command(&["ps", "--quiet", "envoy"]))?
             .trim()
             .clone_into(&mut compose.container);
@@ -105,11 +93,19 @@ impl Compose {
         let mut run = self.daemon.command();
         run.args(["run", "--rm", "--network", "host", "--workdir", "/etc/outrigger"]);
         run.args(["--volume", &mount("envoy.json", "envoy.yaml"), "--volume", &mount("dist", "dist")]);
-        run.args([ENVOY_IMAGE, "--mode", "validate", "--config-path", "/etc/outrigger/envoy.yaml"]);
+        run.args([images::ENVOY.1, "--mode", "validate", "--config-path", "/etc/outrigger/envoy.yaml"]);
         let output = command::output(&mut run)?;
         let text =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Ok(if output.status.success() { Ok(()) } else { Err(text) })
+    }
+
+    /// Runs docker-compose.yml as it stands.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn whole(&self) -> Result<Count> {
+        whole::run(&self.daemon, &self.program)
     }
 
     fn write(&self, mut bootstrap: Bootstrap, module: &Path) -> Result<()> {
@@ -147,8 +143,10 @@ impl Compose {
         command.current_dir(project::root()).args(["--project-name", "outrigger-e2e"]).args(arguments);
         command
             .env("DOCKER_HOST", self.daemon.host())
-            .env("ENVOY_IMAGE", ENVOY_IMAGE)
-            .env("UPSTREAM_IMAGE", UPSTREAM_IMAGE);
+            .env(images::ENVOY.0, images::ENVOY.1)
+            .env(images::SHOP.0, images::SHOP.1)
+            .env("ENVOY_ADMIN_PORT", self.admin.port().to_string())
+            .env("ENVOY_FLUSH_MSEC", "20");
         command.env("ENVOY_CONFIG", self.folder.join("envoy.json")).env("DIST", self.folder.join("dist"));
         for ((_, address, control), [port, control_port]) in
             self.upstreams.iter().zip([["V1_PORT", "V1_CONTROL_PORT"], ["V2_PORT", "V2_CONTROL_PORT"]])

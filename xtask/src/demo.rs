@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the main job. A real Envoy with all filters before two versions of a shop.
 
 mod logs;
+mod metrics;
 mod policy;
 mod seen;
 
@@ -65,10 +66,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let seen = stage.traffic()?;
     let logged = stage.logs.collect(stage.listener)?;
     let decisions = stage.records.collect(&stage.envoy, stage.listener)?;
-    stage.print(&seen, &logged, &decisions);
+    let rates = metrics::collect(&stage.envoy, stage.listener, &stage.shops)?;
+    stage.print(&seen, &logged, &decisions, &rates);
     seen.check(&stage.arms)?;
     logs::check(&logged)?;
     decisions.check()?;
+    rates.check()?;
     if !args.once {
         println!("\nEnvoy keeps running; Ctrl-C ends it.");
         loop {
@@ -172,7 +175,13 @@ impl Stage {
         Ok(Answer { shop, experiment: experiment.clone(), arm, is_asking })
     }
 
-    fn print(&self, seen: &Seen, logged: &[logs::Line], decisions: &policy::Decisions) {
+    fn print(
+        &self,
+        seen: &Seen,
+        logged: &[logs::Line],
+        decisions: &policy::Decisions,
+        rates: &metrics::Rates,
+    ) {
         println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with all filters:");
         println!("{}", seen.table(&self.arms));
         println!("users who kept one arm over all their requests: {} of {USERS}", seen.constant());
@@ -181,6 +190,7 @@ impl Stage {
         println!("\nA tester of the banner, who wants to see checkout's arm b:\n{}", seen.tester_table());
         logs::print(logged);
         decisions.print();
+        rates.print();
         let (listener, admin) = (self.listener, self.envoy.admin());
         println!("\nTry it:");
         println!(

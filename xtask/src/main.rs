@@ -20,6 +20,7 @@ mod demo;
 mod e2e;
 mod envoy;
 mod http;
+mod istio;
 mod parallel;
 mod progress;
 mod project;
@@ -48,6 +49,7 @@ enum Command {
     E2e(e2e::Args),
     Conformance(conformance::Args),
     Bench(bench::Args),
+    Images(compose::images::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::E2e(args) => e2e::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Images(args) => compose::images::run(&args),
     };
     match done {
         Ok(code) => code,

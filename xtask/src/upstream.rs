@@ -87,7 +87,7 @@ impl Upstream {
 
     /// As [`start`](Self::start), on any address.
     pub fn listen(name: &str, address: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listener = bind(address)?;
         let upstream = Self { address: listener.local_addr()?, state: Arc::default() };
         let body = format!("{{\"shop\":\"{name}\",\"products\":[\"oar\",\"sail\",\"float\"]}}\n");
         let mut shop = plain(200, body.into_bytes());
@@ -97,10 +97,10 @@ impl Upstream {
         Ok(upstream)
     }
 
-    /// Lets another process say what is answered and ask what was received: `PUT /answer`, `GET /received`.
+    /// Lets another process say what is answered and ask what was received: `PUT /answer`, `GET /received`; and whether it is well: `GET /healthy`.
     #[allow(dead_code, reason = "the upstream in a container is told so; the one in this process is not")]
     pub fn control(&self, address: SocketAddr) -> Result<()> {
-        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listener = bind(address)?;
         let upstream = self.clone();
         serve(listener, move |message| {
             let body = match (message.first[0].as_str(), message.first[1].as_str()) {
@@ -112,6 +112,7 @@ impl Upstream {
                     Err(error) => return plain(400, error.to_string().into_bytes()),
                 },
                 ("GET", "/received") => serde_json::to_vec(&upstream.take_received()).unwrap_or_default(),
+                ("GET", "/healthy") => Vec::new(),
                 _ => return plain(404, Vec::new()),
             };
             plain(200, body)
@@ -129,6 +130,11 @@ impl Upstream {
         lock(&self.state).answer = Some(answer);
     }
 
+    /// Lets it be the small shop again.
+    pub fn reset(&self) {
+        lock(&self.state).answer = None;
+    }
+
     /// What was received since the last call.
     pub fn take_received(&self) -> Vec<Received> {
         std::mem::take(&mut lock(&self.state).received)
@@ -144,7 +150,12 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An answer of a status and a body.
+/// Listens on an address.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// An answer with this body.
 pub fn plain(status: u16, body: Vec<u8>) -> Answer {
     Answer {
         status,

@@ -21,19 +21,25 @@ impl Visitor {
     /// # Errors
     /// There is no answer with status 200.
     pub fn get(&mut self, listener: SocketAddr, path: &str, more: &[(&str, &str)]) -> Result<Message> {
-        let response = self.ask(listener, path, more)?;
+        let response = self.ask(listener, "shop.example", path, more)?;
         ensure!(response.status() == Some(200), "{path} was answered {:?}", response.status());
         Ok(response)
     }
 
-    /// As [`get`](Self::get), whatever the answer's status.
+    /// As [`get`](Self::get), of any host and whatever the answer's status.
     ///
     /// # Errors
     /// There is no answer.
-    pub fn ask(&mut self, listener: SocketAddr, path: &str, more: &[(&str, &str)]) -> Result<Message> {
+    pub fn ask(
+        &mut self,
+        listener: SocketAddr,
+        host: &str,
+        path: &str,
+        more: &[(&str, &str)],
+    ) -> Result<Message> {
         let mut request = Request::default();
         self.0.add_to(&mut request);
-        let own = [("host", "shop.example"), ("connection", "close")];
+        let own = [("host", host), ("connection", "close")];
         let own = own.iter().chain(more).map(|(name, value)| (Bytes::from(*name), Bytes::from(*value)));
         let headers: Headers = own.chain(request.headers).collect();
         let mut connection = Connection::open(listener, PATIENCE)?;

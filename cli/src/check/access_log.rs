@@ -31,7 +31,7 @@ pub fn check(object: &Object<'_>, report: &mut Report) {
         let is_ours = |entry: &At<'_>| {
             let plugin =
                 entry.get("typed_config").and_then(|config| plugin::envoy(&config.path, config.node));
-            plugin.is_some_and(|plugin| plugin.is("access-log") || plugin.is("all-in-one"))
+            plugin.is_some_and(|plugin| plugin.runs("access-log"))
         };
         if !entries().any(|entry| is_ours(&entry)) {
             continue;
@@ -88,14 +88,17 @@ pub fn check_all(plugins: &[(&Object<'_>, Plugin<'_>)], objects: &[Object<'_>], 
             telemetry.namespace() == "istio-system" || object.namespace() == telemetry.namespace()
         };
         let has_access_log = plugins.iter().any(|(object, plugin)| {
-            plugin.origin == Origin::Istio && plugin.is("access-log") && is_near(object)
+            plugin.origin == Origin::Istio && plugin.runs("access-log") && is_near(object)
         });
         if has_access_log {
             default_format(telemetry, report);
         }
     }
-    for (object, plugin) in plugins.iter().filter(|(_, plugin)| plugin.is("policy")) {
-        let Some(path) = plugin.config().as_ref().and_then(ip_blocks) else { continue };
+    for (object, plugin) in plugins {
+        let Some(part) = plugin.part("policy") else { continue };
+        let Some(path) = part.config.as_ref().and_then(|config| ip_blocks(config, &part.path)) else {
+            continue;
+        };
         let tells = |object: &Object<'_>| {
             let is_peer =
                 |node: &Node| node.get("object_key").and_then(Node::as_str) == Some("outrigger.peer");
@@ -133,8 +136,8 @@ fn default_format(telemetry: &Object<'_>, report: &mut Report) {
     }
 }
 
-/// The path of the first rule of a policy that looks at the direct peer's address.
-fn ip_blocks(config: &Node) -> Option<String> {
+/// The path of the first rule of a policy that looks at the direct peer's address; the policy stands at `path`.
+fn ip_blocks(config: &Node, path: &str) -> Option<String> {
     let names = ["ipblocks", "notipblocks"];
     let looks = |node: &Node| {
         node.fields().iter().any(|(name, value)| {
@@ -144,7 +147,7 @@ fn ip_blocks(config: &Node) -> Option<String> {
         })
     };
     let mut found = Vec::new();
-    config.find("", &looks, &mut found);
+    config.find(path, &looks, &mut found);
     found.into_iter().next().map(|(path, _)| path)
 }
 

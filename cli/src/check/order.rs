@@ -36,14 +36,14 @@ pub fn check(object: &Object<'_>, report: &mut Report) {
         for filter in (At { node, path }).list("http_filters") {
             let plugin =
                 filter.get("typed_config").and_then(|config| plugin::envoy(&config.path, config.node));
-            let is = |name| plugin.as_ref().is_some_and(|plugin| plugin.is(name));
+            let runs = |name| plugin.as_ref().is_some_and(|plugin| plugin.runs(name));
             if router {
                 report.add(object, &FILTER_AFTER_ROUTER, &filter, "stands behind the router");
             }
-            if is("policy") && ab_routing {
+            if runs("policy") && ab_routing {
                 report.add(object, &FILTER_ORDER, &filter, "policy stands behind ab-routing");
             }
-            ab_routing |= is("ab-routing");
+            ab_routing |= runs("ab-routing");
             let kind = filter.node.at(&["typed_config", "@type"]).and_then(Node::as_str).unwrap_or_default();
             router |= kind.ends_with(".router.v3.Router");
         }
@@ -86,18 +86,24 @@ fn meet(one: (&Object<'_>, &At<'_>), other: (&Object<'_>, &At<'_>)) -> bool {
 /// Checks the plugins of all files against each other.
 pub fn check_all(plugins: &[(&Object<'_>, Plugin<'_>)], report: &mut Report) {
     let in_istio = |filter: &'static str| {
-        plugins.iter().filter(move |(_, plugin)| plugin.origin == Origin::Istio && plugin.is(filter))
+        let own = plugins.iter().filter(|(_, plugin)| plugin.origin == Origin::Istio);
+        own.filter_map(move |(object, plugin)| Some((*object, plugin.part(filter)?)))
     };
-    for (object, plugin) in in_istio("policy") {
+    for (object, part) in in_istio("policy") {
         let Some(spec) = object.at.get("spec") else { continue };
         let place = spec.get("phase").unwrap_or_else(|| spec.clone());
-        if rank(&spec).0 == 0 && plugin.config().is_some_and(|config| reads_claims(&config)) {
+        if rank(&spec).0 == 0 && part.config.is_some_and(|config| reads_claims(&config)) {
             let message =
                 "the phase AUTHN is before the filter that verifies tokens, and the policy reads claims"
                     .to_owned();
             report.add_to(object, &POLICY_BEFORE_JWT, place.node.line, &spec.path_of("phase"), message);
         }
-        for (other, _) in in_istio("ab-routing") {
+        // Within a module policy is before ab-routing; and one of the same name with a policy too is the same plugin, written as the other kind.
+        let is_same = |other: &Object<'_>| {
+            other.metadata("name") == object.metadata("name")
+                && in_istio("policy").any(|(one, _)| std::ptr::eq(one, other))
+        };
+        for (other, _) in in_istio("ab-routing").filter(|(other, _)| !is_same(other)) {
             let Some(others) = other.at.get("spec").filter(|others| meet((object, &spec), (other, others)))
             else {
                 continue;
@@ -107,10 +113,10 @@ pub fn check_all(plugins: &[(&Object<'_>, Plugin<'_>)], report: &mut Report) {
                 std::cmp::Ordering::Less => continue,
                 std::cmp::Ordering::Equal => (
                     &FILTER_ORDER_UNCLEAR,
-                    format!("policy has the phase and the priority of `{name}`, which is ab-routing"),
+                    format!("policy has the phase and the priority of `{name}`, which runs ab-routing"),
                 ),
                 std::cmp::Ordering::Greater => {
-                    (&FILTER_ORDER, format!("policy comes after `{name}`, which is ab-routing"))
+                    (&FILTER_ORDER, format!("policy comes after `{name}`, which runs ab-routing"))
                 }
             };
             report.add_to(object, rule, place.node.line, &spec.path_of("phase"), message);

@@ -35,7 +35,9 @@ rules! { "Plugins";
 }
 
 /// The project's own filters: a missing module of one is an error, and not somebody else's plugin.
-const OURS: [&str; 5] = ["ab-routing", "access-log", "policy", "metrics", "all-in-one"];
+const OURS: [&str; 5] = ["ab-routing", "access-log", "policy", "metrics", ALL_IN_ONE];
+/// The one that has the others in it, each with its configuration in the field of its name. Null, or no field: it is off.
+const ALL_IN_ONE: &str = "all-in-one";
 
 /// Where a plugin is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,15 @@ pub struct Plugin<'n> {
     environment: BTreeMap<String, String>,
 }
 
+/// A filter's configuration within that of the module that does its work.
+#[derive(Debug)]
+pub struct Part {
+    /// Where it stands in the module's; empty for the whole of it.
+    pub path: String,
+    /// What stands there; `None` for a plugin without a configuration.
+    pub config: Option<Node>,
+}
+
 /// How a configuration stands in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -84,9 +95,24 @@ enum Form {
 const FROM_HOST: &str = "a value of the environment of the proxy";
 
 impl Plugin<'_> {
-    /// Whether its module is a filter of the project's.
-    pub fn is(&self, filter: &str) -> bool {
+    /// Whether its module is this filter of the project's.
+    fn is(&self, filter: &str) -> bool {
         Path::new(&self.filter).file_stem().is_some_and(|stem| stem == filter)
+    }
+
+    /// What the module has to do a filter's work: it is that filter, or all-in-one with a configuration for it. `None` where it does other work.
+    pub fn part(&self, filter: &str) -> Option<Part> {
+        if self.is(filter) {
+            return Some(Part { path: String::new(), config: self.config() });
+        }
+        let path = filter.replace('-', "_");
+        let config = self.config().filter(|_| self.is(ALL_IN_ONE))?.get(&path)?.clone();
+        (!config.to_json().is_null()).then_some(Part { path, config: Some(config) })
+    }
+
+    /// Whether the module does a filter's work.
+    pub fn runs(&self, filter: &str) -> bool {
+        self.part(filter).is_some()
     }
 
     /// The configuration as a document, also where it stands as a text.

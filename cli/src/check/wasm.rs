@@ -192,11 +192,7 @@ fn environment(object: &Object<'_>, at: &At<'_>, report: &mut Report) {
 
 /// Checks what depends on which filter a plugin is.
 pub fn check_plugin(object: &Object<'_>, plugin: &Plugin<'_>, report: &mut Report) {
-    let has = |part: &str| {
-        let config = plugin.config().filter(|_| plugin.is("all-in-one"));
-        config.is_some_and(|config| config.get(part).is_some_and(|part| !part.to_json().is_null()))
-    };
-    if plugin.is("policy") || has("policy") {
+    if plugin.runs("policy") {
         for key in ["failStrategy", "failure_policy", "failurePolicy"] {
             if let Some(place) = plugin.at.get(key).filter(|place| place.str() == Some("FAIL_OPEN")) {
                 report.add(object, &POLICY_FAIL_OPEN, &place, "must not be FAIL_OPEN");
@@ -210,7 +206,7 @@ pub fn check_plugin(object: &Object<'_>, plugin: &Plugin<'_>, report: &mut Repor
     }
     let Some(spec) = object.at.get("spec").filter(|_| plugin.origin == Origin::Istio) else { return };
     let matches: Vec<_> = spec.list("match").collect();
-    if plugin.is("ab-routing") || has("ab_routing") {
+    if plugin.runs("ab-routing") {
         for place in
             matches.iter().filter_map(|item| item.get("mode")).filter(|mode| mode.str() == Some("SERVER"))
         {

@@ -22,6 +22,8 @@ use std::{
 
 /// Writes what a filter's configuration needs around it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  outrigger manifest metrics --config envoy-configs/metrics.yaml --part envoy")]
 pub struct Args {
     #[command(subcommand)]
     what: What,

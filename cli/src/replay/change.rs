@@ -1,7 +1,7 @@
 //! What differs between two decisions about one request, and between two configurations over many.
 
 use super::{
-    decision::{Decision, keys},
+    decision::{Decision, Metric, keys},
     report,
     request::Recorded,
 };
@@ -20,12 +20,26 @@ const SHOWN: usize = 5;
 /// A kind of change: what changed, from what to what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Kind {
-    /// What: `arm checkout`, `decision`, `policy`, `log field`, `series`, `request header x-arm`.
+    /// What: `arm checkout`, `decision`, `log field`, `log value path`, `series`, `request header x-arm`.
     pub what: String,
     /// In the first configuration; none where there was nothing.
     pub from: Option<String>,
     /// In the second.
     pub to: Option<String>,
+}
+
+/// How what a record says of a field begins; the values themselves are told request by request.
+const VALUE: &str = "log value ";
+
+impl Kind {
+    /// What it is told as where requests are counted: values of logs are as many as there are requests.
+    fn told(&self) -> Self {
+        if self.what.starts_with(VALUE) {
+            Self { from: Some("a value".to_owned()), to: Some("another".to_owned()), ..self.clone() }
+        } else {
+            self.clone()
+        }
+    }
 }
 
 /// A request whose decision differs.
@@ -66,11 +80,7 @@ impl Tally {
             }
             if let (Some(fields), Some(series)) = (self.fields.get_mut(side), self.series.get_mut(side)) {
                 fields.extend(keys(&decision.log));
-                series.extend(decision.metrics.iter().map(|metric| {
-                    let labels: Vec<String> =
-                        metric.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
-                    format!("{}{{{}}}", metric.name, labels.join(","))
-                }));
+                series.extend(series_of(decision));
             }
         }
         let changes = changes(first, second);
@@ -78,7 +88,7 @@ impl Tally {
             return;
         }
         for kind in &changes {
-            *self.kinds.entry(kind.clone()).or_default() += 1;
+            *self.kinds.entry(kind.told()).or_default() += 1;
         }
         let request = &recorded.exchange.request;
         self.changed.push(Changed {
@@ -149,7 +159,8 @@ impl Tally {
             let mut table = Table::new();
             table.set_header(["what changes", "from", "to", "requests", "such as"]);
             for (kind, count) in &self.kinds {
-                let such = self.changed.iter().filter(|changed| changed.changes.contains(kind));
+                let has = |changed: &&Changed| changed.changes.iter().any(|other| other.told() == *kind);
+                let such = self.changed.iter().filter(has);
                 let ids: Vec<String> = such.take(SHOWN).map(|changed| plain(&changed.id)).collect();
                 table.add_row([
                     kind.what.clone(),
@@ -189,10 +200,10 @@ fn changes(first: &Decision, second: &Decision) -> Vec<Kind> {
     };
     let decision = |decision: &Decision| {
         let status = decision.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-        Some(format!("{} {status}", decision.verdict.unwrap_or(decision.action)))
+        let rule = decision.policy.as_ref().map_or_else(String::new, |rule| format!(", by {rule}"));
+        Some(format!("{} {status}{rule}", decision.verdict.unwrap_or(decision.action)))
     };
     compare("decision", decision(first), decision(second));
-    compare("policy", first.policy.clone(), second.policy.clone());
     let experiments: BTreeSet<&String> = first.arms.keys().chain(second.arms.keys()).collect();
     for experiment in experiments {
         let arm = |decision: &Decision| decision.arms.get(experiment).cloned().flatten();
@@ -236,5 +247,41 @@ fn changes(first: &Decision, second: &Decision) -> Vec<Kind> {
     for field in before.difference(&after) {
         compare("log field", Some(field.clone()), None);
     }
+    for field in before.intersection(&after) {
+        let value = |decision: &Decision| member(&decision.log, field).map(plain);
+        compare(&format!("{VALUE}{field}"), value(first), value(second));
+    }
+    // Series follow from what is decided; by themselves they count where nothing else differs.
+    if changes.is_empty() {
+        let (before, after) = (series_of(first), series_of(second));
+        let kind = |from: Option<&String>, to: Option<&String>| Kind {
+            what: "series".to_owned(),
+            from: from.cloned(),
+            to: to.cloned(),
+        };
+        changes.extend(before.difference(&after).map(|series| kind(Some(series), None)));
+        changes.extend(after.difference(&before).map(|series| kind(None, Some(series))));
+    }
     changes
+}
+
+/// The series that a request moves.
+fn series_of(decision: &Decision) -> BTreeSet<String> {
+    let one = |metric: &Metric| {
+        let labels: Vec<String> =
+            metric.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        format!("{}{{{}}}", metric.name, labels.join(","))
+    };
+    decision.metrics.iter().map(one).collect()
+}
+
+/// The value at a path of [`keys`].
+fn member<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    let Value::Object(members) = value else { return None };
+    if let Some(found) = members.get(path) {
+        return Some(found);
+    }
+    let inner =
+        |(name, inner): (&String, &'v Value)| member(inner, path.strip_prefix(name)?.strip_prefix('.')?);
+    members.iter().find_map(inner)
 }

@@ -84,6 +84,7 @@ impl Decision {
         recorded: &Recorded,
         mut outcome: ExchangeOutcome,
         experiments: &[(String, String)],
+        has_policy: bool,
         kind: &dyn Fn(&str) -> &'static str,
     ) -> Self {
         let exchange = &recorded.exchange;
@@ -113,7 +114,7 @@ impl Decision {
         let verdict = match text("verdict").as_deref() {
             Some("deny") => Some("deny"),
             Some(_) => Some("allow"),
-            None if filter == "policy" => Some(if outcome.is_reply { "deny" } else { "allow" }),
+            None if has_policy => Some(if outcome.is_reply { "deny" } else { "allow" }),
             None => None,
         };
         Self {

@@ -4,7 +4,7 @@ use super::{
     change::plain,
     decision::{Clause, Decision},
     request,
-    session::Common,
+    session::{Common, Session},
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
@@ -42,13 +42,29 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let mut session = args.common.start(&module, args.config.as_deref())?;
     let recorded = one(&args.request)?;
     let mut decision = session.decide(&recorded);
-    decision.explain = clauses(&decision);
+    add(&mut session, &recorded, &mut decision)?;
     if args.json {
         anstream::println!("{}", serde_json::to_string(&decision).map_err(|error| error.to_string())?);
     } else {
         show(&decision);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the clauses to a decision.
+///
+/// # Errors
+/// This tool and the module are of two versions.
+pub fn add(
+    session: &mut Session,
+    recorded: &request::Recorded,
+    decision: &mut Decision,
+) -> Result<(), String> {
+    let said = session.why(recorded, decision)?;
+    let is_said = said.is_some();
+    decision.explain = said.unwrap_or_default();
+    decision.explain.extend(clauses(decision, is_said));
+    Ok(())
 }
 
 /// The one request of a file, which may be written over several lines.
@@ -71,18 +87,18 @@ pub fn one(path: &Path) -> Result<request::Recorded, String> {
     found.ok_or_else(|| format!("{name}: {}", refused.unwrap_or_else(|| "holds no request".to_owned())))
 }
 
-/// Why, by what the filter counted.
-fn clauses(decision: &Decision) -> Vec<Clause> {
+/// Why, by what the filter counted; `is_said`, where policies and experiments are explained already.
+fn clauses(decision: &Decision, is_said: bool) -> Vec<Clause> {
     let mut clauses = Vec::new();
     for metric in &decision.metrics {
         let label = |name: &str| metric.labels.get(name).cloned().unwrap_or_default();
         let (path, result, reason) = match metric.name.as_str() {
-            "ab_exposures_total" => (
+            "ab_exposures_total" if !is_said => (
                 format!("experiments.{}", label("experiment")),
                 true,
                 format!("the request is in arm {}", label("arm")),
             ),
-            "ab_not_bucketed_total" => (
+            "ab_not_bucketed_total" if !is_said => (
                 format!("experiments.{}", label("experiment")),
                 false,
                 format!("not in the experiment: {}", label("reason")),
@@ -108,6 +124,9 @@ fn clauses(decision: &Decision) -> Vec<Clause> {
             _ => continue,
         };
         clauses.push(Clause { path, result: json!(result), reason });
+    }
+    if is_said {
+        return clauses;
     }
     if let Some(policy) = &decision.policy {
         let verdict = decision.verdict.unwrap_or("decides");

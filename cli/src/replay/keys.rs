@@ -25,7 +25,11 @@ pub fn places(configurations: &[Configuration]) -> BTreeSet<Place> {
     for configuration in configurations {
         let config: Value =
             serde_json::from_slice(configuration.bytes.as_deref().unwrap_or(b"{}")).unwrap_or_default();
-        for experiment in config.get("experiments").and_then(Value::as_array).into_iter().flatten() {
+        for experiment in ["/experiments", "/ab_routing/experiments"]
+            .iter()
+            .filter_map(|path| config.pointer(path)?.as_array())
+            .flatten()
+        {
             let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
             for list in ["key", "fallback_key"] {
                 for source in experiment.get(list).and_then(Value::as_array).into_iter().flatten() {

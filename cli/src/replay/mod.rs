@@ -10,6 +10,7 @@ mod report;
 mod request;
 pub mod run;
 mod session;
+mod why;
 
 use crate::finding::Severity;
 use change::Tally;
@@ -46,6 +47,9 @@ pub struct Args {
     /// With --against: print the changes as JSON, one a line.
     #[arg(long, requires = "against")]
     json: bool,
+    /// Say why, clause by clause, in each decision's `explain`.
+    #[arg(long, conflicts_with = "against")]
+    explain: bool,
     /// The requests: a file of JSON lines, a .har, or - for stdin.
     requests: PathBuf,
 }
@@ -60,7 +64,10 @@ pub fn run_command(args: &Args) -> Result<ExitCode, String> {
     let mut out = BufWriter::new(io::stdout().lock());
     let Some(against) = &args.against else {
         let bad = each(&args.requests, |recorded| {
-            let decision = session.decide(&recorded);
+            let mut decision = session.decide(&recorded);
+            if args.explain {
+                explain::add(&mut session, &recorded, &mut decision)?;
+            }
             serde_json::to_writer(&mut out, &decision).map_err(|error| error.to_string())?;
             out.write_all(b"\n").map_err(|error| error.to_string())
         })?;

@@ -1,6 +1,10 @@
 //! A filter with a configuration, and what it decides.
 
-use super::{decision::Decision, request::Recorded};
+use super::{
+    decision::{Clause, Decision},
+    request::Recorded,
+    why,
+};
 use crate::{
     configuration::Configuration,
     modules::{Dist, ModuleError},
@@ -16,6 +20,9 @@ pub struct Session {
     proxy: Proxy,
     /// Experiments with the headers that say their arms.
     experiments: Vec<(String, String)>,
+    /// Whether there is a policy, which allows or denies.
+    has_policy: bool,
+    configuration: Configuration,
 }
 
 /// What a session is started with.
@@ -83,7 +90,10 @@ impl Session {
         proxy.settle();
         let config: Value =
             serde_json::from_slice(configuration.bytes.as_deref().unwrap_or(b"{}")).unwrap_or_default();
-        Ok(Self { filter: name.to_owned(), proxy, experiments: experiments(&config) })
+        let has_policy = name == "policy" || config.get("policy").is_some_and(Value::is_object);
+        let configuration = Configuration { environment: options.environment, ..configuration.clone() };
+        let experiments = experiments(&config);
+        Ok(Self { filter: name.to_owned(), proxy, experiments, has_policy, configuration })
     }
 
     /// Takes a request through the filter.
@@ -93,7 +103,15 @@ impl Session {
         }
         let outcome = self.proxy.exchange(&recorded.exchange);
         let kind = |stat: &str| self.proxy.metric_kind(stat).unwrap_or("counter");
-        Decision::new(&self.filter, recorded, outcome, &self.experiments, &kind)
+        Decision::new(&self.filter, recorded, outcome, &self.experiments, self.has_policy, &kind)
+    }
+
+    /// Why a request was decided so, clause by clause, where the filter says it.
+    ///
+    /// # Errors
+    /// This tool and the module are of two versions.
+    pub fn why(&self, recorded: &Recorded, decision: &Decision) -> Result<Option<Vec<Clause>>, String> {
+        why::clauses(&self.filter, &self.configuration, self.proxy.now(), recorded, decision)
     }
 
     /// The proxy behind it.

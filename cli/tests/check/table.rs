@@ -7,8 +7,10 @@ const W: &str = include_str!("workload.yaml");
 const P: &str = include_str!("plugins.yaml");
 const I: &str = include_str!("istio.yaml");
 const B: &str = include_str!("bootstrap.yaml");
+const A: &str = include_str!("all-in-one.yaml");
+const E: &str = include_str!("all-in-one-envoy.yaml");
 /// The good files.
-pub const GOOD: [&str; 4] = [W, P, I, B];
+pub const GOOD: [&str; 6] = [W, P, I, B, A, E];
 
 const URL: &str = "url: oci://registry.example/outrigger/policy:0.1.0";
 const SUM: &str = "1ef0c9a92b0420cf25f7fe5d481b231464bc88f486ca3b9c83ed5cc21d2f6210";
@@ -61,6 +63,18 @@ pub const ROWS: &[Row] = &[
     ("policy-fail-open", B, "FAIL_CLOSED", "FAIL_OPEN", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[1].typed_config.config.failure_policy"),
     ("ab-routing-inbound", P, "[{ mode: CLIENT }]", "[{ mode: SERVER }]", "spec.match[0].mode"),
     ("ab-routing-inbound", P, "CLIENT }]\n  wasm:\n    url: https://registry.example/ab-routing.wasm\n    failStrategy: FAIL_RELOAD\n    pluginConfig: { exp", "SERVER }]\n  wasm:\n    url: https://registry.example/all-in-one.wasm\n    failStrategy: FAIL_RELOAD\n    pluginConfig: { ab_routing: {}, exp", "spec.match[0].mode"),
+    ("policy-fail-open", A, "FAIL_RELOAD", "FAIL_OPEN", "spec.failStrategy"),
+    ("policy-fail-open", A, "policy: null", "policy: {}", "spec.wasm.failStrategy"),
+    ("policy-fail-open", E, "FAIL_CLOSED", "FAIL_OPEN", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.config.failure_policy"),
+    ("ab-routing-inbound", A, "ab_routing: null", "ab_routing: {}", "spec.match[0].mode"),
+    ("filter-order", A, "priority: 20 # POLICY", "priority: 9", "spec.phase"),
+    ("filter-order", A, "priority: 5 # AB-ROUTING", "priority: 11", "spec.phase"),
+    ("filter-order-unclear", A, "priority: 20 # POLICY", "priority: 10", "spec.phase"),
+    ("filter-order", E, "{\"policy\": {}}", "{\"ab_routing\": {}, \"policy\": {}}' }\n                  - name: second\n                    typed_config:\n                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n                      config:\n                        vm_config: { code: { local: { filename: dist/all-in-one.wasm } } }\n                        configuration: { \"@type\": type.googleapis.com/google.protobuf.StringValue, value: '{\"policy\": {}}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[1]"),
+    ("policy-before-jwt", A, "phase: AUTHZ # GATEWAY", "phase: AUTHN", "spec.phase"),
+    ("access-log-raw-path", A, "outrigger-log", "envoy", "spec.accessLogging[0].providers[0]"),
+    ("access-log-raw-path", E, "\"metrics\": {}", "\"access_log\": {}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.access_log[0].typed_config"),
+    ("policy-peer-unknown", A, "outrigger.peer", "other.peer", "spec.pluginConfig.policy.when[0]"),
     ("image-pull-policy", P, "  phase: AUTHZ", "  imagePullPolicy: Always\n  phase: AUTHZ", "spec.imagePullPolicy"),
     ("verification-key", P, "  phase: AUTHZ", "  verificationKey: x\n  phase: AUTHZ", "spec.verificationKey"),
     ("selector-and-target", P, "  targetRefs:", "  selector: { matchLabels: { app: a } }\n  targetRefs:", "spec.targetRefs"),

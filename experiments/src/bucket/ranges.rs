@@ -62,6 +62,13 @@ impl Ranges {
             start = *end;
         }
         sizes
+
+    /// The ranges `start..end` of an owner, in their order: for people who ask.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn of(&self, owner: u16) -> Vec<(u64, u64)> {
+        let starts = std::iter::once(0).chain(self.runs.iter().map(|(end, _)| *end));
+        let runs = starts.zip(&self.runs).filter(|(_, (_, other))| *other == owner);
+        runs.map(|(start, (end, _))| (start, *end)).collect()
     }
 }
 

@@ -7,8 +7,12 @@
 
 mod json;
 mod number;
+#[cfg(not(target_arch = "wasm32"))]
+mod recorder;
 
 pub use json::Node;
+#[cfg(not(target_arch = "wasm32"))]
+pub use recorder::{Asked, Recorder};
 
 use crate::{ConfigError, HeaderName};
 use std::{borrow::Cow, cell::RefCell};
@@ -20,6 +24,9 @@ pub struct Field<'p, 't> {
     step: Step<'p>,
     parent: Option<&'p Field<'p, 't>>,
     refused: &'p RefCell<Option<ConfigError>>,
+    /// Who wants to know what is asked. In a module nobody can.
+    #[cfg(not(target_arch = "wasm32"))]
+    recorder: Option<&'p Recorder>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +71,31 @@ macro_rules! choices {
 impl<'p, 't> Field<'p, 't> {
     /// A whole document. What is wrong with it is noted in `refused`.
     pub fn root(node: &'t Node<'t>, refused: &'p RefCell<Option<ConfigError>>) -> Self {
-        Self { node: Some(node), step: Step::Root, parent: None, refused }
+        Self {
+            node: Some(node),
+            step: Step::Root,
+            parent: None,
+            refused,
+            #[cfg(not(target_arch = "wasm32"))]
+            recorder: None,
+        }
+    }
+
+    /// As [`root`](Self::root), with every question noted in `recorder`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn recorded(
+        node: &'t Node<'t>,
+        refused: &'p RefCell<Option<ConfigError>>,
+        recorder: &'p Recorder,
+    ) -> Self {
+        Self { recorder: Some(recorder), ..Self::root(node, refused) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn note(&self, asked: impl FnOnce() -> Asked) {
+        if let Some(recorder) = self.recorder {
+            recorder.note(self.error("").path().to_owned(), asked());
+        }
     }
 
     /// The result of reading the document that this field stands in.
@@ -140,15 +171,21 @@ impl<'p, 't> Field<'p, 't> {
         self.refuse(&["invalid type: ", kind, quote, text, quote, ", expected ", expected].concat());
     }
 
+    fn child<'a>(&'a self, node: Option<&'t Node<'t>>, step: Step<'a>) -> Field<'a, 't> {
+        Field { node, step, parent: Some(self), ..*self }
+    }
+
     /// The field of an object; the want of one where it is not there.
     pub fn get<'a>(&'a self, name: &'a str) -> Field<'a, 't> {
         let node = self.node.and_then(|node| node.get(name));
-        Field { node, step: Step::Name(name), parent: Some(self), refused: self.refused }
+        self.child(node, Step::Name(name))
     }
 
     /// Refuses what is no object, or has fields of other names.
     #[inline(never)]
     pub fn only(&self, names: &[&str]) {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Only(names.iter().map(|name| (*name).to_owned()).collect()));
         match self.node {
             // Null stands for nothing; in a list there is nothing that it could leave out.
             None => {}
@@ -168,6 +205,8 @@ impl<'p, 't> Field<'p, 't> {
     /// The text of a string.
     #[inline(never)]
     pub fn text(&self) -> Option<&'t str> {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Text);
         match self.node {
             Some(Node::String(text)) => Some(text),
             None | Some(Node::Null) => None,
@@ -189,6 +228,8 @@ impl<'p, 't> Field<'p, 't> {
     /// A boolean, or what is meant where nothing stands.
     #[inline(never)]
     pub fn flag(&self, otherwise: bool) -> bool {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Flag(otherwise));
         match self.node {
             Some(Node::Bool(value)) => return *value,
             None => {}
@@ -200,6 +241,8 @@ impl<'p, 't> Field<'p, 't> {
     /// A number.
     #[inline(never)]
     pub fn number(&self) -> Option<Decimal<'t>> {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Number);
         match self.node {
             Some(Node::Number(text)) => {
                 let value = number::double(text);
@@ -219,6 +262,8 @@ impl<'p, 't> Field<'p, 't> {
     /// A whole number between bounds.
     #[inline(never)]
     pub fn whole(&self, least: i64, most: i64) -> Option<i64> {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Whole(least, most));
         let number = self.number()?;
         let whole = number.whole().filter(|whole| (least..=most).contains(whole));
         if whole.is_none() {
@@ -231,6 +276,8 @@ impl<'p, 't> Field<'p, 't> {
     /// The place of a word among those that may stand here.
     #[inline(never)]
     pub fn choice(&self, names: &[&str]) -> Option<usize> {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Choice(names.iter().map(|name| (*name).to_owned()).collect()));
         let word = self.text()?;
         let place = names.iter().position(|name| *name == word);
         if place.is_none() {
@@ -269,6 +316,8 @@ impl<'p, 't> Field<'p, 't> {
 
     #[inline(never)]
     fn list(&self) -> &'t [Node<'t>] {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::List);
         match self.node {
             Some(Node::List(items)) => return items,
             None | Some(Node::Null) => {}
@@ -279,17 +328,14 @@ impl<'p, 't> Field<'p, 't> {
 
     /// The items of a list.
     pub fn items<'a>(&'a self) -> impl Iterator<Item = Field<'a, 't>> + Clone {
-        let item = |(index, node): (usize, &'t Node<'t>)| Field {
-            node: Some(node),
-            step: Step::Index(index),
-            parent: Some(self),
-            refused: self.refused,
-        };
+        let item = |(index, node)| self.child(Some(node), Step::Index(index));
         self.list().iter().enumerate().map(item)
     }
 
     /// The items of a list, of which there may be so many.
     pub fn items_up_to<'a>(&'a self, limit: usize) -> impl Iterator<Item = Field<'a, 't>> + Clone {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::ListUpTo(limit));
         if self.len() > limit {
             let rule = ["must hold at most ", &limit.to_string()].concat();
             self.refuse_got(&rule, &self.len().to_string());
@@ -299,6 +345,8 @@ impl<'p, 't> Field<'p, 't> {
 
     /// The fields of an object, in the order of the text.
     pub fn fields<'a>(&'a self) -> impl Iterator<Item = (&'t str, Field<'a, 't>)> {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note(|| Asked::Fields);
         let fields: &'t [_] = match self.node {
             Some(Node::Map(fields)) => fields,
             None | Some(Node::Null) => &[],
@@ -307,10 +355,8 @@ impl<'p, 't> Field<'p, 't> {
                 &[]
             }
         };
-        let field = |(name, node): &'t (Cow<'t, str>, Node<'t>)| {
-            let step = Step::Name(name);
-            (&**name, Field { node: Some(node), step, parent: Some(self), refused: self.refused })
-        };
+        let field =
+            |(name, node): &'t (Cow<'t, str>, Node<'t>)| (&**name, self.child(Some(node), Step::Name(name)));
         fields.iter().map(field)
     }
 

@@ -17,6 +17,8 @@ mod health;
 mod pass;
 mod response;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use pass::explain::Explained;
 pub use response::Pending;
 
 use experiments::{ArmHeader, Experiments};

@@ -1,5 +1,8 @@
 //! One request on its way through the experiments.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod explain;
+
 use crate::response::{Mark, Pending};
 use experiments::{
     ArmHeader, Experiments, KEY_LIMIT,

@@ -119,6 +119,19 @@ fn everything() -> Value {
     })
 }
 
+/// The arms that come of the clauses are those that the request's headers say.
+fn explains_what_it_does(filter: &AbRouting, request: &Stream) {
+    let (_, explained) = filter.explain(&request.clone().request_view(true));
+    let outcome = request.clone().drive(filter);
+    for one in &explained {
+        let arm = explained.iter().find(|other| other.header == one.header && other.arm.is_some());
+        let expected: Vec<String> = arm.and_then(|arm| arm.arm.clone()).into_iter().collect();
+        assert_eq!(outcome.request_header(&one.header), expected, "{explained:#?}");
+        let last = one.clauses.last().unwrap();
+        assert_eq!(last.result, Some(one.arm.is_some()), "{one:#?}");
+    }
+}
+
 /// The places of a document.
 fn places(value: &Value, here: String, all: &mut Vec<String>) {
     match value {
@@ -150,13 +163,20 @@ proptest! {
         ]),
     ) {
         let mut config = everything();
+        config["propagate"] = json!({"trusted_principals": ["spiffe://test/*"]});
         let mut all = Vec::new();
         places(&config, String::new(), &mut all);
         *config.pointer_mut(&all[at.index(all.len())]).unwrap() = value;
         let variable = |_: &str| Some("a secret of the virtual machine".to_owned());
         if let Ok(filter) = load::<AbRouting>(config.to_string().as_bytes(), &Environment::new(&variable)) {
             let request = Stream::get("/shop?u=1&force=b").header("x-id", "user").header("x-force", "b").header("cookie", "ab-sticky=e:0:a");
-            request.property("connection.uri_san_peer_certificate", "spiffe://test/qa").drive(&filter);
+            let trusted = request.clone().property("connection.uri_san_peer_certificate", "spiffe://test/qa");
+            let visitor = Stream::get("/shop?force=f:a");
+            let carried = Stream::get("/shop").header("x-id", "user").header("baggage", "ab-arms=e:b").property("connection.uri_san_peer_certificate", "spiffe://test/qa");
+            let stranger = Stream::get("/x").header("x-id", "person@example.com").at(1_795_392_000_000_000_000).seed(7);
+            for request in [request, trusted, visitor, carried, stranger] {
+                explains_what_it_does(&filter, &request);
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What goes beyond Istio's language: `outrigger` in a rule.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod explain;
+
 use crate::{
     address::Address,
     clock::Window,

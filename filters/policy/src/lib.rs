@@ -14,6 +14,8 @@ mod address;
 mod clock;
 mod config;
 mod denial;
+#[cfg(not(target_arch = "wasm32"))]
+mod explain;
 mod extension;
 mod facts;
 mod fields;
@@ -38,6 +40,9 @@ mod testing;
 mod trust;
 mod truth;
 mod values;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use explain::{Explained, Seen};
 
 use denial::Denial;
 use extension::{Extension, Shared};

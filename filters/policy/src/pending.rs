@@ -1,5 +1,8 @@
 //! Requests that wait for their body or their response.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod explain;
+
 use crate::{
     Policy,
     extension::media_type,

@@ -7,7 +7,7 @@
 )]
 
 use filter_kit::{Environment, fake::Stream, load};
-use policy::Policy;
+use policy::{Policy, Seen};
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -124,6 +124,25 @@ proptest! {
         let before = is_allowed(&config(&allow), &request);
         allow.push(further);
         prop_assert!(!before || is_allowed(&config(&allow), &request));
+    }
+
+    /// Every clause is asked there, without an index and without an end at the first rule that decides.
+    #[test]
+    fn what_comes_of_the_clauses_is_what_the_filter_does(deny in rules(), allow in rules(), audit in rules(), request in request(), mode in select(vec!["istio", "strict"])) {
+        let list = [("a", "ALLOW", &allow), ("d", "DENY", &deny), ("l", "AUDIT", &audit)];
+        let list: Vec<Value> = list.iter().filter(|(.., rules)| !rules.is_empty()).map(|(name, action, rules)| policy(name, action, rules)).collect();
+        let filter = filter(&json!({"mode": mode, "policies": list}));
+        let (headers, response) = (request.request_view(true), request.response_view());
+        let explained = filter.explain(Seen { request: &headers, body: b"", response: &response });
+        let outcome = request.drive(&filter);
+        prop_assert_eq!(explained.is_allowed, outcome.reply.is_none(), "{:#?}", explained);
+        let state: Value = outcome.state.get("outrigger.policy").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        if let Some(rule) = state.get("policy").and_then(Value::as_str) {
+            prop_assert_eq!(explained.rule.as_deref(), Some(rule));
+        }
+        let rules = list.iter().map(|policy| policy["spec"]["rules"].as_array().unwrap().len()).sum::<usize>();
+        let of_rules = explained.clauses.iter().filter(|clause| clause.path.ends_with(']') && clause.path.matches('[').count() == 2);
+        prop_assert!(of_rules.count() <= rules);
     }
 
     /// A rule that any request may concern is tried whatever the index says: a policy is the same without one.

@@ -16,6 +16,7 @@ mod options;
 mod proxy;
 mod random;
 mod run;
+mod seen;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use module::{LoadError, Module};
 pub use options::{FailurePolicy, Options, Place, Settings};
 pub use proxy::{Proxy, StartError};
 pub use run::{RunError, run, run_chain};
+pub use seen::Seen;
 pub use trace::Step;
 pub use vm::{ConfigureError, Trap, Vm};

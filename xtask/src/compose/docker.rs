@@ -1,7 +1,7 @@
 //! A Docker daemon: the one that answers, or one that is started here and ended by its process id.
 
 use crate::{command, project, setup};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -21,12 +21,22 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// The daemon that answers, for what must outlive this command.
+    pub fn running() -> Result<Self> {
+        let host = env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+        let daemon = Self { host, own: None };
+        ensure!(
+            daemon.answers(),
+            "Docker does not answer at {}: start it, or name another in $DOCKER_HOST",
+            daemon.host
+        );
+        Ok(daemon)
+    }
+
     /// Uses the daemon that answers, or starts one: with its own folders, without a bridge and without rules in the firewall.
     pub fn start() -> Result<Self> {
         let dockerd = setup::system("dockerd", "docker.io")?;
-        let host = env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-        let daemon = Self { host, own: None };
-        if daemon.answers() {
+        if let Ok(daemon) = Self::running() {
             return Ok(daemon);
         }
         // The path of a socket has at most 107 bytes, so it is not in the target folder.
@@ -79,9 +89,20 @@ impl Daemon {
             .is_ok_and(|output| output.status.success())
     }
 
-    /// Builds an image FROM scratch of a program and the libraries that it is linked to.
-    pub fn build_image(&self, tag: &str, program: &Path, name: &str) -> Result<()> {
-        let context = project::scratch("images")?.join(name);
+    /// Whether the image is there.
+    pub fn has(&self, image: &str) -> bool {
+        command::run(self.command().args(["image", "inspect", image])).is_ok()
+    }
+
+    /// Pulls the image; false where no registry gives it.
+    pub fn pull(&self, image: &str) -> bool {
+        command::run(self.command().args(["pull", "--quiet", image])).is_ok()
+    }
+
+    /// Builds an image FROM scratch of programs, each with its place, and the libraries that they are linked to. The first is what runs.
+    pub fn build_image(&self, tag: &str, programs: &[(PathBuf, &str)]) -> Result<()> {
+        let folder = tag.split(':').next().unwrap_or(tag);
+        let context = project::scratch("images")?.join(folder);
         if context.exists() {
             fs::remove_dir_all(&context)?;
         }
@@ -91,13 +112,15 @@ impl Daemon {
             fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
             Ok(())
         };
-        copy(program, &Path::new("/usr/local/bin").join(name))?;
-        for library in libraries(program)? {
-            copy(&library, &library)?;
+        for (program, place) in programs {
+            copy(program, Path::new(place))?;
+            for library in libraries(program)? {
+                copy(&library, &library)?;
+            }
         }
         fs::create_dir_all(context.join("tmp"))?;
-        let dockerfile =
-            format!("FROM scratch\nCOPY . /\nUSER 101:101\nENTRYPOINT [\"/usr/local/bin/{name}\"]\n");
+        let (_, main) = programs.first().context("an image runs something")?;
+        let dockerfile = format!("FROM scratch\nCOPY . /\nUSER 101:101\nENTRYPOINT [\"{main}\"]\n");
         fs::write(context.join("Dockerfile"), dockerfile)?;
         fs::write(context.join(".dockerignore"), "Dockerfile\n.dockerignore\n")?;
         command::run(
@@ -109,7 +132,9 @@ impl Daemon {
 
 /// The libraries that a program is linked to, and its loader.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    let listed = command::run(Command::new("ldd").arg(program))?;
+    let listed = command::output(Command::new("ldd").arg(program))?;
+    // What is linked to nothing has no libraries, and ldd says so by failing.
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let path = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         words.into_iter().find(|word| word.starts_with('/')).map(PathBuf::from)
@@ -123,6 +148,8 @@ impl Drop for Daemon {
             // SIGTERM, so that it ends its containers and its containerd too.
             let _ = command::output(Command::new("kill").arg(child.id().to_string()));
             let _ = child.wait();
+            // It leaves the network namespace of the host mounted.
+            let _ = command::output(Command::new("umount").arg(run.join("exec/netns/default")));
             let _ = fs::remove_dir_all(run);
         }
     }

@@ -84,7 +84,7 @@ impl Records {
         let before = exposures()?;
         let mut answers = Vec::new();
         for (path, ..) in REQUESTS {
-            answers.push(Visitor::default().ask(listener, path, &[("user-agent", AGENT)])?);
+            answers.push(Visitor::default().ask(listener, "shop.example", path, &[("user-agent", AGENT)])?);
         }
         let all = REQUESTS.into_iter().zip(answers).zip(self.lines()?).map(|(((path, ..), answer), line)| {
             let reason = answer.header("x-policy-reason").unwrap_or_default();

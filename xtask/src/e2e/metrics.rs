@@ -2,9 +2,12 @@
 //! series and memory where they are.
 
 mod flood;
-mod prometheus;
+pub mod prometheus;
 mod push;
-mod text;
+pub mod text;
+
+pub use flood::word;
+pub use text::Exposition;
 
 use super::Count;
 use crate::{bootstrap::Bootstrap, build, envoy::Envoy, http, progress, setup, upstream::Upstream};
@@ -16,7 +19,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use text::Exposition;
 
 /// How many requests are counted.
 const REQUESTS: usize = 50_000;
@@ -142,20 +144,11 @@ fn sums(program: &Path) -> Result<bool> {
             .current_dir(crate::project::root()),
     )?;
     let dashboard: Value = serde_json::from_str(&dashboard)?;
-    let targets = dashboard["panels"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|panel| panel["targets"].as_array())
-        .flatten();
-    let mut queries = 0;
-    for target in targets {
-        let query = target["expr"].as_str().unwrap_or_default().replace("$__rate_interval", "1m");
-        let found = until(|| prometheus.query(&query));
-        ensure!(found.is_ok(), "the dashboard's query {query} has no data");
-        queries += 1;
+    let queries = prometheus::queries(&dashboard);
+    for query in &queries {
+        ensure!(until(|| prometheus.query(query)).is_ok(), "the dashboard's query {query} has no data");
     }
-    println!("12 answers of Prometheus are exact; the dashboard's {queries} queries have data");
+    println!("12 answers of Prometheus are exact; the dashboard's {} queries have data", queries.len());
     Ok(true)
 }
 
@@ -213,7 +206,7 @@ fn hostile(program: &Path) -> Result<bool> {
 }
 
 /// Asks again until there is an answer.
-fn until<T>(mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask()? {

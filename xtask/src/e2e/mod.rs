@@ -54,7 +54,7 @@ pub struct Args {
     /// The policy module beside Envoy's own RBAC instead: 24,000 generated requests, of which not one may be decided otherwise.
     #[arg(
         long, value_name = "AGAINST", num_args = 0..=1, require_equals = true, default_missing_value = "module",
-        conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"]
+        conflicts_with_all = ["compose", "only", "sticky", "outputs"]
     )]
     rbac: Option<rbac::Against>,
     /// Policy's rows instead: tokens, certificates, forwarded addresses and paths, each with the decision that the docs name.
@@ -140,7 +140,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else if args.tool {
         tool::run()?
     } else if let Some(against) = args.rbac {
-        rbac::run(against, args.seed, &args.without)?
+        rbac::run(args.envoy_version.as_deref(), against, args.seed, &args.without)?
     } else if args.policy {
         rbac::rows::run()?
     } else if args.metrics {
@@ -270,6 +270,12 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
         for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
             report(scenario, &verdict, &mut count);
         }
+    }
+    if let Some(compose) = compose.filter(|_| only.is_none_or(|only| "docker-compose.yml".contains(only))) {
+        let whole = compose.whole()?;
+        count.passed += whole.passed;
+        count.failed += whole.failed;
+        count.skipped += whole.skipped;
     }
     Ok(count)
 }

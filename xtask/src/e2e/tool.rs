@@ -1,5 +1,7 @@
 //! The tool on the modules that are deployed: what `outrigger replay` says is what a real Envoy does with the same requests.
 
+mod filters;
+
 use super::Count;
 use crate::{
     bootstrap::Bootstrap, build, command, envoy::Envoy, http::Connection, progress, project, setup,
@@ -69,6 +71,7 @@ pub fn run() -> Result<Count> {
     }
     on_envoy(&first, &decisions)?;
     exit_codes(&tool, &folder, &first, &second, &requests)?;
+    filters::check(&tool, &folder)?;
     Ok(Count { passed: 1, ..Count::default() })
 }
 

@@ -5,6 +5,7 @@ mod calls;
 mod foreign;
 mod grpc;
 mod headers;
+pub(super) mod metadata;
 mod metrics;
 mod misc;
 mod properties;

@@ -1,5 +1,6 @@
 //! Properties, serialised as Envoy does: strings as they are, numbers as 8 bytes little-endian, truth values as one byte.
 
+use super::metadata::message as all_metadata;
 use crate::{
     Bytes,
     host::{
@@ -93,7 +94,7 @@ fn property(state: &State, path: &[u8]) -> Found {
         [b"xds", b"virtual_host_name"] => Ok(place.virtual_host.clone().into_bytes()),
         [b"xds", b"filter_chain_name"] => Ok(place.filter_chain.clone().into_bytes()),
         [b"xds", b"listener_direction"] => Ok(number(0)),
-        [b"metadata"] => Ok(Vec::new()),
+        [b"metadata"] => Ok(all_metadata(&common.connection.metadata)),
         [b"metadata", b"filter_metadata"] if common.connection.metadata.is_empty() => {
             Ok(0_u32.to_le_bytes().to_vec())
         }

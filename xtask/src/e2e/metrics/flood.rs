@@ -76,7 +76,7 @@ pub fn run(program: &Path) -> Result<bool> {
 }
 
 /// A word for each number, which is nothing personal.
-fn word(mut number: usize) -> String {
+pub fn word(mut number: usize) -> String {
     let mut word = String::from("shop-");
     for _ in 0..5 {
         word.push(char::from(b"abcdefghijklmnopqrst".get(number % 20).copied().unwrap_or(b'a')));

@@ -60,13 +60,27 @@ impl Prometheus {
         Ok(Some(prometheus))
     }
 
-    /// The first sample of a query's answer, as it is written; `None` where there is none.
+    /// As [`ask`].
     pub fn query(&self, query: &str) -> Result<Option<String>> {
-        let escaped = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
-        let answer: Value =
-            serde_json::from_slice(&http::get(self.address, &format!("/api/v1/query?query={escaped}"))?)?;
-        Ok(answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned))
+        ask(self.address, query)
     }
+}
+
+/// The first sample of a query's answer, as it is written; `None` where there is none.
+pub fn ask(address: SocketAddr, query: &str) -> Result<Option<String>> {
+    let escaped = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
+    let answer: Value =
+        serde_json::from_slice(&http::get(address, &format!("/api/v1/query?query={escaped}"))?)?;
+    Ok(answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned))
+}
+
+/// The queries of a dashboard of Grafana, over a minute.
+pub fn queries(dashboard: &Value) -> Vec<String> {
+    let panels = dashboard["panels"].as_array().into_iter().flatten();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets
+        .map(|target| target["expr"].as_str().unwrap_or_default().replace("$__rate_interval", "1m"))
+        .collect()
 }
 
 impl Drop for Prometheus {

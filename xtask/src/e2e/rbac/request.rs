@@ -68,6 +68,17 @@ impl Request {
         }
     }
 
+    /// Leaves each header its first value alone.
+    pub fn keep_first_values(&mut self) {
+        let mut seen = Vec::new();
+        self.headers.retain(|(name, _)| {
+            let name = name.0.to_ascii_lowercase();
+            let is_first = !seen.contains(&name);
+            seen.push(name);
+            is_first
+        });
+    }
+
     /// Replaces a header, or adds it.
     pub fn set(&mut self, name: &str, value: &str) {
         self.headers.retain(|(other, _)| !other.0.eq_ignore_ascii_case(name.as_bytes()));
