@@ -62,6 +62,7 @@ impl Ranges {
             start = *end;
         }
         sizes
+    }
 
     /// The ranges `start..end` of an owner, in their order: for people who ask.
     #[cfg(not(target_arch = "wasm32"))]
