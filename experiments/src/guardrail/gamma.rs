@@ -28,8 +28,8 @@ pub fn ln_gamma(x: f64) -> f64 {
 /// The regularised upper incomplete gamma function Q(a, x) for a positive `a` and an `x` from 0 on: the probability that chi-square with `2 a` degrees of
 /// freedom is above `2 x`.
 ///
-/// It is off by at most 1e-12 for an `a` of up to 50. (Its series and continued fraction: NIST Digital Library of Mathematical Functions, 8.7.1 and
-/// 8.9.2, the latter by Lentz's method.)
+/// It is off by at most 1e-12 for an `a` of up to 50. (Its series, NIST Digital Library of Mathematical Functions, 8.7.1, and the even part of
+/// its continued fraction, 8.9.2, by Lentz's method.)
 pub fn upper_gamma(a: f64, x: f64) -> f64 {
     const ENOUGH: f64 = 1e-15;
     const LEAST: f64 = 1e-300;

@@ -29,7 +29,7 @@ const INVERSE: [f64; 14] = [
 /// The natural logarithm of a positive number that is not subnormal, infinite or none. It is off by at most 4e-16 of itself, and of 1 from e^-1 to e.
 ///
 /// The number is a power of two times `m`, between the roots of 1/2 and of 2, and `ln(m) = 2 artanh((m - 1) / (m + 1))` by its series (NIST Digital
-/// Library of Mathematical Functions, 4.6.4 and 4.1.2).
+/// Library of Mathematical Functions, 4.6.4).
 pub(super) fn ln(number: f64) -> f64 {
     let bits = number.to_bits();
     let mut exponent = i32::try_from(bits >> 52).unwrap_or(0) - 1023;

@@ -201,6 +201,27 @@ fn a_least_number_of_requests_is_waited_for() {
 }
 
 #[test]
+fn what_is_found_in_the_end_is_as_documented() {
+    // In hundredths of a percent: control's rate, one of an arm that is found and one that is not.
+    for (control, found, hidden) in [(10, 61, 60), (100, 156, 155), (500, 573, 572), (2000, 2126, 2124)] {
+        let evidence = |arm| {
+            let slot = 10_000_000;
+            Evidence::new(1).of(
+                counts(90_000 * slot, 9 * slot * control),
+                counts(10_000 * slot, slot * arm),
+                MARGIN,
+            )
+        };
+        assert!(
+            evidence(found) > 100.0 && evidence(hidden) < 2.0,
+            "{control}: {} and {}",
+            evidence(found),
+            evidence(hidden)
+        );
+    }
+}
+
+#[test]
 fn requests_of_a_user_may_count_as_one() {
     let (one, four) = (Evidence::new(1), Evidence::new(4));
     for bad in [0, 10, 50, 400] {
@@ -242,6 +263,17 @@ fn a_guardrail_is_read() {
     let usual = read(r#"{"errors": {"margin": 1}}"#).unwrap().unwrap();
     assert_eq!((usual.control, usual.over_ms, usual.window, usual.least), (0, 0, 50_000, 0));
     assert!(read("null").unwrap().is_none());
+}
+
+#[test]
+fn the_documented_guardrail_has_the_usual_numbers() {
+    let docs = include_str!("../../../docs/guardrail.md");
+    let block = docs.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let documented = read_whole(block).unwrap().unwrap();
+    let usual = read_whole(
+        r#"{"arms": [{"name": "control"}, {"name": "b"}], "guardrail": {"errors": {"margin": 50}, "latency": {"over_ms": 500, "margin": 200}}}"#,
+    );
+    assert_eq!(format!("{documented:?}"), format!("{:?}", usual.unwrap().unwrap()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How arms do, and what is done about it, on plain data.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that panics has failed, as it should"
