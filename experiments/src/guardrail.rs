@@ -71,6 +71,8 @@ pub struct Guardrail {
     pub over_ms: u64,
     /// A window is over after so many requests of all arms together.
     pub window: u64,
+    /// How many requests of one user say no more than one.
+    pub per_user: u64,
     /// By how much the rate of bad requests may be above control's, by measure; none where it is not watched.
     pub(crate) margins: [Option<f64>; 2],
     /// How many requests an arm and control must have had before anything is said of the arm.
@@ -109,6 +111,7 @@ impl Guardrail {
             control,
             over_ms,
             window,
+            per_user: limits.per_user,
             margins: limits.margins.map(|margin| margin.map(|margin| number(margin) / slots)),
             least: limits.least,
             limit: ln(shares * slots / number(limits.alpha)),
@@ -119,6 +122,12 @@ impl Guardrail {
     /// Reads a guardrail of an experiment with these arms; none where there is none.
     pub fn read(field: &Field<'_, '_>, arms: &Field<'_, '_>) -> Option<Box<Self>> {
         config::read_guardrail(field, arms)
+    }
+
+    /// What counts were made for: those of other numbers say nothing.
+    pub(crate) fn rules(&self) -> [u64; 5] {
+        let [errors, latency] = self.margins.map(|margin| margin.unwrap_or(0.0).to_bits());
+        [errors, latency, self.over_ms, self.window, self.control as u64]
     }
 
     /// Whether anything is said of this measure.

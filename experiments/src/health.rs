@@ -33,11 +33,13 @@ pub struct Health {
     pub arms: Vec<ArmSeries>,
     /// The p-value of the exposures' ratio, in thousandths.
     pub ratio: SeriesId,
+    /// How many requests of one user say no more than one.
+    pub per_user: u64,
     /// The record's key in shared data.
     pub(crate) key: Box<str>,
     /// What share of the keys each arm has, as whole numbers of any sum.
     pub(crate) weights: Vec<u64>,
-    /// Which arms there are, and which weights they have.
+    /// Which arms there are; and which weights they have, and what the guardrail is.
     pub(crate) marks: [u64; 2],
     pub(crate) state: RefCell<State>,
     /// Arms that the guardrail has closed, as bits.
@@ -114,21 +116,23 @@ impl Tally {
 }
 
 impl Record {
-    /// Reads a record of these arms; none of others'. The exposures of other weights are no longer counted.
-    fn decode(bytes: &[u8], [arms, weights]: [u64; 2], count: usize) -> Option<Self> {
+    /// Reads a record of these arms; none of others'. Of other weights or another guardrail what is closed stays closed, and all is counted anew: while
+    /// weights move, sums of before and after compare what was not there at one time.
+    fn decode(bytes: &[u8], [arms, rules]: [u64; 2], count: usize) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
         let word = |place: usize| words.get(place).map(|word| u64::from_le_bytes(*word));
         let is_whole = rest.is_empty() && words.len() == HEAD + OF_ARM * count;
         if !is_whole || word(0)? != MAGIC || word(1)? != arms {
             return None;
         }
-        let is_same = word(2)? == weights;
         let closed = u128::from(word(3)?) | u128::from(word(4)?) << 64;
+        if word(2)? != rules {
+            return Some(Self { closed, window: 0, arms: vec![<_>::default(); count] });
+        }
         let mut record = Self { closed, window: word(5)?, arms: Vec::with_capacity(count) };
         for arm in words.get(HEAD..)?.as_chunks::<OF_ARM>().0 {
             let [exposures, requests, errors, slow, requests_began, errors_began, slow_began] =
                 arm.map(u64::from_le_bytes);
-            let exposures = if is_same { exposures } else { 0 };
             record.arms.push((
                 Tally { exposures, requests, errors, slow },
                 Tally { exposures: 0, requests: requests_began, errors: errors_began, slow: slow_began },
@@ -137,10 +141,10 @@ impl Record {
         Some(record)
     }
 
-    fn encode(&self, [arms, weights]: [u64; 2]) -> Vec<u8> {
+    fn encode(&self, [arms, rules]: [u64; 2]) -> Vec<u8> {
         let low = u64::try_from(self.closed & u128::from(u64::MAX)).unwrap_or_default();
         let high = u64::try_from(self.closed >> 64).unwrap_or_default();
-        let mut words = vec![MAGIC, arms, weights, low, high, self.window];
+        let mut words = vec![MAGIC, arms, rules, low, high, self.window];
         for (now, began) in &self.arms {
             words.extend([now.exposures, now.requests, now.errors, now.slow]);
             words.extend([began.requests, began.errors, began.slow]);
@@ -284,6 +288,6 @@ impl Health {
         let shares: Vec<ratio::Share> = arms
             .map(|((now, _), weight)| ratio::Share { exposures: now.exposures, weight: *weight })
             .collect();
-        (shares.len() > 1).then(|| ratio::sequential(&shares))
+        (shares.len() > 1).then(|| ratio::sequential(&shares, self.per_user))
     }
 }

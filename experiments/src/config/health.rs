@@ -22,6 +22,9 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const FALLBACK: i64 = 5;
 const FALLBACK_LIMIT: i64 = 3600;
 
+/// The most requests of one user that say no more than one.
+const PER_USER_LIMIT: i64 = 10_000;
+
 /// The families of all experiments: responses, durations, fallbacks, closed arms, sample ratios.
 fn families(metrics: &mut Metrics) -> [FamilyId; 5] {
     let arm = ["experiment", "arm"];
@@ -46,7 +49,7 @@ pub(super) fn read(
     if !field.is_given() && !guardrail.is_given() {
         return None;
     }
-    field.only(&["control", "fallback_seconds"]);
+    field.only(&["control", "fallback_seconds", "requests_per_user"]);
     let name = experiment.get("name").text().unwrap_or_default();
     let guardrail = Guardrail::read(&guardrail, &experiment.get("arms"));
     let own = field.get("control");
@@ -61,6 +64,12 @@ pub(super) fn read(
         }
         (None, guardrail) => guardrail.as_ref().map_or(0, |guardrail| guardrail.control),
     };
+    let own = field.get("requests_per_user");
+    let per_user = own.whole(1, PER_USER_LIMIT).map(i64::unsigned_abs);
+    if guardrail.is_some() && own.is_given() {
+        own.refuse("must not be given beside a guardrail, which has it");
+    }
+    let per_user = guardrail.as_ref().map_or(per_user.unwrap_or(1), |guardrail| guardrail.per_user);
     let seconds = field.get("fallback_seconds").whole(1, FALLBACK_LIMIT).unwrap_or(FALLBACK);
     let metrics = &mut shared.metrics;
     let [responses, durations, fallbacks, closed, ratio] =
@@ -82,12 +91,14 @@ pub(super) fn read(
     }
     let weights = ranges.sizes(arms.len());
     let names: Vec<&str> = arms.iter().map(|arm| &*arm.name).collect();
-    let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+    let rules = guardrail.as_ref().map(|guardrail| guardrail.rules()).unwrap_or_default();
+    let bytes: Vec<u8> = weights.iter().chain(&rules).flat_map(|number| number.to_le_bytes()).collect();
     Some(Box::new(Health {
         guardrail,
         control: u8::try_from(control).unwrap_or(0),
         fallback: seconds.unsigned_abs() * 1_000_000_000,
         arms: series,
+        per_user,
         ratio: metrics.series(ratio, &[Bounded::own(name)]),
         key: ["outrigger.ab.", name].concat().into(),
         weights,

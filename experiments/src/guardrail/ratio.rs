@@ -24,8 +24,10 @@ pub struct Share {
 ///
 /// It is the inverse of a mixture of multinomial likelihood ratios, by Dirichlet priors whose mean is the weights (M. Lindon and A. Malek, "Anytime-Valid
 /// Inference for Multinomial Count Data", 2022).
-pub fn sequential(shares: &[Share]) -> u64 {
-    thousandths(exp(-log_evidence(shares)).min(1.0))
+///
+/// Where so many exposures of one user say no more than one, the evidence is that root of what it would be (Hölder's inequality).
+pub fn sequential(shares: &[Share], per_user: u64) -> u64 {
+    thousandths(exp(-log_evidence(shares) / number(per_user.max(1))).min(1.0))
 }
 
 /// The p-value of Pearson's chi-square test, in thousandths, rounded down. It holds for one look alone: who looks again and again sees it below any

@@ -121,7 +121,7 @@ proptest! {
     fn p_values_are_thousandths_whatever_was_counted(exposures in prop::collection::vec(any::<u64>(), 0..6), weights in prop::collection::vec(any::<u32>(), 6)) {
         let shares: Vec<Share> = exposures.iter().zip(&weights).map(|(exposures, weight)| Share { exposures: *exposures, weight: u64::from(*weight) }).collect();
         prop_assert!(ratio::chi_square(&shares) <= 1000);
-        prop_assert!(ratio::sequential(&shares) <= 1000);
+        prop_assert!(ratio::sequential(&shares, 1) <= 1000);
     }
 }
 
@@ -408,7 +408,7 @@ fn exposures_are_compared_with_weights() {
         (&[10, 10, 10], &[0, 0, 0], 0, 0),
     ] {
         let shares = shares(exposures, weights);
-        let got = (ratio::chi_square(&shares), ratio::sequential(&shares));
+        let got = (ratio::chi_square(&shares), ratio::sequential(&shares, 1));
         assert_eq!(got, (chi_square, sequential), "{exposures:?} of {weights:?}");
     }
 }

@@ -127,6 +127,14 @@ fn a_push_and_a_new_vm_keep_what_was_learned_and_other_arms_begin_anew() {
     begin(&pushed, &shared);
     assert_eq!(arm(&pushed, &shared, B), "a");
     let config = r#"{"experiments":[{"name":"e","key":[{"header":"u"}],"guardrail":{"errors":{"margin":500}},
+        "arms":[{"name":"a","weight":9000},{"name":"b","weight":1000}]}]}"#;
+    let moved: AbRouting = load(config.as_bytes(), &Environment::EMPTY).unwrap();
+    begin(&moved, &shared);
+    let user = (0..1000).map(|user| user.to_string()).find(|user| {
+        ask(&moved, &shared, user, 200).metrics.contains_key("ab_uncounted_total;experiment=e;reason=closed")
+    });
+    assert!(user.is_some(), "what is closed stays closed where the weights change");
+    let config = r#"{"experiments":[{"name":"e","key":[{"header":"u"}],"guardrail":{"errors":{"margin":500}},
         "arms":[{"name":"a","weight":5000},{"name":"c","weight":5000}]}]}"#;
     let other: AbRouting = load(config.as_bytes(), &Environment::EMPTY).unwrap();
     begin(&other, &shared);
