@@ -38,8 +38,7 @@ fn low(runs: u64, requests: u64, share: f64, per_user: u64) -> [u64; 2] {
             if let Some(share) = shares.get_mut(place) {
                 share.exposures += 1;
             }
-            let tests: [fn(&[ratio::Share]) -> u64; 2] =
-                [|shares| ratio::sequential(shares, 1), ratio::chi_square];
+            let tests: [fn(&[Share]) -> u64; 2] = [|shares| ratio::sequential(shares, 1), ratio::chi_square];
             for (is_low, test) in are_low.iter_mut().zip(tests) {
                 *is_low = *is_low || test(&shares) < 10;
             }
