@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the main job. A real Envoy with all filters before two versions of a shop.
 
 mod logs;
+mod mesh;
 mod metrics;
 mod policy;
 mod seen;
@@ -67,11 +68,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let logged = stage.logs.collect(stage.listener)?;
     let decisions = stage.records.collect(&stage.envoy, stage.listener)?;
     let rates = metrics::collect(&stage.envoy, stage.listener, &stage.shops)?;
+    let story = mesh::tell(&setup::envoy(None)?)?;
     stage.print(&seen, &logged, &decisions, &rates);
+    story.print();
     seen.check(&stage.arms)?;
     logs::check(&logged)?;
     decisions.check()?;
     rates.check()?;
+    story.check()?;
     if !args.once {
         println!("\nEnvoy keeps running; Ctrl-C ends it.");
         loop {
