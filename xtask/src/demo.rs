@@ -69,8 +69,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let decisions = stage.records.collect(&stage.envoy, stage.listener)?;
     let rates = metrics::collect(&stage.envoy, stage.listener, &stage.shops)?;
     let story = mesh::tell(&setup::envoy(None)?)?;
-    stage.print(&seen, &logged, &decisions, &rates);
-    story.print();
+    stage.print(&seen, &logged, &decisions, &rates, &story);
     seen.check(&stage.arms)?;
     logs::check(&logged)?;
     decisions.check()?;
@@ -185,6 +184,7 @@ impl Stage {
         logged: &[logs::Line],
         decisions: &policy::Decisions,
         rates: &metrics::Rates,
+        story: &mesh::Story,
     ) {
         println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with all filters:");
         println!("{}", seen.table(&self.arms));
@@ -196,6 +196,7 @@ impl Stage {
         decisions.print();
         rates.print();
         let (listener, admin) = (self.listener, self.envoy.admin());
+        story.print();
         println!("\nTry it:");
         println!(
             "  curl -i http://{listener}/                             # a new visitor: see set-cookie, and which shop answers"
