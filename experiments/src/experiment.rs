@@ -5,6 +5,7 @@ use crate::{
     bucket::{Bucketer, Ranges},
     change::Change,
     cookie::SetCookie,
+    health::Health,
     sticky::Versions,
 };
 use filter_kit::{Bounded, HeaderName, View, matcher::Matcher, metrics::SeriesId};
@@ -37,6 +38,8 @@ pub struct Experiment {
     pub special: Option<Box<Special>>,
     /// What the response tells of the arm.
     pub response: Option<Box<Marks>>,
+    /// How its arms do, where that is watched.
+    pub health: Option<Box<Health>>,
     /// Counts who gets no arm, and why.
     pub skipped: Skipped,
     /// Counts who gets an arm and is no exposure.
@@ -205,6 +208,10 @@ pub struct Uncounted {
     pub forced: Option<SeriesId>,
     /// Those whose arm came with them.
     pub carried: Option<SeriesId>,
+    /// Those who are in control since their arm is closed.
+    pub closed: Option<SeriesId>,
+    /// Those who are in control since their arm has no host.
+    pub no_host: Option<SeriesId>,
     /// Bots.
     pub bot: Option<SeriesId>,
     /// Browsers that ask before their user does.

@@ -12,6 +12,8 @@ mod config;
 pub mod cookie;
 pub mod experiment;
 pub mod exposure;
+pub mod guardrail;
+pub mod health;
 pub mod key;
 pub mod overrides;
 pub mod paths;
@@ -133,5 +135,10 @@ impl Experiments {
     /// The first thing wrong with it, with the field's path.
     pub fn compile(config: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Self, ConfigError> {
         config::compile(config, environment)
+    }
+
+    /// Whether an experiment is watched.
+    pub fn has_health(&self) -> bool {
+        self.all.iter().any(|experiment| experiment.health.is_some())
     }
 }

@@ -100,6 +100,13 @@ impl Stream {
         self
     }
 
+    /// Answered with another status.
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Self {
+        self.response.retain(|(name, _)| name != ":status");
+        self.response_header(":status", status.to_string())
+    }
+
     /// With a further response header.
     #[must_use]
     pub fn response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {

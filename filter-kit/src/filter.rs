@@ -44,6 +44,13 @@ pub trait Filter: Sized + 'static {
         &[]
     }
 
+    /// The configuration has been taken: once on the main thread, and then once on each worker. What is shared between VMs is made here, since it cannot be
+    /// made by compare-and-swap. Only logs and metrics can be written.
+    fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
+        let _ = view;
+        Effects::default()
+    }
+
     /// How often [`on_tick`](Filter::on_tick) is called, from 1 ms up; `None` is never. Read once, at configuration.
     fn tick_period(&self) -> Option<Duration> {
         None

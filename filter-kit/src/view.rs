@@ -256,6 +256,16 @@ impl<'h> View<'h> {
         self.map(trailers, map)
     }
 
+    /// A value that all VMs of one `vm_id` share, and the number of its last change; none where there is none. Two host calls' worth: about 0.5 us.
+    pub fn shared(&self, key: &str) -> Option<(HostBytes, u32)> {
+        self.source.shared(key).ok()
+    }
+
+    /// Sets a shared value, if the number of its last change is still this one; 0 is any, also where there is none. Says whether it is done.
+    pub fn set_shared(&self, key: &str, value: &[u8], change: u32) -> bool {
+        self.source.set_shared(key, value, change) == 0
+    }
+
     /// The first value of a request header. The name is in lower case.
     pub fn request_header(&self, name: &str) -> Option<&[u8]> {
         if self.known_request().is_none()

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the main job. A real Envoy with all filters before two versions of a shop.
 
 mod logs;
+mod mesh;
 mod metrics;
 mod policy;
 mod seen;
@@ -67,11 +68,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let logged = stage.logs.collect(stage.listener)?;
     let decisions = stage.records.collect(&stage.envoy, stage.listener)?;
     let rates = metrics::collect(&stage.envoy, stage.listener, &stage.shops)?;
-    stage.print(&seen, &logged, &decisions, &rates);
+    let story = mesh::tell(&setup::envoy(None)?)?;
+    stage.print(&seen, &logged, &decisions, &rates, &story);
     seen.check(&stage.arms)?;
     logs::check(&logged)?;
     decisions.check()?;
     rates.check()?;
+    story.check()?;
     if !args.once {
         println!("\nEnvoy keeps running; Ctrl-C ends it.");
         loop {
@@ -181,6 +184,7 @@ impl Stage {
         logged: &[logs::Line],
         decisions: &policy::Decisions,
         rates: &metrics::Rates,
+        story: &mesh::Story,
     ) {
         println!("{REQUESTS} requests of {USERS} users with cookies, through Envoy with all filters:");
         println!("{}", seen.table(&self.arms));
@@ -192,6 +196,7 @@ impl Stage {
         decisions.print();
         rates.print();
         let (listener, admin) = (self.listener, self.envoy.admin());
+        story.print();
         println!("\nTry it:");
         println!(
             "  curl -i http://{listener}/                             # a new visitor: see set-cookie, and which shop answers"

@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
     ("scenarios on Envoy", || e2e::all(None, false, None)),
     ("stickiness on Envoy", e2e::sticky::run),
     ("one arm through two Envoys", e2e::hops::run),
+    ("a guardrail on Envoy", e2e::guardrail::run),
     ("access logs on Envoy", e2e::outputs::run),
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),

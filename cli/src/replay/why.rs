@@ -110,6 +110,12 @@ impl Why<'_> {
             let arm = explained.iter().find(|other| other.header == one.header && other.arm.is_some());
             let arm = arm.and_then(|arm| arm.arm.as_deref());
             let written = set.iter().find(|(name, _)| *name == one.header).map(|(_, value)| value.as_str());
+            if let Some(reason) = self.fell_back(&one.experiment) {
+                let path = format!("{part}experiments.{}.guardrail", one.experiment);
+                let reason = format!("the arm is {reason}: control, by what was seen before this request");
+                self.clauses.push(Clause { path, result: json!(false), reason });
+                continue;
+            }
             // A client that asks for what it gets changes nothing.
             let is_same = written.is_none()
                 && arm.is_some_and(|arm| {
@@ -122,6 +128,20 @@ impl Why<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Why the module gave control in the place of an arm, if it did: it remembers what it has seen, and the clauses do not.
+    fn fell_back(&self, experiment: &str) -> Option<&'static str> {
+        let of = |reason: &str| {
+            self.decision.metrics.iter().any(|metric| {
+                let label =
+                    |name: &str, value: &str| metric.labels.get(name).is_some_and(|label| label == value);
+                metric.name == "ab_uncounted_total"
+                    && label("experiment", experiment)
+                    && label("reason", reason)
+            })
+        };
+        if of("closed") { Some("closed") } else { of("no_host").then_some("without a host") }
     }
 
     fn note(&mut self, part: &str, clauses: Vec<explain::Clause>) {

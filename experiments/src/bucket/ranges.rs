@@ -51,6 +51,19 @@ impl Ranges {
         run.map(|(_, owner)| *owner).filter(|owner| *owner != NOBODY)
     }
 
+    /// How many numbers each of the first so many owners has.
+    pub fn sizes(&self, owners: usize) -> Vec<u64> {
+        let mut sizes = vec![0; owners];
+        let mut start = 0;
+        for (end, owner) in &self.runs {
+            if let Some(size) = sizes.get_mut(usize::from(*owner)) {
+                *size += end - start;
+            }
+            start = *end;
+        }
+        sizes
+    }
+
     /// The ranges `start..end` of an owner, in their order: for people who ask.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn of(&self, owner: u16) -> Vec<(u64, u64)> {
@@ -103,6 +116,7 @@ mod tests {
             assert_eq!(ranges.owner(number), owner, "{number}");
         }
         assert_eq!(Ranges::new(&[]).owner(0), None);
+        assert_eq!(ranges.sizes(3), [20, 10, 10]);
     }
 
     #[test]

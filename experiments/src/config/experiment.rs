@@ -3,7 +3,7 @@
 use super::{
     Shared,
     arms::{Split, split},
-    change, gates,
+    change, gates, health,
     order::find,
     response,
 };
@@ -20,7 +20,7 @@ use filter_kit::{Bounded, matcher, metrics::SeriesId, settings::Field};
 const FORCE_LIMIT: usize = 10_000;
 
 /// The fields of an experiment.
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 28] = [
     "name",
     "enabled",
     "start",
@@ -47,6 +47,8 @@ const FIELDS: [&str; 26] = [
     "force",
     "sticky",
     "response",
+    "health",
+    "guardrail",
 ];
 
 /// Reads an experiment. `None` where it is refused so that nothing can be made of it.
@@ -71,14 +73,15 @@ pub(super) fn read<'c>(field: &Field<'_, 'c>, shared: &mut Shared<'c>) -> Option
     let arms = arms(&field.get("arms"), name, shared);
     let skipped = skipped(field, name, shared);
     let force = field.get("force");
-    let uncounted = uncounted(name, force.is_given(), shared);
+    let health = health::read(field, &arms, &ranges, shared);
+    let uncounted = uncounted(name, [force.is_given(), health.is_some()], shared);
     let enabled = field.get("enabled").flag(true);
     let special = special(field, &arms, sticky, gates, shared);
     let changes = arms.iter().any(|arm| arm.change.is_some());
     Some(Experiment {
         name: name.into(),
         enabled,
-        is_plain: enabled && special.is_none() && response.is_none() && !changes,
+        is_plain: enabled && special.is_none() && response.is_none() && health.is_none() && !changes,
         matchers,
         keys: shared.key_list(keys),
         header: shared.header(header),
@@ -88,6 +91,7 @@ pub(super) fn read<'c>(field: &Field<'_, 'c>, shared: &mut Shared<'c>) -> Option
         special,
         arms,
         response,
+        health,
         skipped,
         uncounted,
     })
@@ -161,10 +165,12 @@ fn skipped(field: &Field<'_, '_>, name: &str, shared: &mut Shared<'_>) -> Skippe
     }))
 }
 
-fn uncounted(name: &str, has_forced: bool, shared: &mut Shared<'_>) -> Uncounted {
-    let [forced, carried, bot, prefetch] = [
+fn uncounted(name: &str, [has_forced, has_health]: [bool; 2], shared: &mut Shared<'_>) -> Uncounted {
+    let [forced, carried, closed, no_host, bot, prefetch] = [
         ("forced", has_forced || shared.has.overrides),
         ("carried", shared.has.propagation),
+        ("closed", has_health),
+        ("no_host", has_health),
         ("bot", shared.has.bots),
         ("prefetch", shared.has.prefetch),
     ]
@@ -172,7 +178,7 @@ fn uncounted(name: &str, has_forced: bool, shared: &mut Shared<'_>) -> Uncounted
         let labels = [Bounded::own(name), Bounded::own(reason)];
         is_possible.then(|| shared.metrics.series(shared.uncounted, &labels))
     });
-    Uncounted { forced, carried, bot, prefetch }
+    Uncounted { forced, carried, closed, no_host, bot, prefetch }
 }
 
 /// The keys that are forced into arms, sorted.

@@ -4,13 +4,16 @@ mod arms;
 mod change;
 mod experiment;
 mod gates;
+mod guardrail;
 mod hash;
+mod health;
 mod order;
 mod overrides;
 mod propagation;
 mod response;
 
 pub(crate) use arms::is_name;
+pub(crate) use guardrail::read as read_guardrail;
 
 use crate::{
     ArmHeader, EXPERIMENT_LIMIT, Experiments, Names,
@@ -60,6 +63,8 @@ struct Shared<'c> {
     exposures: FamilyId,
     not_bucketed: FamilyId,
     uncounted: FamilyId,
+    /// The families of what is watched, once an experiment is.
+    health: Option<[FamilyId; 5]>,
     /// Where arms may be asked for, as caches know it.
     asked: Vec<String>,
     has: Has,
@@ -142,6 +147,7 @@ pub(crate) fn compile(
         exposures,
         not_bucketed,
         uncounted,
+        health: None,
         asked,
         has,
         taken: Vec::new(),

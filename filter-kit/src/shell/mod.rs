@@ -155,7 +155,11 @@ impl<F: Filter> Shell<F> {
         // A push makes a new root context of the plugin in the same VM. Where streams are known by their plugin's name, the new one has them all.
         let is_exact = F::CALLBACKS.contains(Callbacks::CREATE);
         self.roots.retain(|root| root.context != context && (is_exact || root.name != name));
-        self.roots.push(Rc::new(Root { context, name, filter, series: RefCell::new(series) }));
+        let root = Rc::new(Root { context, name, filter, series: RefCell::new(series) });
+        let view = View::new(&abi::Host, Phase::Tick, 0, true);
+        let effects = root.filter.on_configured(&view);
+        self.kept.apply(&root, context, Phase::Tick, &effects, &mut Stream::default());
+        self.roots.push(Rc::clone(&root));
         if self.roots.len() > ROOT_LIMIT {
             self.roots.remove(0);
         }

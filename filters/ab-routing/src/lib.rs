@@ -13,6 +13,7 @@
 //! }
 //! ```
 
+mod health;
 mod pass;
 mod response;
 
@@ -25,9 +26,10 @@ use filter_kit::{
     Callbacks, ConfigError, Effects, Environment, Filter, View, metrics::Metrics, settings::Field,
 };
 use pass::Pass;
+use std::time::Duration;
 
 #[cfg(feature = "module")]
-filter_kit::export!(AbRouting: request_headers, response_headers);
+filter_kit::export!(AbRouting: request_headers, response_headers, tick);
 
 /// The filter.
 #[derive(Debug)]
@@ -36,7 +38,8 @@ pub struct AbRouting(Experiments);
 impl Filter for AbRouting {
     const NAME: &'static str = "ab-routing";
     const HAS_LABELS: bool = false;
-    const CALLBACKS: Callbacks = Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS);
+    const CALLBACKS: Callbacks =
+        Callbacks::REQUEST_HEADERS.and(Callbacks::RESPONSE_HEADERS).and(Callbacks::TICK);
     const ONLY_REMEMBERED: Callbacks = Callbacks::RESPONSE_HEADERS;
     type Stream = Box<Pending>;
 
@@ -46,6 +49,18 @@ impl Filter for AbRouting {
 
     fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
+        if self.0.has_health() { health::begin(&self.0, view) } else { Effects::default() }
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        self.0.has_health().then_some(health::PERIOD)
+    }
+
+    fn on_tick<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
+        health::tick(&self.0, view)
     }
 
     fn single_headers(&self) -> &[Box<str>] {

@@ -68,6 +68,10 @@ enum How {
     Forced,
     /// By another hop.
     Carried,
+    /// It is control, for the guardrail has closed the user's arm.
+    Closed,
+    /// It is control, for the user's arm has no host.
+    NoHost,
 }
 
 impl<'a> Pass<'a> {
@@ -119,6 +123,11 @@ impl<'a> Pass<'a> {
         let filter = self.filter;
         let is_for = experiment.enabled && experiment.is_for(self.view);
         let decided = if is_for { self.decide(experiment, asked) } else { None };
+        let decided = if experiment.health.is_some() {
+            self.heed(place, experiment, decided, effects)
+        } else {
+            decided
+        };
         match &decided {
             Some(Ok(Decision { arm, how })) => {
                 let Some(arm) = experiment.arms.get(usize::from(*arm)) else { return false };
@@ -142,6 +151,43 @@ impl<'a> Pass<'a> {
             self.note(place, experiment, is_for, arm);
         }
         arm.is_some()
+    }
+
+    /// What is decided, or control in its place where the arm is closed or has no host. A tester gets what was asked for.
+    #[cold]
+    fn heed(
+        &mut self,
+        place: usize,
+        experiment: &Experiment,
+        decided: Option<Result<Decision, Reason>>,
+        effects: &mut Effects<'a>,
+    ) -> Option<Result<Decision, Reason>> {
+        let (Some(health), Some(Ok(Decision { arm, how }))) = (&experiment.health, &decided) else {
+            return decided;
+        };
+        if *how == How::Forced {
+            return decided;
+        }
+        let control = |how| Some(Ok(Decision { arm: health.control, how }));
+        if *arm != health.control {
+            if health.is_closed(*arm) {
+                return control(How::Closed);
+            }
+            if health.is_alone(*arm, || self.view.now()) {
+                effects.count(
+                    health.arms.get(usize::from(*arm)).map(|series| series.fallbacks).unwrap_or_default(),
+                );
+                return control(How::NoHost);
+            }
+        }
+        if self.uncounted(experiment, *how).is_none() {
+            health.expose(*arm);
+        }
+        let now = self.view.now();
+        let pending = self.pending();
+        pending.began = now;
+        pending.watched.extend(u8::try_from(place).ok().map(|place| (place, *arm)));
+        decided
     }
 
     /// Notes an arm for requirements, for other hops and for the response.
@@ -354,6 +400,8 @@ impl<'a> Pass<'a> {
         match how {
             How::Forced => return series.forced,
             How::Carried => return series.carried,
+            How::Closed => return series.closed,
+            How::NoHost => return series.no_host,
             How::Drawn => {}
         }
         let view = self.view;

@@ -1,5 +1,6 @@
 //! What is left to do when the response comes.
 
+use crate::health;
 use experiments::{Experiments, cookie::VisitorId};
 use filter_kit::{Bounded, Effects, View};
 
@@ -12,6 +13,9 @@ pub struct Pending {
     /// The new value of the cookie of kept assignments.
     pub(crate) sticky: Option<String>,
     pub(crate) marks: Vec<Mark>,
+    /// Experiments whose arms are watched, by their places, and the arms; and when the request began, in nanoseconds since 1970.
+    pub(crate) watched: Vec<(u8, u8)>,
+    pub(crate) began: u64,
 }
 
 /// An experiment whose response is marked, by its place, and the arm, if it has one.
@@ -31,6 +35,9 @@ const CACHE_CONTROL_LIMIT: usize = 512;
 pub(crate) fn answer<'a>(filter: &'a Experiments, pending: &Pending, view: &View<'_>) -> Effects<'a> {
     let mut effects = Effects::default();
     let names = &filter.names;
+    if !pending.watched.is_empty() {
+        health::respond(filter, pending, view, &mut effects);
+    }
     if let Some(id) = &pending.visitor {
         let id = std::str::from_utf8(id).unwrap_or_default();
         for (index, cookie) in filter.cookies.iter().enumerate() {

@@ -89,8 +89,20 @@ impl Filter for AllInOne {
         self.policy.as_ref().map_or(&[], Filter::warnings)
     }
 
+    fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
+        let mut all = Effects::default();
+        if let Some(ab_routing) = &self.ab_routing {
+            all.join(AB_ROUTING, ab_routing.on_configured(view));
+        }
+        all
+    }
+
     fn tick_period(&self) -> Option<Duration> {
-        self.access_log.as_ref().and_then(Filter::tick_period)
+        let periods = [
+            self.access_log.as_ref().and_then(Filter::tick_period),
+            self.ab_routing.as_ref().and_then(Filter::tick_period),
+        ];
+        periods.into_iter().flatten().min()
     }
 
     fn single_headers(&self) -> &[Box<str>] {
@@ -270,6 +282,9 @@ impl Filter for AllInOne {
         let mut all = Effects::default();
         if let Some(access_log) = &self.access_log {
             all.join(ACCESS_LOG, access_log.on_tick(view));
+        }
+        if let Some(ab_routing) = &self.ab_routing {
+            all.join(AB_ROUTING, ab_routing.on_tick(view));
         }
         all
     }

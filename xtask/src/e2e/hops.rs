@@ -63,7 +63,7 @@ pub fn run() -> Result<Count> {
 }
 
 /// Envoy with one experiment, whose arms travel.
-fn hop(experiment: &serde_json::Value) -> Result<Bootstrap> {
+pub fn hop(experiment: &serde_json::Value) -> Result<Bootstrap> {
     let mut experiment = experiment.clone();
     experiment["arms"] = json!([{"name": "control", "weight": 5000}, {"name": "b", "weight": 5000}]);
     let config = json!({"propagate": {"secret_env": SECRET.0}, "experiments": [experiment]});
@@ -118,7 +118,8 @@ fn check_arms(shops: &[Upstream; 2]) -> Result<()> {
     Ok(())
 }
 
-fn header(request: &Received, name: &str) -> Option<String> {
+/// A header that a shop received.
+pub fn header(request: &Received, name: &str) -> Option<String> {
     let (_, value) = request.headers.iter().find(|(other, _)| other.0.as_slice() == name.as_bytes())?;
     Some(String::from_utf8_lossy(&value.0).into_owned())
 }

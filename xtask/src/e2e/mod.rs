@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
 
 pub mod client;
+pub mod guardrail;
 pub mod hops;
 mod local;
 pub mod metrics;
@@ -45,6 +46,9 @@ pub struct Args {
     /// Two Envoys in a row instead: 10,000 requests of 500 users, one arm a user, and forged assignments.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     hops: bool,
+    /// A guardrail instead: four workers, an arm that fails, a push, an arm that loses its hosts.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
+    guardrail: bool,
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     outputs: bool,
@@ -135,6 +139,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         sticky::run()?
     } else if args.hops {
         hops::run()?
+    } else if args.guardrail {
+        guardrail::run()?
     } else if args.outputs {
         outputs::run()?
     } else if args.tool {
