@@ -141,6 +141,8 @@ impl Site {
             "config_source": {"path_config_source": {"path": plugin}, "resource_api_version": "V3"},
             "type_urls": [filter["@type"]]
         }});
+        // What comes from elsewhere than the bootstrap is asked for by a node with a name.
+        bootstrap.0["node"] = json!({"id": name, "cluster": "outrigger"});
         write(&plugin, &filter, 1)?;
         let envoy = Envoy::start(program, &bootstrap.0, &["--concurrency", WORKERS])?;
         let listener = envoy.listener("main")?;
