@@ -32,7 +32,7 @@ pub struct Health {
     /// The arms' series, by their places.
     pub arms: Vec<ArmSeries>,
     /// The p-value of the exposures' ratio, in thousandths.
-    pub ratio: SeriesId,
+    pub ratio_series: SeriesId,
     /// How many requests of one user say no more than one.
     pub per_user: u64,
     /// The record's key in shared data.
@@ -92,8 +92,6 @@ struct Record {
 pub struct News {
     /// Arms that this worker has closed, as bits.
     pub closed: u128,
-    /// The p-value of the exposures' ratio, in thousandths.
-    pub ratio: Option<u64>,
 }
 
 impl Tally {
@@ -267,14 +265,14 @@ impl Health {
             };
             if !state.is_fresh {
                 self.closed.set(record.closed);
-                return News { ratio: self.ratio(&record), ..News::default() };
+                return News::default();
             }
             record.add(&state.fresh);
             let closed = self.guardrail.as_ref().map_or(0, |guardrail| record.judge(guardrail));
             if view.set_shared(&self.key, &record.encode(self.marks), change) {
                 *state = State::default();
                 self.closed.set(record.closed);
-                return News { closed, ratio: self.ratio(&record) };
+                return News { closed };
             }
         }
         // As soon as it is due again.
@@ -282,8 +280,9 @@ impl Health {
         News::default()
     }
 
-    /// The p-value of the ratio of exposures, in thousandths.
-    fn ratio(&self, record: &Record) -> Option<u64> {
+    /// The p-value of the ratio of exposures, in thousandths; none where nothing is shared, or there is one arm.
+    pub fn ratio(&self, view: &View<'_>) -> Option<u64> {
+        let record = self.decode(&view.shared(&self.key)?.0)?;
         let arms = record.arms.iter().zip(&self.weights);
         let shares: Vec<ratio::Share> = arms
             .map(|((now, _), weight)| ratio::Share { exposures: now.exposures, weight: *weight })

@@ -99,7 +99,7 @@ pub(super) fn read(
         fallback: seconds.unsigned_abs() * 1_000_000_000,
         arms: series,
         per_user,
-        ratio: metrics.series(ratio, &[Bounded::own(name)]),
+        ratio_series: metrics.series(ratio, &[Bounded::own(name)]),
         key: ["outrigger.ab.", name].concat().into(),
         weights,
         marks: [xxh64(names.join("~").as_bytes(), 0), xxh64(&bytes, 0)],

@@ -14,6 +14,36 @@ const NO_HOST: &[u8] = b"no_healthy_upstream";
 /// The longest text of a line, in bytes.
 const LINE_LIMIT: usize = 512;
 
+/// Experiments whose arms are watched, by their places, and the arms. The first ones cost no allocation.
+#[derive(Debug, Default)]
+pub struct Watched {
+    first: [(u8, u8); 4],
+    count: u8,
+    more: Vec<(u8, u8)>,
+}
+
+impl Watched {
+    /// Adds one.
+    pub(crate) fn push(&mut self, experiment: u8, arm: u8) {
+        match self.first.get_mut(usize::from(self.count)) {
+            Some(free) => {
+                *free = (experiment, arm);
+                self.count += 1;
+            }
+            None => self.more.push((experiment, arm)),
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &(u8, u8)> {
+        self.first.iter().take(usize::from(self.count)).chain(&self.more)
+    }
+}
+
 /// Makes what workers share, and says what is closed.
 pub(crate) fn begin<'a>(filter: &'a Experiments, view: &View<'_>) -> Effects<'a> {
     let mut effects = Effects::default();
@@ -40,11 +70,11 @@ pub(crate) fn respond<'a>(
     view: &View<'_>,
     effects: &mut Effects<'a>,
 ) {
-    let status = view.status().unwrap_or(0);
+    let status = view.status_alone().unwrap_or(0);
     let milliseconds = view.now().saturating_sub(pending.began) / 1_000_000;
     let has_no_host = status == 503
         && view.property(&["response", "code_details"]).is_some_and(|details| *details == *NO_HOST);
-    for (place, arm) in &pending.watched {
+    for (place, arm) in pending.watched.iter() {
         let Some(experiment) = filter.all.get(usize::from(*place)) else { continue };
         let Some(health) = &experiment.health else { continue };
         let Some(series) = health.arms.get(usize::from(*arm)) else { continue };
@@ -71,15 +101,15 @@ pub(crate) fn tick<'a>(filter: &'a Experiments, view: &View<'_>) -> Effects<'a> 
     let mut effects = Effects::default();
     for (experiment, health) in watched(filter) {
         exchange(experiment, health, view, &mut effects);
+        if let Some(ratio) = health.ratio(view) {
+            effects.measure(MetricChange::Known(health.ratio_series, ratio));
+        }
     }
     effects
 }
 
 fn exchange(experiment: &Experiment, health: &Health, view: &View<'_>, effects: &mut Effects<'_>) {
     let news = health.exchange(view);
-    if let Some(ratio) = news.ratio {
-        effects.measure(MetricChange::Known(health.ratio, ratio));
-    }
     for (arm, series) in health.arms.iter().enumerate() {
         let (Some(series), true) = (series.closed, news.closed >> arm & 1 != 0) else { continue };
         effects.measure(MetricChange::Known(series, 1));

@@ -27,6 +27,8 @@ pub(crate) struct Pass<'a> {
     /// The key that was looked for last, and by which list: most experiments have the same.
     key: Result<Cow<'a, [u8]>, Reason>,
     list: usize,
+    /// What is left to do when the response comes.
+    pending: Option<Box<Pending>>,
     /// What most requests do not have.
     more: Option<Box<More>>,
 }
@@ -42,7 +44,6 @@ struct More {
     target: Option<Vec<u8>>,
     /// Why the request is no exposure, once it is known.
     kind: Option<RequestKind>,
-    pending: Option<Box<Pending>>,
 }
 
 /// Who asks.
@@ -77,7 +78,7 @@ enum How {
 impl<'a> Pass<'a> {
     #[inline]
     pub(crate) fn new(filter: &'a Experiments, view: &'a View<'a>) -> Self {
-        Self { filter, view, key: Err(Reason::NoKey), list: usize::MAX, more: None }
+        Self { filter, view, key: Err(Reason::NoKey), list: usize::MAX, pending: None, more: None }
     }
 
     /// Takes the request through one experiment. Says whether an arm is written.
@@ -186,7 +187,9 @@ impl<'a> Pass<'a> {
         let now = self.view.now();
         let pending = self.pending();
         pending.began = now;
-        pending.watched.extend(u8::try_from(place).ok().map(|place| (place, *arm)));
+        if let Ok(place) = u8::try_from(place) {
+            pending.watched.push(place, *arm);
+        }
         decided
     }
 
@@ -322,7 +325,7 @@ impl<'a> Pass<'a> {
         }
         found.retain(|(_, key)| (1..=KEY_LIMIT).contains(&key.len()));
         let owners: Vec<Owner<'_>> = found.iter().map(|(name, key)| (*name, &**key)).collect();
-        let before = self.more.as_ref().and_then(|more| more.pending.as_ref()?.sticky.clone());
+        let before = self.pending.as_ref().and_then(|pending| pending.sticky.clone());
         let value = before.as_deref().map(str::as_bytes).or_else(|| self.view.cookie(&sticky.cookie.name));
         let value = value.unwrap_or_default();
         let (arm, is_kept) = match sticky.kept(value, &experiment.name, versions, &owners) {
@@ -385,7 +388,7 @@ impl<'a> Pass<'a> {
     /// The id of a new visitor, who gets this cookie.
     #[cold]
     fn welcome(&mut self, cookie: usize) -> Result<VisitorId, Reason> {
-        let known = self.more.as_ref().and_then(|more| more.pending.as_ref()?.visitor);
+        let known = self.pending.as_ref().and_then(|pending| pending.visitor);
         let id = known.or_else(|| cookie::new_visitor(self.view)).ok_or(Reason::NoRandom)?;
         let pending = self.pending();
         pending.visitor = Some(id);
@@ -402,6 +405,7 @@ impl<'a> Pass<'a> {
             How::Carried => return series.carried,
             How::Closed => return series.closed,
             How::NoHost => return series.no_host,
+            How::Drawn if series.bot.is_none() && series.prefetch.is_none() => return None,
             How::Drawn => {}
         }
         let view = self.view;
@@ -444,13 +448,14 @@ impl<'a> Pass<'a> {
     /// Whether the request target changes, or something is left to do when the response comes.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.more.is_some()
+        self.more.is_some() || self.pending.is_some()
     }
 
     /// Writes what other hops are to know and the request target where it changes, and gives what is left to do when the response comes.
     #[cold]
     pub(crate) fn finish(&mut self, effects: &mut Effects<'a>) -> Option<Box<Pending>> {
-        let more = self.more.take()?;
+        let pending = self.pending.take();
+        let Some(more) = self.more.take() else { return pending };
         if let Some(propagation) = &self.filter.propagation {
             let arms = self.filter.all.iter().zip(&more.arms);
             let own = arms.filter_map(|(experiment, arm)| {
@@ -462,7 +467,7 @@ impl<'a> Pass<'a> {
         if let Some(target) = more.target {
             effects.set_request_header(&self.filter.names.path, target);
         }
-        more.pending
+        pending
     }
 
     fn more(&mut self) -> &mut More {
@@ -470,6 +475,6 @@ impl<'a> Pass<'a> {
     }
 
     fn pending(&mut self) -> &mut Pending {
-        self.more().pending.get_or_insert_default()
+        self.pending.get_or_insert_default()
     }
 }

@@ -1,6 +1,6 @@
 //! What is left to do when the response comes.
 
-use crate::health;
+use crate::health::{self, Watched};
 use experiments::{Experiments, cookie::VisitorId};
 use filter_kit::{Bounded, Effects, View};
 
@@ -14,7 +14,7 @@ pub struct Pending {
     pub(crate) sticky: Option<String>,
     pub(crate) marks: Vec<Mark>,
     /// Experiments whose arms are watched, by their places, and the arms; and when the request began, in nanoseconds since 1970.
-    pub(crate) watched: Vec<(u8, u8)>,
+    pub(crate) watched: Watched,
     pub(crate) began: u64,
 }
 

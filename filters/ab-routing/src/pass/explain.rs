@@ -227,7 +227,7 @@ impl<'a> Pass<'a> {
         if special.sticky.is_none() {
             return self.explain_gates(experiment, special, key, clauses);
         }
-        let kept = |pass: &Self| pass.more.as_ref().and_then(|more| more.pending.as_ref()?.sticky.clone());
+        let kept = |pass: &Self| pass.pending.as_ref().and_then(|pending| pending.sticky.clone());
         let before = kept(self);
         let decided = self.decide_by_key(experiment, special).map(|decision| decision.arm);
         if decided.as_ref().err() == Some(&Reason::OldVersion) {
