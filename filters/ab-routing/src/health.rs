@@ -49,6 +49,9 @@ pub(crate) fn begin<'a>(filter: &'a Experiments, view: &View<'_>) -> Effects<'a>
     let mut effects = Effects::default();
     for (experiment, health) in watched(filter) {
         let (is_new, closed) = health.prepare(view);
+        // A gauge begins at 0, which would be an alarm.
+        let ratio = health.ratio(view).unwrap_or(1000);
+        effects.measure(MetricChange::Known(health.ratio_series, ratio));
         if is_new && health.guardrail.is_some() {
             say(&mut effects, &["the guardrail of ", &experiment.name, " begins: all arms are open"]);
         }

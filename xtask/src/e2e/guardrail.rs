@@ -71,12 +71,45 @@ fn closes(site: &Site) -> Result<()> {
     site.all_are_well("after the arm is closed")?;
     let lines = |text: &str| site.envoy.log_text().matches(text).count();
     ensure!(lines(CLOSED) == 1, "the log says {} times that the arm is closed", lines(CLOSED));
+    alerts_find(&site.envoy)?;
     let before = site.sum("ab_responses_total", "b")?;
     site.push(|config| config["experiments"][0]["coverage"] = json!(9_999))?;
     site.all_are_well("after a push")?;
     ensure!(site.sum("ab_responses_total", "b")? == before, "arm b had requests after it was closed");
     ensure!(lines(CLOSED) == 1, "a push closed the arm again");
     ensure!(lines("all arms are open") == 1, "a push opened the arms");
+    Ok(())
+}
+
+/// The alerts of dashboards/guardrail.yaml are rules, and of series that there are.
+fn alerts_find(envoy: &Envoy) -> Result<()> {
+    let path = project::root().join("dashboards/guardrail.yaml");
+    let rules: Value = serde_saphyr::from_str(&fs::read_to_string(&path)?)?;
+    let page = String::from_utf8_lossy(&crate::http::get(envoy.admin(), "/stats/prometheus")?).into_owned();
+    let mut names = 0;
+    for rule in rules["groups"][0]["rules"].as_array().into_iter().flatten() {
+        let words = rule["expr"].as_str().unwrap_or_default();
+        for name in words
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .filter(|word| word.starts_with("ab_"))
+        {
+            ensure!(
+                page.contains(&format!("\n{name}{{")),
+                "Envoy has no series of {name}, of which an alert is"
+            );
+            names += 1;
+        }
+    }
+    ensure!(names >= 3, "{} names {names} series", path.display());
+    match setup::system("promtool", "prometheus") {
+        Ok(promtool) => {
+            let output = std::process::Command::new(promtool).args(["check", "rules"]).arg(&path).output()?;
+            ensure!(output.status.success(), "promtool: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Err(_) => {
+            println!("SKIPPED: promtool did not read {}: install the package prometheus", path.display());
+        }
+    }
     Ok(())
 }
 
