@@ -47,6 +47,11 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// The name of an arm, by its place; empty where there is none.
+    pub fn arm_name(&self, arm: usize) -> &str {
+        self.arms.get(arm).map(|arm| &*arm.name).unwrap_or_default()
+    }
+
     /// Whether it writes its header on every request that has a key, as far as that can be told without one.
     pub fn is_for_all(&self) -> bool {
         self.enabled && self.is_plain && self.matchers.is_empty() && self.coverage == SLOTS

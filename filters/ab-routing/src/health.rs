@@ -90,7 +90,13 @@ pub(crate) fn respond<'a>(
         if has_no_host && *arm != health.control && health.leave_alone(*arm, view.now()) {
             say(
                 effects,
-                &["arm ", name(experiment, *arm), " of ", &experiment.name, " has no healthy host: control"],
+                &[
+                    "arm ",
+                    experiment.arm_name(usize::from(*arm)),
+                    " of ",
+                    &experiment.name,
+                    " has no healthy host: control",
+                ],
             );
         }
         if health.respond(*arm, status, milliseconds) {
@@ -116,20 +122,15 @@ fn exchange(experiment: &Experiment, health: &Health, view: &View<'_>, effects: 
     for (arm, series) in health.arms.iter().enumerate() {
         let (Some(series), true) = (series.closed, news.closed >> arm & 1 != 0) else { continue };
         effects.measure(MetricChange::Known(series, 1));
-        let arm = u8::try_from(arm).unwrap_or(u8::MAX);
         say(
             effects,
-            &["the guardrail closed arm ", name(experiment, arm), " of ", &experiment.name, ": control"],
+            &["the guardrail closed arm ", experiment.arm_name(arm), " of ", &experiment.name, ": control"],
         );
     }
 }
 
 fn watched(filter: &Experiments) -> impl Iterator<Item = (&Experiment, &Health)> {
     filter.all.iter().filter_map(|experiment| Some((experiment, experiment.health.as_deref()?)))
-}
-
-fn name(experiment: &Experiment, arm: u8) -> &str {
-    experiment.arms.get(usize::from(arm)).map(|arm| &*arm.name).unwrap_or_default()
 }
 
 fn say(effects: &mut Effects<'_>, parts: &[&str]) {

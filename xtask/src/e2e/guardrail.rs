@@ -61,11 +61,11 @@ pub fn run() -> Result<Count> {
 fn closes(site: &Site) -> Result<()> {
     let well = site.ask_all()?;
     ensure!(well.iter().all(|status| *status == 200), "before anything fails: {well:?}");
-    ensure!(site.gauge("ab_arm_closed", "b")? == 0, "the arm is closed before it fails");
+    ensure!(site.sum("ab_arm_closed", "b")? == 0, "the arm is closed before it fails");
     site.shops[1].set_answer(plain(500, Vec::new()));
     let failed = site.ask_all()?.into_iter().filter(|status| *status == 500).count();
     ensure!((8..USERS / 4).contains(&failed), "{failed} requests failed before the arm was closed");
-    site.wait("the arm is closed", || Ok(site.gauge("ab_arm_closed", "b")? == 1))?;
+    site.wait("the arm is closed", || Ok(site.sum("ab_arm_closed", "b")? == 1))?;
     // Each worker hears of it within a second.
     thread::sleep(Duration::from_millis(1500));
     site.all_are_well("after the arm is closed")?;
@@ -232,7 +232,7 @@ impl Site {
         Ok(())
     }
 
-    /// The sum of a counter's series of an arm.
+    /// The sum of a metric's series of an arm; of a gauge its value.
     fn sum(&self, name: &str, arm: &str) -> Result<i64> {
         let stats = self.envoy.plugin_stats()?;
         let of = |stat: &str| {
@@ -240,10 +240,6 @@ impl Site {
             series.name == name && series.labels.get("arm").is_some_and(|other| other == arm)
         };
         Ok(stats.iter().filter(|(stat, _)| of(stat)).map(|(_, value)| *value).sum())
-    }
-
-    fn gauge(&self, name: &str, arm: &str) -> Result<i64> {
-        self.sum(name, arm)
     }
 }
 

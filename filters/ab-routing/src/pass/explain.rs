@@ -112,7 +112,7 @@ impl<'a> Pass<'a> {
             }
         }
         if let Some(arm) = asked.and_then(|asked| asked.arm(experiment)) {
-            let name = experiment.arms.get(arm).map(|arm| &*arm.name).unwrap_or_default();
+            let name = experiment.arm_name(arm);
             clauses.add("", true, ["a tester asks for arm ", name].concat());
             return u8::try_from(arm).ok();
         }
@@ -122,7 +122,7 @@ impl<'a> Pass<'a> {
         }
         let carried = self.more.as_ref().and_then(|more| more.carried.arm(experiment));
         if let Some(arm) = carried {
-            let name = experiment.arms.get(arm).map(|arm| &*arm.name).unwrap_or_default();
+            let name = experiment.arm_name(arm);
             clauses.add("", true, ["another hop has decided for arm ", name].concat());
             return u8::try_from(arm).ok();
         }
@@ -219,7 +219,7 @@ impl<'a> Pass<'a> {
         if !special.forced.is_empty() {
             let forced = special.forced.iter().find(|(other, _)| **other == *key).map(|(_, arm)| *arm);
             if let Some(arm) = forced {
-                let name = experiment.arms.get(usize::from(arm)).map(|arm| &*arm.name).unwrap_or_default();
+                let name = experiment.arm_name(usize::from(arm));
                 clauses.add(".force", true, ["the key is forced into arm ", name].concat());
                 return Some(arm);
             }
@@ -234,7 +234,7 @@ impl<'a> Pass<'a> {
             clauses.add(".sticky", false, "an arm is kept that is older than min_bucket_version");
             return None;
         }
-        let name = |arm: u8| experiment.arms.get(usize::from(arm)).map(|arm| &*arm.name).unwrap_or_default();
+        let name = |arm: u8| experiment.arm_name(usize::from(arm));
         if let Ok(arm) = decided
             && kept(self) == before
         {
@@ -314,7 +314,7 @@ fn explain_draw(experiment: &Experiment, key: &[u8], clauses: &mut Clauses) -> O
         clauses.add(".arms", false, ["the key's value is ", &value, ", which is no arm's"].concat());
         return None;
     };
-    let name = experiment.arms.get(usize::from(arm)).map(|arm| &*arm.name).unwrap_or_default();
+    let name = experiment.arm_name(usize::from(arm));
     let ranges = ranges(&experiment.bucketer, &experiment.ranges, u16::from(arm));
     let reason = ["the key's value is ", &value, ", and arm ", name, " has ", &ranges].concat();
     clauses.add(&[".arms.", name].concat(), true, reason);
