@@ -7,11 +7,11 @@ use crate::{
     build,
     envoy::Envoy,
     parallel, progress, project, setup,
-    upstream::{Upstream, plain},
+    upstream::{Answer, Upstream, plain},
     visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
-use harness::series;
+use harness::{scenario::Response, series};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -51,10 +51,14 @@ pub fn run() -> Result<Count> {
     let work = progress::begin("an arm that fails");
     closes(&Site::start(&program, "guardrail", &json!({"guardrail": {"errors": {"margin": 500}}}))?)?;
     drop(work);
+    let work = progress::begin("an arm that is slow");
+    let latency = json!({"guardrail": {"latency": {"over_ms": 150, "margin": 500}}});
+    closes_what_is_slow(&Site::start(&program, "slow", &latency)?)?;
+    drop(work);
     let work = progress::begin("an arm without a host");
     falls_back(&Site::start(&program, "fallback", &json!({"health": {"fallback_seconds": 1}}))?)?;
     drop(work);
-    Ok(Count { passed: 2, ..Count::default() })
+    Ok(Count { passed: 3, ..Count::default() })
 }
 
 /// An arm fails from one request on.
@@ -78,6 +82,16 @@ fn closes(site: &Site) -> Result<()> {
     ensure!(site.sum("ab_responses_total", "b")? == before, "arm b had requests after it was closed");
     ensure!(lines(CLOSED) == 1, "a push closed the arm again");
     ensure!(lines("all arms are open") == 1, "a push opened the arms");
+    Ok(())
+}
+
+/// An arm answers well, and late.
+fn closes_what_is_slow(site: &Site) -> Result<()> {
+    site.all_are_well("before anything is slow")?;
+    ensure!(site.sum("ab_arm_closed", "b")? == 0, "the arm is closed before it is slow");
+    site.shops[1].set_answer(Answer::from(&Response { after_ms: 300, ..Response::default() }));
+    site.all_are_well("while arm b is slow")?;
+    site.wait("the slow arm is closed", || Ok(site.sum("ab_arm_closed", "b")? == 1))?;
     Ok(())
 }
 
