@@ -142,12 +142,18 @@ impl Record {
     fn encode(&self, [arms, rules]: [u64; 2]) -> Vec<u8> {
         let low = u64::try_from(self.closed & u128::from(u64::MAX)).unwrap_or_default();
         let high = u64::try_from(self.closed >> 64).unwrap_or_default();
-        let mut words = vec![MAGIC, arms, rules, low, high, self.window];
+        let mut bytes = Vec::with_capacity((HEAD + OF_ARM * self.arms.len()) * 8);
+        let mut write = |words: &[u64]| {
+            for word in words {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+        };
+        write(&[MAGIC, arms, rules, low, high, self.window]);
         for (now, began) in &self.arms {
-            words.extend([now.exposures, now.requests, now.errors, now.slow]);
-            words.extend([began.requests, began.errors, began.slow]);
+            write(&[now.exposures, now.requests, now.errors, now.slow]);
+            write(&[began.requests, began.errors, began.slow]);
         }
-        words.into_iter().flat_map(u64::to_le_bytes).collect()
+        bytes
     }
 
     fn add(&mut self, fresh: &[Tally]) {
@@ -160,7 +166,8 @@ impl Record {
     fn judge(&mut self, guardrail: &Guardrail) -> u128 {
         let mut closes = 0;
         for measure in Measure::ALL {
-            if !guardrail.watches(measure) {
+            // Where nothing was bad there is nothing to ask.
+            if !guardrail.watches(measure) || self.arms.iter().all(|(now, _)| now.counts(measure).bad == 0) {
                 continue;
             }
             let now: Vec<Counts> = self.arms.iter().map(|(now, _)| now.counts(measure)).collect();
@@ -270,7 +277,8 @@ impl Health {
             record.add(&state.fresh);
             let closed = self.guardrail.as_ref().map_or(0, |guardrail| record.judge(guardrail));
             if view.set_shared(&self.key, &record.encode(self.marks), change) {
-                *state = State::default();
+                state.fresh.fill(Tally::default());
+                (state.responses, state.is_fresh) = (0, false);
                 self.closed.set(record.closed);
                 return News { closed };
             }
