@@ -406,5 +406,11 @@ impl<'h> View<'h> {
 }
 /// A number of digits alone.
 fn number(text: &[u8]) -> Option<u16> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    text.iter().try_fold(0_u16, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u16::from(digit))
+    })
 }

@@ -22,7 +22,8 @@ impl Visitor {
     /// There is no answer with status 200.
     pub fn get(&mut self, listener: SocketAddr, path: &str, more: &[(&str, &str)]) -> Result<Message> {
         let response = self.ask(listener, "shop.example", path, more)?;
-        ensure!(response.status() == Some(200), "{path} was answered {:?}", response.status());
+        let body = String::from_utf8_lossy(&response.body);
+        ensure!(response.status() == Some(200), "{path} was answered {:?}: {body}", response.status());
         Ok(response)
     }
 

@@ -37,13 +37,16 @@ pub struct Story(Vec<Part>);
 pub fn tell(program: &Path) -> Result<Story> {
     let _work = progress::begin("a gateway and a sidecar");
     let shops = [Upstream::start("v1", 0)?, Upstream::start("v2", 0)?];
-    let mut sidecar =
-        hops::hop(&json!({"name": "checkout", "header": "x-arm", "visitor_cookie": {"name": "unknown"}}))?;
+    let mut sidecar = hops::hop(
+        &hops::signed(),
+        &json!({"name": "checkout", "header": "x-arm", "visitor_cookie": {"name": "unknown"}}),
+    )?;
     sidecar.set_cluster("v1", Some(shops[0].address()));
     sidecar.set_cluster("v2", Some(shops[1].address()));
     let sidecar = Envoy::start(program, &sidecar.0, &["--concurrency", "1"])?;
     let guardrail = json!({"errors": {"margin": 200}});
     let mut gateway = hops::hop(
+        &hops::signed(),
         &json!({"name": "checkout", "header": "x-gateway-arm", "key": [{"header": "x-user"}], "guardrail": guardrail}),
     )?;
     gateway.set_cluster("shop", Some(sidecar.listener("main")?));

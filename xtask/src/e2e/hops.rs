@@ -1,13 +1,16 @@
 //! One arm through the whole mesh: two real Envoys in a row, of which the second cannot know the user.
 
-use super::Count;
+use super::{
+    Count,
+    rbac::identity::{Credentials, IDENTITIES},
+};
 use crate::{
     bootstrap::Bootstrap, build, envoy::Envoy, parallel, progress, setup, upstream::Received,
     upstream::Upstream, visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
 use harness::series;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, net::SocketAddr};
 
 const USERS: usize = 500;
@@ -19,8 +22,12 @@ const SECRET: (&str, &str) = ("AB_MESH", "a secret of this test and of no other"
 /// What every second user forges.
 const FORGED: &str = "tenant=blue,ab-arms=checkout:b~0123456789abcdef0123456789abcdef";
 
+/// Who may say arms without a signature, and who may not, by their places among [`IDENTITIES`].
+const GATEWAY: usize = 9;
+const STRANGER: usize = 0;
+
 /// Sends 10,000 requests of 500 users, half of whom forge an assignment, through a gateway that knows them by a cookie and a sidecar that would draw
-/// anew for each request.
+/// anew for each request; and then as many, where a certificate counts instead of a signature.
 ///
 /// # Errors
 /// An arm of the second hop is not that of the first, a user moved, a forged assignment counted, or a count is not that of the requests.
@@ -29,44 +36,107 @@ pub fn run() -> Result<Count> {
     build::modules()?;
     let shops = [Upstream::start("v1", 0)?, Upstream::start("v2", 0)?];
     let start = |bootstrap: Bootstrap| Envoy::start(&program, &bootstrap.0, &["--concurrency", "2"]);
-    let mut sidecar =
-        hop(&json!({"name": "checkout", "header": "x-arm", "visitor_cookie": {"name": "unknown"}}))?;
-    sidecar.set_cluster("v1", Some(shops[0].address()));
-    sidecar.set_cluster("v2", Some(shops[1].address()));
-    let sidecar = start(sidecar)?;
+    let sidecar = start(sidecar(&signed(), &shops)?)?;
+    let gateway = start(gateway(&signed(), &sidecar)?)?;
+    ask_all(&gateway, "users through two Envoys")?;
+    check_arms(&shops, "~")?;
+    check_counts(&gateway, &sidecar)?;
+    drop((gateway, sidecar));
+    trusts_certificates(&start, &shops)?;
+    Ok(Count { passed: 2, ..Count::default() })
+}
+
+/// The sidecar takes TLS alone, and the arms of the gateway's certificate alone: a caller with another one says none.
+fn trusts_certificates(start: &dyn Fn(Bootstrap) -> Result<Envoy>, shops: &[Upstream; 2]) -> Result<()> {
+    let credentials = Credentials::make()?;
+    let uri = IDENTITIES[GATEWAY].uri.context("the gateway has no name")?;
+    let trusted = json!({"trusted_principals": [uri]});
+    let with_certificate = |mut bootstrap: Bootstrap, place: usize| -> Result<Bootstrap> {
+        let clusters = bootstrap.0["static_resources"]["clusters"].as_array_mut();
+        let shop = clusters.into_iter().flatten().find(|cluster| cluster["name"] == "shop");
+        let socket = credentials.upstream(place).context("no certificate")?;
+        shop.context("no cluster")?["transport_socket"] = socket;
+        Ok(bootstrap)
+    };
+    let mut bootstrap = sidecar(&trusted, shops)?;
+    let mut context = credentials.server().clone();
+    context["require_client_certificate"] = json!(true);
+    bootstrap.0["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"] =
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
+    let sidecar = start(bootstrap)?;
+    let first = start(with_certificate(gateway(&trusted, &sidecar)?, GATEWAY)?)?;
+    ask_all(&first, "users through a gateway with a certificate")?;
+    check_arms(shops, "")?;
+    check_counts(&first, &sidecar)?;
+    // This one has no experiment, and passes on what its client forges.
+    let mut bootstrap = with_certificate(gateway(&trusted, &sidecar)?, STRANGER)?;
+    bootstrap.set_plugin_configuration(Some(b"{}"));
+    let stranger = start(bootstrap)?;
+    for _ in 0..REQUESTS_OF_A_USER {
+        Visitor::default().get(stranger.listener("main")?, "/", &[("baggage", "ab-arms=checkout:b")])?;
+    }
+    let of = |name: &str| -> Result<i64> { Ok(counts(&sidecar)?.get(name).copied().unwrap_or(0)) };
+    let all = i64::try_from(REQUESTS_OF_A_USER)?;
+    ensure!(of("ab_carried_total refused")? == all, "a stranger's arms: {:?}", counts(&sidecar)?);
+    ensure!(of("ab_exposures_total")? == all, "a stranger's arms: {:?}", counts(&sidecar)?);
+    Ok(())
+}
+
+/// How arms travel with a signature.
+pub fn signed() -> Value {
+    json!({"secret_env": SECRET.0})
+}
+
+fn gateway(propagate: &Value, sidecar: &Envoy) -> Result<Bootstrap> {
     let mut gateway = hop(
+        propagate,
         &json!({"name": "checkout", "header": "x-gateway-arm", "visitor_cookie": {"name": "visitor", "secure": false}}),
     )?;
     gateway.set_cluster("shop", Some(sidecar.listener("main")?));
     gateway.set_route_list(&json!([{"match": {"prefix": "/"}, "route": {"cluster": "shop"}}]));
-    let gateway = start(gateway)?;
+    Ok(gateway)
+}
+
+/// It cannot know the user.
+fn sidecar(propagate: &Value, shops: &[Upstream; 2]) -> Result<Bootstrap> {
+    let mut sidecar = hop(
+        propagate,
+        &json!({"name": "checkout", "header": "x-arm", "visitor_cookie": {"name": "unknown"}}),
+    )?;
+    for (name, shop) in ["v1", "v2"].iter().zip(shops) {
+        sidecar.set_cluster(name, Some(shop.address()));
+    }
+    Ok(sidecar)
+}
+
+fn ask_all(gateway: &Envoy, what: &str) -> Result<()> {
     let listener = gateway.listener("main")?;
-    let work = progress::begin_counted("users through two Envoys", USERS as u64);
+    let work = progress::begin_counted(what, USERS as u64);
     let users: Vec<usize> = (0..USERS).collect();
     let sent = parallel::map(&users, AT_ONCE, |user| {
         let sent = visits(listener, *user);
         work.step();
         sent
     });
-    drop(work);
-    sent.into_iter().collect::<Result<Vec<()>>>()?;
-    check_arms(&shops)?;
+    sent.into_iter().collect()
+}
+
+fn check_counts(gateway: &Envoy, sidecar: &Envoy) -> Result<()> {
     let all = i64::try_from(USERS * REQUESTS_OF_A_USER)?;
-    let [first, second] = [&gateway, &sidecar].map(counts);
-    let (first, second) = (first?, second?);
+    let (first, second) = (counts(gateway)?, counts(sidecar)?);
     let of = |counts: &BTreeMap<String, i64>, name: &str| counts.get(name).copied().unwrap_or(0);
     ensure!(of(&first, "ab_exposures_total") == all, "the gateway counted {first:?}");
     ensure!(of(&first, "ab_carried_total refused") == all / 2, "the gateway counted {first:?}");
     ensure!(of(&second, "ab_carried_total accepted") == all, "the sidecar counted {second:?}");
     ensure!(of(&second, "ab_exposures_total") == 0, "the sidecar counted {second:?}");
-    Ok(Count { passed: 1, ..Count::default() })
+    Ok(())
 }
 
-/// Envoy with one experiment, whose arms travel.
-pub fn hop(experiment: &serde_json::Value) -> Result<Bootstrap> {
+/// Envoy with one experiment, whose arms travel so.
+pub fn hop(propagate: &Value, experiment: &Value) -> Result<Bootstrap> {
     let mut experiment = experiment.clone();
     experiment["arms"] = json!([{"name": "control", "weight": 5000}, {"name": "b", "weight": 5000}]);
-    let config = json!({"propagate": {"secret_env": SECRET.0}, "experiments": [experiment]});
+    let config = json!({"propagate": propagate, "experiments": [experiment]});
     let mut bootstrap = Bootstrap::load("ab-routing")?;
     bootstrap.with_free_ports();
     bootstrap.set_module(&build::module("ab-routing"));
@@ -87,8 +157,8 @@ fn visits(listener: SocketAddr, user: usize) -> Result<()> {
     Ok(())
 }
 
-/// What the shops received: one arm a user, the same from both hops, and the shop of that arm.
-fn check_arms(shops: &[Upstream; 2]) -> Result<()> {
+/// What the shops received: one arm a user, the same from both hops, and the shop of that arm. Behind the arm stands what a signature begins with.
+fn check_arms(shops: &[Upstream; 2], mark: &str) -> Result<()> {
     let mut arms = BTreeMap::<String, String>::new();
     let mut count = 0;
     for (shop, own) in shops.iter().zip(["control", "b"]) {
@@ -107,7 +177,7 @@ fn check_arms(shops: &[Upstream; 2]) -> Result<()> {
             let begin = if user.parse::<usize>()? % 2 == 1 { "tenant=blue," } else { "" };
             let baggage = baggage.unwrap_or_default();
             ensure!(
-                baggage.starts_with(&format!("{begin}ab-arms=checkout:{arm}~")),
+                baggage.starts_with(&format!("{begin}ab-arms=checkout:{arm}{mark}")),
                 "user {user}: {baggage}"
             );
             count += 1;

@@ -1,10 +1,10 @@
 //! Callers' certificates, made for one run.
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -49,6 +49,10 @@ pub const SNIS: [&str; 5] = ["shop.example", "other.example", "api.shop.example"
 /// What TLS takes on both ends.
 pub struct Credentials {
     server: Value,
+    /// The authority's certificate, for Envoys that call.
+    authority: Value,
+    /// Certificates and keys of [`IDENTITIES`], for Envoys that call.
+    certificates: Vec<Value>,
     /// By the place among [`IDENTITIES`]; the last is without a certificate. Each with a server's name and without.
     clients: Vec<[Arc<ClientConfig>; 2]>,
 }
@@ -61,6 +65,8 @@ impl Credentials {
     pub fn make() -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than that of the certificates, which would be taken for signed by themselves.
+        authority.distinguished_name.push(DnType::CommonName, "authority");
         let key = KeyPair::generate()?;
         let root = authority.self_signed(&key)?;
         let issuer = Issuer::new(authority, key);
@@ -68,12 +74,13 @@ impl Credentials {
         let names: Vec<String> = SNIS.iter().map(|name| (*name).to_owned()).collect();
         let server = CertificateParams::new(names)?.signed_by(&server_key, &issuer)?;
         let inline = |text: String| json!({"inline_string": text});
-        let certificate = json!({"certificate_chain": inline(server.pem()), "private_key": inline(server_key.serialize_pem())});
+        let pair = |certificate: &Certificate, key: &KeyPair| json!({"certificate_chain": inline(certificate.pem()), "private_key": inline(key.serialize_pem())});
+        let authority = inline(root.pem());
         let server = json!({
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": {
-                "tls_certificates": [certificate],
-                "validation_context": {"trusted_ca": inline(root.pem())}
+                "tls_certificates": [pair(&server, &server_key)],
+                "validation_context": {"trusted_ca": authority}
             }
         });
         let mut roots = RootCertStore::empty();
@@ -83,14 +90,29 @@ impl Credentials {
             let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
             Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots.clone()))
         };
-        let mut clients = Vec::new();
+        let (mut clients, mut certificates) = (Vec::new(), Vec::new());
         for identity in &IDENTITIES {
-            let (chain, key) = certificate_of(identity, &issuer)
+            let (certificate, key) = certificate_of(identity, &issuer)
                 .with_context(|| format!("no certificate for {:?}", identity.uri))?;
-            clients.push(both(builder()?.with_client_auth_cert(chain, key)?));
+            certificates.push(pair(&certificate, &key));
+            let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            clients.push(both(builder()?.with_client_auth_cert(vec![certificate.der().clone()], key)?));
         }
         clients.push(both(builder()?.with_no_client_auth()));
-        Ok(Self { server, clients })
+        Ok(Self { server, authority, certificates, clients })
+    }
+
+    /// The transport socket of a cluster, for an Envoy that calls with the certificate of this place.
+    pub fn upstream(&self, place: usize) -> Option<Value> {
+        let certificate = self.certificates.get(place)?;
+        Some(json!({"name": "envoy.transport_sockets.tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": SNIS[0],
+            "common_tls_context": {
+                "tls_certificates": [certificate],
+                "validation_context": {"trusted_ca": self.authority}
+            }
+        }}))
     }
 
     /// The context of a listener.
@@ -110,9 +132,7 @@ fn both(config: ClientConfig) -> [Arc<ClientConfig>; 2] {
     [Arc::new(config), Arc::new(without)]
 }
 
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn certificate_of(identity: &Identity, issuer: &Issuer<'_, KeyPair>) -> Result<Pair> {
+fn certificate_of(identity: &Identity, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair)> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     if !identity.subject.is_empty() {
@@ -125,7 +145,5 @@ fn certificate_of(identity: &Identity, issuer: &Issuer<'_, KeyPair>) -> Result<P
         params.subject_alt_names.push(SanType::DnsName(dns.try_into()?));
     }
     let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, issuer)?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Ok((vec![certificate.der().clone()], key))
+    Ok((params.signed_by(&key, issuer)?, key))
 }

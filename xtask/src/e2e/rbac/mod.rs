@@ -6,7 +6,7 @@
 mod client;
 mod fault;
 mod generate;
-mod identity;
+pub mod identity;
 mod listeners;
 mod mutate;
 mod random;
