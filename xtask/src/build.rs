@@ -143,19 +143,17 @@ fn one(site: &Site, filter: &str) -> Result<PathBuf> {
 /// # Errors
 /// It does not build.
 pub fn fixture(name: &str) -> Result<PathBuf> {
-    setup::wasm_target()?;
-    let _work = progress::begin(&format!("building the fixture {name}"));
-    cargo_rustc(&Site::own()?, &["--package", "filter-kit", "--example", name], &format!("examples/{name}"))
+    example("filter-kit", name)
 }
 
-/// Builds an example of pii as wasm, for the bench.
+/// Builds an example of a crate for wasm32.
 ///
 /// # Errors
 /// It does not build.
-pub fn pii_example(name: &str) -> Result<PathBuf> {
+pub fn example(package: &str, name: &str) -> Result<PathBuf> {
     setup::wasm_target()?;
-    let _work = progress::begin(&format!("building {name}"));
-    cargo_rustc(&Site::own()?, &["--package", "pii", "--example", name], &format!("examples/{name}"))
+    let _work = progress::begin(&format!("building {name} of {package}"));
+    cargo_rustc(&Site::own()?, &["--package", package, "--example", name], &format!("examples/{name}"))
 }
 
 /// Builds the probes of the conformance suite, one for each version of the ABI. Says in which folder they are.

@@ -81,7 +81,7 @@ pub fn run(peers: &[(String, PathBuf)]) -> Result<ExitCode> {
         let peer = peer_rows(name, &rows, &lines)?;
         rows.extend(peer);
     }
-    let module = build::pii_example("bench")?;
+    let module = build::example("pii", "bench")?;
     match command::on_path("node") {
         Some(node) => {
             let mut node = Command::new(node);
@@ -91,8 +91,8 @@ pub fn run(peers: &[(String, PathBuf)]) -> Result<ExitCode> {
         None => println!("no wasm figures: there is no node on PATH"),
     }
     let size = |path: PathBuf| -> Result<u64> { Ok(fs::metadata(path)?.len()) };
-    let added_bytes =
-        size(build::pii_example("size_with")?)?.saturating_sub(size(build::pii_example("size_without")?)?);
+    let added_bytes = size(build::example("pii", "size_with")?)?
+        .saturating_sub(size(build::example("pii", "size_without")?)?);
     let report = Report { rows, added_bytes };
     let folder = project::scratch("bench")?;
     let path = folder.join("pii-report.json");
