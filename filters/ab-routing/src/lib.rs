@@ -130,7 +130,10 @@ impl Filter for AbRouting {
         view: &'a View<'_>,
         stream: &mut Option<Box<Pending>>,
     ) -> Effects<'a> {
-        stream.take().map(|pending| response::answer(&self.0, &pending, view)).unwrap_or_default()
+        match stream.take() {
+            Some(pending) => response::answer(&self.0, &pending, view),
+            None => Effects::default(),
+        }
     }
 }
 
