@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         modules: Abi::ALL
             .iter()
             .map(|abi| {
-                let file = Path::new(&probes).join(abi.probe()).with_extension("wasm");
+                let file = Path::new(&probes).join(abi.probe());
                 Ok::<_, Box<dyn Error>>((*abi, Module::load(&fs::read(file)?)?))
             })
             .collect::<Result<_, _>>()?,

@@ -171,7 +171,7 @@ pub fn probes() -> Result<PathBuf> {
             Abi::V0_2_1 => "",
         };
         let built = cargo_rustc(&Site::own()?, &["--package", "probe", "--features", features], "probe")?;
-        fs::copy(built, folder.join(abi.probe()).with_extension("wasm"))?;
+        fs::copy(built, folder.join(abi.probe()))?;
     }
     Ok(folder)
 }

@@ -19,12 +19,12 @@ impl Abi {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::V0_1_0, Self::V0_2_0, Self::V0_2_1];
 
-    /// The name of its probe's file, without `.wasm`.
+    /// The name of its probe's file.
     pub fn probe(self) -> &'static str {
         match self {
-            Self::V0_1_0 => "probe-0.1.0",
-            Self::V0_2_0 => "probe-0.2.0",
-            Self::V0_2_1 => "probe-0.2.1",
+            Self::V0_1_0 => "probe-0.1.0.wasm",
+            Self::V0_2_0 => "probe-0.2.0.wasm",
+            Self::V0_2_1 => "probe-0.2.1.wasm",
         }
     }
 }

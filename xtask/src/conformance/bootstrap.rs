@@ -25,7 +25,7 @@ pub fn bootstrap<'c>(
                         "vm_id": of.vm_id(probe),
                         "runtime": "envoy.wasm.runtime.v8",
                         "configuration": text(&conformance::vm_configuration(sheets, root)),
-                        "code": {"local": {"filename": probes.join(probe.abi.probe()).with_extension("wasm")}}
+                        "code": {"local": {"filename": probes.join(probe.abi.probe())}}
                     }
                 });
                 if let Some(policy) = of.policy {
