@@ -74,9 +74,9 @@ fn bare_cookie_value(value: &[u8]) -> &[u8] {
 /// The first value of a query parameter in a request target, decoded as a form is: `%xx` and `+`. An escape that is cut short stands for
 /// itself. A parameter without `=` has an empty value. A fragment is no part of the query.
 pub fn query_parameter<'a>(target: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
-    let (_, query) = split_at(target, b'?');
-    let (query, _) = split_at(query?, b'#');
-    let mut rest = Some(query);
+    let start = memchr2(b'?', b'#', target)?;
+    let query = target.get(start..)?.strip_prefix(b"?")?;
+    let mut rest = Some(split_at(query, b'#').0);
     while let Some(current) = rest {
         let (part, after) = split_at(current, b'&');
         rest = after;
@@ -194,6 +194,8 @@ mod tests {
 
     #[test]
     fn a_query_parameter_is_decoded_and_the_first_wins() {
+        // A fragment has no query.
+        check_query("#x?q=1", "q", None);
         check_query("/a?u=1&u=2", "u", Some(b"1"));
         check_query("/a?x=1&u=a%20b+c", "u", Some(b"a b c"));
         check_query("/a?%75=1", "u", Some(b"1"));

@@ -48,6 +48,8 @@ struct Escaped {
     /// Where the escape begins in the raw text, and where it ends.
     begin: usize,
     end: usize,
+    /// How many escapes of JSON were undone for it, one in another.
+    json: u32,
 }
 
 impl Escaped {
@@ -92,8 +94,8 @@ struct Stack {
 }
 
 impl Stack {
-    /// Replaces the last bytes by others that stand for the same raw bytes.
-    fn replace(&mut self, count: usize, by: &[u8]) -> bool {
+    /// Replaces the last bytes by others that stand for the same raw bytes, and says so: `json` is 1 for an escape of JSON.
+    fn replace(&mut self, count: usize, by: &[u8], json: u32) -> bool {
         let length = self.bytes.len().saturating_sub(count);
         // No more than a few are taken back.
         let kept = self.escaped.iter().rposition(|escaped| escaped.place < length).map_or(0, |last| last + 1);
@@ -103,13 +105,22 @@ impl Stack {
                 (_, Some(before)) => before.raw(length).0,
                 _ => length,
             };
+        let undone = self.escaped.get(kept..).unwrap_or_default().iter().map(|escaped| escaped.json).max();
+        let json = undone.unwrap_or(0).saturating_add(json);
         self.bytes.truncate(length);
         self.escaped.truncate(kept);
         for byte in by {
-            self.escaped.push(Escaped { place: self.bytes.len(), begin, end: self.taken });
+            self.escaped.push(Escaped { place: self.bytes.len(), begin, end: self.taken, json });
             self.bytes.push(*byte);
         }
         true
+    }
+
+    /// How many escapes of JSON were undone for the byte so far back.
+    fn json(&self, back: usize) -> u32 {
+        let place = self.bytes.len().saturating_sub(back);
+        let last = self.escaped.iter().rev().take_while(|escaped| escaped.place >= place).last();
+        last.filter(|escaped| escaped.place == place).map_or(0, |escaped| escaped.json)
     }
 
     #[inline]
@@ -189,6 +200,10 @@ fn reduce(stack: &mut Stack, blind: Option<Encoding>) -> bool {
         b';' if blind != Some(Encoding::Html) => entity(stack),
         _ if blind == Some(Encoding::Json) => false,
         b'\\' | b'/' | b'"' | b'\'' | b'n' | b't' | b'r' => plain(stack, last),
+        // No escape, which lenient readers take for the character.
+        b'@' | b'.' | b'-' | b'_' | b'+' => {
+            stack.ends_before(2, b'\\') && stack.json(2) > 0 && replace(stack, 2, char::from(last), 0)
+        }
         _ => false,
     }
 }
@@ -206,19 +221,23 @@ fn plain(stack: &mut Stack, last: u8) -> bool {
     if !stack.ends_before(2, b'\\') {
         return false;
     }
-    replace(stack, 2, char::from(meant))
+    // A backslash that an escape stood for begins one of another layer: the next backslash of this layer has an escape of its own to begin.
+    if last == b'\\' && stack.json(2) > stack.json(1) {
+        return false;
+    }
+    replace(stack, 2, char::from(meant), 1)
 }
 
 fn percent(stack: &mut Stack) -> bool {
     let Some(value) = hex_value(stack, 2) else { return false };
     let [byte, ..] = value.to_le_bytes();
-    stack.replace(3, &[byte])
+    stack.replace(3, &[byte], 0)
 }
 
 fn hex(stack: &mut Stack, length: usize, digits: usize) -> bool {
     let Some(value) = hex_value(stack, digits) else { return false };
     // Halves of a pair stand for a character that no detector looks for.
-    replace(stack, length, char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER))
+    replace(stack, length, char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER), 1)
 }
 
 fn hex_value(stack: &Stack, digits: usize) -> Option<u32> {
@@ -230,8 +249,8 @@ fn hex_value(stack: &Stack, digits: usize) -> Option<u32> {
         .try_fold(0, |value, byte| Some(value * 16 + char::from(*byte).to_digit(16)?))
 }
 
-fn replace(stack: &mut Stack, length: usize, meant: char) -> bool {
-    stack.replace(length, meant.encode_utf8(&mut [0; 4]).as_bytes())
+fn replace(stack: &mut Stack, length: usize, meant: char, json: u32) -> bool {
+    stack.replace(length, meant.encode_utf8(&mut [0; 4]).as_bytes(), json)
 }
 
 /// The longest escape that is no entity: `\u0040`.
@@ -276,7 +295,7 @@ fn entity(stack: &mut Stack) -> bool {
         _ => None,
     };
     let length = name.len() + 2;
-    meant.is_some_and(|meant| replace(stack, length, meant))
+    meant.is_some_and(|meant| replace(stack, length, meant, 0))
 }
 
 #[cfg(test)]
@@ -308,6 +327,17 @@ mod tests {
         check("%26%2364%3B", Some("@"));
         check(r"%5Cu0040", Some("@"));
         check("%u0040", Some("@"));
+        check(r"\\\\u0040", Some("@"));
+        check(r"a\\\u0040b", Some("a@b"));
+        check(r"%5c\u0040", Some("@"));
+        check(r"\%5cu0040", Some("@"));
+        // Found by `cargo xtask fuzz encodings`: JSON in JSON, all of it escaped.
+        check(r"\u005c\u0075\u0030\u0030\u0034\u0030", Some("@"));
+        check(
+            r"\u005c\u0075\u0030\u0030\u0035\u0063\u005c\u0075\u0030\u0030\u0037\u0035\u0030\u0030\u0034\u0030",
+            Some("@"),
+        );
+        check(r"\u005c\\n", Some("\n"));
         check(r"\ud83d\ude00", Some("\u{fffd}\u{fffd}"));
         check("&#99999999;", None);
     }

@@ -385,13 +385,15 @@ type Encode = fn(&str) -> String;
 type Put = fn(&str, &str) -> String;
 
 /// The encodings that a value can have in a text.
-pub const ENCODINGS: [(&str, Encode); 11] = [
+pub const ENCODINGS: [(&str, Encode); 13] = [
     ("raw", |text| text.to_owned()),
     ("percent, upper case", |text| percent(text, true, false)),
     ("percent, lower case", |text| percent(text, false, true)),
     ("double percent", |text| percent(&percent(text, true, true), true, false)),
     ("plus", |text| percent(text, true, false).replace("%20", "+")),
     ("JSON escape", json_escaped),
+    ("JSON escape twice", |text| json_escaped(&json_escaped(text))),
+    ("JSON escape and percent", |text| percent(&json_escaped(text), true, false)),
     ("HTML entity", html),
     ("base64", base64),
     ("base64url", base64url),
