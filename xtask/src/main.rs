@@ -19,6 +19,7 @@ mod conformance;
 mod demo;
 mod e2e;
 mod envoy;
+mod fuzz;
 mod http;
 mod istio;
 mod parallel;
@@ -49,6 +50,7 @@ enum Command {
     E2e(e2e::Args),
     Conformance(conformance::Args),
     Bench(bench::Args),
+    Fuzz(fuzz::Args),
     Images(compose::images::Args),
 }
 
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::E2e(args) => e2e::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Images(args) => compose::images::run(&args),
     };
     match done {

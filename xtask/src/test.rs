@@ -6,7 +6,7 @@ use crate::{
     bootstrap::Bootstrap,
     build, command,
     e2e::{self, Count},
-    envoy, istio, progress, project, setup,
+    envoy, fuzz, istio, progress, project, setup,
 };
 use anyhow::{Result, bail, ensure};
 use comfy_table::Table;
@@ -45,6 +45,8 @@ const STEPS: &[Step] = &[
             "--locked",
             "--workspace",
             "--all-targets",
+            "--features",
+            "fuzz/fuzzing",
             "--",
             "-D",
             "warnings",
@@ -56,6 +58,7 @@ const STEPS: &[Step] = &[
     ("modules", modules),
     ("scenarios on the harness", scenarios_on_harness),
     ("leaks of access-log", leaks),
+    ("fuzzing, briefly", fuzz::briefly),
     ("configurations", configurations),
     ("Istio's manifests", istio::check),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
