@@ -7,13 +7,9 @@
     reason = "a test that panics has failed, as it should"
 )]
 
-#[path = "../src/testing.rs"]
-mod testing;
-
-use filter_kit::{Environment, fake::Stream, load};
+use filter_kit::{Environment, fake::Stream, load, settings::Node};
 use policy::Policy;
 use serde_json::{Value, json};
-use testing::metadata;
 
 fn filter(config: &Value) -> Policy {
     match load(config.to_string().as_bytes(), &Environment::EMPTY) {
@@ -244,7 +240,8 @@ fn principals_have_a_scheme_and_aliases() {
 }
 
 fn token(claims: Value) -> Stream {
-    Stream::get("/").property("metadata", metadata(&json!({"envoy.filters.http.jwt_authn": {"payload": claims}, "envoy.filters.http.other": {"k": "v", "list": ["a", "b"]}})))
+    let filters = json!({"envoy.filters.http.jwt_authn": {"payload": claims}, "envoy.filters.http.other": {"k": "v", "list": ["a", "b"]}});
+    Stream::get("/").metadata(&Node::parse(filters.to_string().as_bytes()).unwrap())
 }
 
 #[test]
