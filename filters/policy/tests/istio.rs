@@ -300,6 +300,22 @@ fn claims_are_strings_or_lists_of_them() {
 }
 
 #[test]
+fn a_subject_that_is_a_list_is_of_another_type_whatever_the_index_finds() {
+    for claims in [
+        json!({"iss": "i", "sub": ["joe"]}),
+        json!({"iss": ["i"], "sub": "joe"}),
+        json!({"iss": "i", "sub": [["joe"]]}),
+    ] {
+        for value in ["i/joe", "*/joe", "i/*", "*"] {
+            let config = one("strict", "DENY", &from("requestPrincipals", &[value]));
+            assert_eq!(token(claims.clone()).drive(&filter(&config)).reply, Some(403), "{claims} {value}");
+            let config = one("istio", "DENY", &from("requestPrincipals", &[value]));
+            assert_eq!(token(claims.clone()).drive(&filter(&config)).reply, None, "{claims} {value}");
+        }
+    }
+}
+
+#[test]
 fn the_name_of_the_server_is_empty_without_tls() {
     let request = Stream::get("/").property("connection.requested_server_name", "a.example");
     check(when("connection.sni", &["*.example"]), &request, true);
