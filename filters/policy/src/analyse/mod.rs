@@ -166,7 +166,7 @@ impl Policy {
             for test in self.program.group(group) {
                 for value in values(&self.program, test) {
                     let field = field(self, test);
-                    let text = written(self, value);
+                    let text = written(self, test, value);
                     if let Some(why) = never(&self.program, test.attribute, value)
                         && told.insert((field.clone(), text.clone()))
                     {

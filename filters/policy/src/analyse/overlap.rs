@@ -1,7 +1,6 @@
 //! DENY and ALLOW rules that match the same request, shown by one that both match.
 
-use super::witness::Witness;
-use super::{Analysis, Kind, Known};
+use super::{Analysis, Kind, Known, Way, witness::Witness};
 use crate::{
     Policy,
     facts::Facts,
@@ -10,58 +9,55 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many rules are asked about one request.
-const ASKED: usize = 500;
+/// How many pairs are all tried; of more, those whose rules may concern a request that one of them matches.
+const PAIRS: usize = 4096;
+/// How many rules are tried with one.
+const TRIED: usize = 200;
 /// How many ALLOW rules are named.
 const NAMED: usize = 3;
 
 impl Policy {
     /// Says of each DENY rule which ALLOW rules match some of what it denies.
     pub(super) fn overlaps(&self, known: &[Known<'_>], analysis: &mut Analysis) {
-        let mut pairs: BTreeMap<u32, BTreeMap<u32, String>> = BTreeMap::new();
         let is_told: BTreeSet<_> = analysis
             .findings
             .iter()
             .filter(|finding| finding.kind == Kind::AllowDenied)
             .map(|finding| finding.place)
             .collect();
-        let is_in_force = |own: &&Known<'_>| {
-            !own.rule.is_dry
-                && !own.is_dead
-                && own.rule.extension.is_none()
-                && own.rule.action != Action::Audit
-        };
-        for own in known.iter().filter(is_in_force) {
-            let Some(way) = own.ways.iter().flatten().find(|way| way.contradiction(self).is_none()) else {
-                continue;
+        let of = |action| -> Vec<&Known<'_>> {
+            let is_in_force = |own: &&Known<'_>| {
+                own.rule.action == action
+                    && !own.rule.is_dry
+                    && !own.is_dead
+                    && own.rule.extension.is_none()
+                    && !is_told.contains(&self.place(own.rule))
             };
-            let Some(witness) = Witness::of(&self.program, way) else { continue };
-            let stream = witness.stream();
-            let view = stream.request_view(true);
-            let facts = Facts::new(&self.program, &view);
-            if self.holds(own.rule, &facts) != Truth::True {
-                continue;
+            known.iter().filter(is_in_force).collect()
+        };
+        let (denies, allows) = (of(Action::Deny), of(Action::Allow));
+        let mut pairs: BTreeMap<u32, BTreeMap<u32, String>> = BTreeMap::new();
+        let mut meet = |deny: &Known<'_>, allow: &Known<'_>| {
+            let is_told = is_told.contains(&self.place(allow.rule));
+            if let Some(example) = self.meeting(deny, allow).filter(|_| !is_told) {
+                pairs.entry(deny.number).or_default().insert(allow.number, example);
             }
-            let about = about(own);
-            let others = self.candidates(&facts).into_iter().filter_map(|number| known.get(number as usize));
-            for other in others.filter(is_in_force).take(ASKED) {
-                let (deny, allow) = match (own.rule.action, other.rule.action) {
-                    (Action::Deny, Action::Allow) => (own, other),
-                    (Action::Allow, Action::Deny) => (other, own),
-                    _ => continue,
-                };
-                if self::about(other).is_disjoint(&about)
-                    || is_told.contains(&self.place(allow.rule))
-                    || self.holds(other.rule, &facts) != Truth::True
-                {
-                    continue;
+        };
+        if denies.len().saturating_mul(allows.len()) <= PAIRS {
+            for deny in &denies {
+                for allow in &allows {
+                    meet(deny, allow);
                 }
-                let with_host = about.contains(&Attribute::Host);
-                pairs
-                    .entry(deny.number)
-                    .or_default()
-                    .entry(allow.number)
-                    .or_insert_with(|| witness.told(with_host));
+            }
+        } else {
+            for own in denies.iter().chain(&allows) {
+                for other in self.near(own, known) {
+                    match (own.rule.action, other.rule.action) {
+                        (Action::Deny, Action::Allow) => meet(own, other),
+                        (Action::Allow, Action::Deny) => meet(other, own),
+                        _ => {}
+                    }
+                }
             }
         }
         for (deny, allows) in pairs {
@@ -81,9 +77,44 @@ impl Policy {
             });
         }
     }
+
+    /// A request that both rules match, where both ask something of the same attribute: rules that ask of different ones are about different things.
+    fn meeting(&self, deny: &Known<'_>, allow: &Known<'_>) -> Option<String> {
+        let about = about(deny);
+        if self::about(allow).is_disjoint(&about) {
+            return None;
+        }
+        let ways = deny.ways.iter().flatten().take(4);
+        ways.flat_map(|way| allow.ways.iter().flatten().take(4).map(move |other| (way, other))).find_map(
+            |(way, other)| {
+                let tests = way.tests.iter().chain(&other.tests).copied().collect();
+                let witness = Witness::of(&self.program, &Way { tests })?;
+                let stream = witness.stream();
+                let is_met = |own: &Known<'_>| self.asks(own.rule, &stream) == Truth::True;
+                (is_met(deny) && is_met(allow)).then(|| witness.told(about.contains(&Attribute::Host)))
+            },
+        )
+    }
+
+    /// The rules that a request may concern which one of them matches.
+    fn near<'k, 'p>(&self, own: &Known<'_>, known: &'k [Known<'p>]) -> Vec<&'k Known<'p>> {
+        let way = own.ways.iter().flatten().find(|way| way.contradiction(self).is_none());
+        let Some(witness) = way.and_then(|way| Witness::of(&self.program, way)) else { return Vec::new() };
+        let stream = witness.stream();
+        let view = stream.request_view(true);
+        let candidates = self.candidates(&Facts::new(&self.program, &view));
+        let others = candidates.into_iter().filter_map(|number| known.get(number as usize));
+        let is_in_force = |other: &&Known<'_>| {
+            other.rule.action != own.rule.action
+                && !other.rule.is_dry
+                && !other.is_dead
+                && other.rule.extension.is_none()
+        };
+        others.filter(is_in_force).take(TRIED).collect()
+    }
 }
 
-/// The attributes that a rule asks something of: rules that ask of different ones are about different things.
+/// The attributes that a rule asks something of.
 fn about(known: &Known<'_>) -> BTreeSet<Attribute> {
     let tests = known.ways.iter().flatten().flat_map(|way| &way.tests);
     tests.filter(|test| !test.is_negated).map(|test| test.attribute).collect()

@@ -65,7 +65,9 @@ impl Policy {
                 .into_iter()
                 .filter(|other| self.lets_through(own, way, allows, other))
                 .collect();
-            (!past.is_empty()).then_some((path, past))
+            // Case alone is the server's own: few fold it.
+            let is_other = |other: &Vec<u8>| !other.eq_ignore_ascii_case(&path);
+            past.iter().any(is_other).then_some((path, past))
         })
     }
 
@@ -125,7 +127,7 @@ impl Policy {
                     .collect();
                 let Some((_, example)) = without.first() else { continue };
                 let named: Vec<String> =
-                    without.iter().take(NAMED).map(|(value, _)| written(self, value)).collect();
+                    without.iter().take(NAMED).map(|(value, _)| written(self, test, value)).collect();
                 let more = without.len().saturating_sub(NAMED);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 let does = match (own.rule.action, test.is_negated) {

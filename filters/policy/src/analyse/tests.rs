@@ -104,7 +104,7 @@ fn what_a_rule_asks_for_and_excludes_never_matches() {
     );
     never(
         json!([{"when": [{"key": "request.headers[x-a]", "values": ["a1"], "notValues": ["a*"]}]}]),
-        "request.headers[x-a] values asks for `a1`, and request.headers[x-a] notValues excludes `a*`",
+        "request.headers[x-a] values asks for a value, and request.headers[x-a] notValues excludes it",
     );
     // A header may have both values.
     never(
@@ -138,7 +138,7 @@ fn values_that_no_request_has() {
     );
     never(
         json!([{"when": [{"key": "request.headers[x a]", "values": ["b"]}]}]),
-        "request.headers[x a] values has `b`, and no header can have this name",
+        "request.headers[x a] values has a value, and no header can have this name",
     );
     check(
         &set(&[("ALLOW", to(&json!({"paths": ["/a", "b*"], "notPaths": ["/a/?x"], "methods": ["get"]})))]),
@@ -159,12 +159,12 @@ fn a_rule_that_another_one_says_all_of_is_shadowed() {
     check(
         &set(&[("ALLOW", narrow.clone()), ("ALLOW", wide.clone())]),
         &kinds,
-        &["0.0: ns[n]-policy[b]-rule[0] matches all that it matches"],
+        &["0.0: ns[n]-policy[b]-rule[0] matches every request that it matches"],
     );
     check(
         &set(&[("ALLOW", narrow.clone()), ("DENY", wide.clone())]),
         &kinds,
-        &["0.0: ns[n]-policy[b]-rule[0] denies all that it matches"],
+        &["0.0: ns[n]-policy[b]-rule[0] denies every request that it matches"],
     );
     check(&set(&[("DENY", narrow.clone()), ("ALLOW", wide.clone())]), &kinds, &[]);
     check(&set(&[("AUDIT", narrow.clone()), ("AUDIT", wide)]), &kinds, &[]);
@@ -176,7 +176,7 @@ fn a_rule_that_another_one_says_all_of_is_shadowed() {
     check(
         &set(&[("ALLOW", narrow.clone()), ("ALLOW", json!([{}]))]),
         &kinds,
-        &["0.0: ns[n]-policy[b]-rule[0] matches all that it matches"],
+        &["0.0: ns[n]-policy[b]-rule[0] matches every request that it matches"],
     );
     check(
         &set(&[("ALLOW", narrow), ("ALLOW", to(&json!({"paths": ["/a/b"], "methods": ["POST", "P*"]})))]),
@@ -187,13 +187,13 @@ fn a_rule_that_another_one_says_all_of_is_shadowed() {
     check(
         &set(&[("DENY", excluding), ("DENY", to(&json!({"notMethods": ["GET"]})))]),
         &kinds,
-        &["0.0: ns[n]-policy[b]-rule[0] matches all that it matches"],
+        &["0.0: ns[n]-policy[b]-rule[0] matches every request that it matches"],
     );
     let blocks = |block: &str| from(&json!({"ipBlocks": [block]}));
     check(
         &set(&[("ALLOW", blocks("10.1.0.0/16")), ("ALLOW", blocks("10.0.0.0/8"))]),
         &kinds,
-        &["0.0: ns[n]-policy[b]-rule[0] matches all that it matches"],
+        &["0.0: ns[n]-policy[b]-rule[0] matches every request that it matches"],
     );
     // What is answered in a way of its own says more.
     let mut own =

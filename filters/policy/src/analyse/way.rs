@@ -74,7 +74,6 @@ impl<'p> Way<'p> {
     /// What of an attribute stands against each other.
     fn against(&self, policy: &Policy, attribute: Attribute) -> Option<Contradiction> {
         let program = &policy.program;
-        let written = |value: &[Pattern]| written(policy, value);
         let found = |reason: String, is_of_one_name| {
             Some(Contradiction { reason, is_of_one_name, may_be_unknown: may_be_unknown(program, attribute) })
         };
@@ -92,7 +91,7 @@ impl<'p> Way<'p> {
             if values(program, test).all(|value| never(program, attribute, value).is_some()) {
                 let value = values(program, test).next()?;
                 let why = never(program, attribute, value)?;
-                return found(format!("{field} has {}, and {why}", written(value)), false);
+                return found(format!("{field} has {}, and {why}", written(policy, test, value)), false);
             }
             if values(program, test).count().saturating_mul(excluded.len()) > PAIRS {
                 continue;
@@ -107,8 +106,12 @@ impl<'p> Way<'p> {
                 let other_field = self::field(policy, other_test);
                 let reason = format!(
                     "{field} asks for {}, and {other_field} excludes {}",
-                    written(value),
-                    written(other)
+                    written(policy, test, value),
+                    if is_told(attribute, program) {
+                        written(policy, other_test, other)
+                    } else {
+                        "it".to_owned()
+                    }
                 );
                 return found(reason, false);
             }
@@ -127,8 +130,8 @@ impl<'p> Way<'p> {
                     let [first, second] = [one, other].map(|test| field(policy, test));
                     let reason = format!(
                         "nothing is one of {first} ({}) and one of {second} ({}) at once",
-                        written(value),
-                        written(other_value)
+                        written(policy, one, value),
+                        written(policy, other, other_value)
                     );
                     return found(reason, is_of_one_name);
                 }
@@ -162,19 +165,26 @@ impl<'p> Way<'p> {
                     .filter(same)
                     .any(|own| values(program, own).all(|value| is_apart(value, test)));
         }
-        let is_everything = |value: &[Pattern]| value.iter().all(|pattern| pattern.form == Form::Present);
-        attribute == Attribute::Method && values(program, test).any(is_everything)
-            || self.on(attribute, false).filter(same).any(|own| {
-                own.patterns == test.patterns || values(program, own).all(|value| is_covered(value, test))
-            })
+        self.on(attribute, false).filter(same).any(|own| {
+            own.patterns == test.patterns || values(program, own).all(|value| is_covered(value, test))
+        })
     }
 }
 
+/// Whether the values of an attribute are told: not those of headers and claims, which may be secrets.
+fn is_told(attribute: Attribute, program: &Program) -> bool {
+    !matches!(attribute, Attribute::Metadata(_))
+        && (!matches!(attribute, Attribute::Header(_)) || is_single(program, attribute))
+}
+
 /// A value as it is written in a policy, short.
-pub fn written(policy: &Policy, value: &[Pattern]) -> String {
-    let texts: Vec<String> = value.iter().map(|pattern| policy.written(*pattern)).collect();
-    let text: String = texts.join("/").chars().take(80).collect();
-    format!("`{text}`")
+pub fn written(policy: &Policy, test: &Test, value: &[Pattern]) -> String {
+    if !is_told(test.attribute, &policy.program) {
+        return "a value".to_owned();
+    }
+    let parts: Vec<String> = value.iter().map(|pattern| policy.written(*pattern)).collect();
+    let short: String = parts.join("/").chars().take(80).collect();
+    format!("`{short}`")
 }
 
 /// The field of a test, without the dot.

@@ -60,14 +60,15 @@ impl Policy {
                     if is_same && place(own.rule) < place(other.rule) || self.answers_itself(own, other) {
                         continue;
                     }
-                    let verb = if is_same { "says the same" } else { "matches all that it matches" };
+                    let verb =
+                        if is_same { "says the same" } else { "matches every request that it matches" };
                     self.shadowed(Kind::Shadowed, own, other, format!("{id} {verb}"), analysis);
                 } else {
                     self.shadowed(
                         Kind::AllowDenied,
                         own,
                         other,
-                        format!("{id} denies all that it matches"),
+                        format!("{id} denies every request that it matches"),
                         analysis,
                     );
                 }

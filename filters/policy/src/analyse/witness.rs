@@ -256,7 +256,7 @@ pub fn samples(program: &Program, pattern: Pattern) -> Vec<Vec<u8>> {
         Form::Present | Form::Any => vec![b"x".to_vec(), b"/x".to_vec()],
         Form::Exact | Form::Port => vec![text.to_vec()],
         Form::Block => vec![text.to_vec(), last_of(text)],
-        Form::Prefix => vec![with(b"", b"x"), with(b"", b""), with(b"", b"/ns/a/sa/b"), with(b"", b"x.html")],
+        Form::Prefix => vec![with(b"", b""), with(b"", b"x"), with(b"", b"/ns/a/sa/b"), with(b"", b"x.html")],
         Form::Suffix => vec![with(b"/x", b""), with(b"x", b""), with(b"", b"")],
         Form::SpiffeSuffix => vec![spiffe(&[b"td", text]), spiffe(&[b"td/ns/a", text])],
         Form::Namespace => {
