@@ -12,6 +12,7 @@ mod identity;
 mod listeners;
 mod mutate;
 mod random;
+pub mod recorded;
 mod request;
 pub mod rows;
 mod shrink;
