@@ -22,7 +22,7 @@ const NOTHING: &str =
 rules! { "What policies mean";
     NEVER_MATCHES "policy-never-matches" Warning
         "a rule whose conditions stand against each other matches no request, so a DENY does not protect and an ALLOW does not allow"
-        fix "take the value out of one of the two lists that the message names, or the rule away" POLICY;
+        fix "take a value that the message names out of its list, or the rule away" POLICY;
     VALUE_NEVER "policy-value-never" Warning
         "a value that no request has does nothing, and whoever wrote it meant something"
         fix "write the value as Envoy sees it: a path from `/` without a query, a host without a scheme, one method a value" POLICY;
@@ -42,7 +42,7 @@ rules! { "What policies mean";
         "an ALLOW policy without a rule denies what no other ALLOW policy allows: `spec: {}` is the way to say so"
         fix "nothing, if that is meant" NOTHING;
     DENY_SLIPS "policy-deny-slips" Warning
-        "a DENY compares the path as Envoy has normalised it, and servers read on: `//`, `%2F`, `;`, a slash at the end, another case"
+        "a DENY compares the path as Envoy has normalised it (BASE, where the mesh says nothing), and servers read on: `//`, `%2F`, `;`, a slash at the end, another case"
         fix "use the policy filter in strict mode, or allow known paths in place of denying bad ones; a prefix (`/admin*`) closes `/admin/` and `/admin;v`, and `pathNormalization: DECODE_AND_MERGE_SLASHES` closes `//` and `%2F`" PATHS;
     HOST_PORT "policy-host-port" Warning
         "the host of a request has the port where it is not the scheme's own, or where the client writes it, and is compared whole"

@@ -19,6 +19,8 @@ const VALUES: usize = 8;
 const ALLOWS: usize = 8;
 /// How many values are named.
 const NAMED: usize = 3;
+/// A character that Envoy leaves in a path as it is, and that no template matches: `"`, `{` and what is not ASCII it escapes, where it normalises paths.
+const BRACKET: u8 = b'[';
 
 impl Policy {
     /// Looks for paths that get past DENY rules in force.
@@ -40,13 +42,22 @@ impl Policy {
             let Some((path, past)) = ways.clone().find_map(|way| self.past(own, way, &allows)) else {
                 continue;
             };
-            let show = |path: &[u8]| -> String { path.escape_ascii().to_string().chars().take(80).collect() };
-            let others: Vec<String> = past.iter().map(|path| format!("`{}`", show(path))).collect();
-            let message = format!(
-                "denies `{}` and lets {} through, which servers may take for the same",
-                show(&path),
-                others.join(", ")
-            );
+            let show = |path: &[u8]| -> String {
+                let short: String = path.escape_ascii().to_string().chars().take(80).collect();
+                format!("`{short}`")
+            };
+            let (odd, same): (Vec<_>, Vec<_>) = past.iter().partition(|other| other.contains(&BRACKET));
+            let same: Vec<String> = same.iter().map(|other| show(other)).collect();
+            let mut message = format!("denies {}", show(&path));
+            if !same.is_empty() {
+                let and =
+                    format!(" and lets {} through, which servers may take for the same", same.join(", "));
+                message.push_str(&and);
+            }
+            if let Some(odd) = odd.first() {
+                let and = if same.is_empty() { " and lets" } else { "; lets" };
+                message.extend([and, " ", &show(odd), " through, for a template's characters have no `[`"]);
+            }
             analysis.say(Kind::DenySlips, self.place(own.rule), message, |_| {});
         }
     }
@@ -193,7 +204,7 @@ fn spellings(path: &[u8], is_of_template: bool) -> Vec<Vec<u8>> {
     if !path.ends_with(b"/") {
         spellings.push(with(b"", b";v"));
         if is_of_template {
-            spellings.push(with(b"", b"["));
+            spellings.push(with(b"", &[BRACKET]));
         }
     }
     if let Some(at) = path.iter().position(u8::is_ascii_lowercase) {
