@@ -12,7 +12,7 @@ use crate::parallel;
 use filter_kit::{Environment, load};
 use policy::{Caveat, Finding, Kind, Place, Policy};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many sets of policies are generated.
 const SETS: usize = 200;
@@ -249,6 +249,38 @@ fn what_is_said_of_policies_is_so() {
     }
     // What is aimed at a rule that can match meets it.
     assert!(all["Shadowed"].met > all["Shadowed"].claims * attacks / 10, "{all:?}");
+}
+
+/// Each value of which it is said that no request has it, in a rule of its own.
+#[test]
+fn no_request_has_what_is_said_to_be_no_requests() {
+    let mut values = BTreeSet::new();
+    for seed in 0..SETS as u64 {
+        let mut random = Random::new(seed + 900);
+        let Some(policy) = compiled(&config(&set(&mut random), "istio")) else { continue };
+        for finding in policy.analyse().findings.iter().filter(|finding| finding.kind == Kind::ValueNever) {
+            // "`VALUE` in FIELD never matches: ..."
+            let named = finding.message.trim_start_matches('`').split_once("` in ");
+            // The values of headers are not told.
+            let Some((value, rest)) = named else { continue };
+            let field = rest.split(' ').next().unwrap().to_lowercase().replace("not", "");
+            if ["paths", "methods", "hosts"].contains(&&*field) {
+                values.insert((field, value.to_owned()));
+            }
+        }
+    }
+    let mut random = Random::new(17);
+    for (field, value) in &values {
+        let rule = json!({"to": [{"operation": {field: [value]}}]});
+        let config = json!({"policies": [{"metadata": {"name": "a"}, "spec": {"rules": [rule]}}]});
+        let policy = compiled(&config).unwrap();
+        let claims: Vec<Claim> = policy.analyse().findings.iter().filter_map(Claim::of).collect();
+        assert_eq!(claims.len(), 1, "{field} {value}");
+        let (refuted, _) = claims[0].attack(&mut random, &config["policies"], &policy, attacks());
+        assert!(refuted.is_none(), "{field} {value}: {refuted:?}");
+    }
+    println!("{} values that no request has: {values:?}", values.len());
+    assert!(values.len() >= 4, "{values:?}");
 }
 
 #[test]
