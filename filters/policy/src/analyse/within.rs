@@ -109,12 +109,15 @@ impl Policy {
             && self.on_error.deny == Answer::Deny
     }
 
-    /// Whether a request that both rules deny is answered in the first one's own way.
+    /// Whether a request that both rules deny would be answered otherwise without the first one.
     fn answers_itself(&self, own: &Known<'_>, other: &Known<'_>) -> bool {
+        let has_answer = |known: &Known<'_>| {
+            self.policies.list.get(known.rule.policy as usize).is_some_and(|policy| policy.denial.is_some())
+        };
         own.rule.action == Action::Deny
             && own.number < other.number
             && own.rule.policy != other.rule.policy
-            && self.policies.list.get(own.rule.policy as usize).is_some_and(|policy| policy.denial.is_some())
+            && (has_answer(own) || has_answer(other))
     }
 }
 
