@@ -6,6 +6,7 @@ mod container;
 mod envoy_filter;
 mod input;
 mod kinds;
+mod meaning;
 mod mesh;
 mod object;
 mod order;
@@ -179,10 +180,13 @@ fn check(
         for plugin in plugin::of(object, args.filter.as_deref(), modules.dist()) {
             wasm::check_plugin(object, &plugin, report);
             secrets::check_plugin(object, &plugin, report);
-            modules.check(object, &plugin, &args.env, report);
+            if let Some(environment) = modules.check(object, &plugin, &args.env, report) {
+                meaning::check_plugin(object, &plugin, &environment, report);
+            }
             plugins.push((object, plugin));
         }
     }
     order::check_all(&plugins, report);
     access_log::check_all(&plugins, objects, report);
+    meaning::check_all(objects, report);
 }

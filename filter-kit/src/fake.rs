@@ -4,14 +4,17 @@ use crate::{
     Buffer, Callbacks, Effects, Filter, HeaderMap, HostBytes, Level, Pairs, Phase, Source, View,
     effects::{HeaderChange, Verb},
     metrics::{Kind, SeriesId},
+    settings::Node,
 };
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
 };
 
+mod metadata;
 mod shared;
 
+pub use metadata::metadata;
 pub use shared::Shared;
 
 /// Names and values, in order.
@@ -119,6 +122,12 @@ impl Stream {
     pub fn property(mut self, path: &str, value: impl AsRef<[u8]>) -> Self {
         self.properties.insert(path.to_owned(), value.as_ref().to_vec());
         self
+    }
+
+    /// With dynamic metadata: filters, and what each has left there.
+    #[must_use]
+    pub fn metadata(self, filters: &Node<'_>) -> Self {
+        self.property("metadata", metadata(filters))
     }
 
     /// With the clock at so many nanoseconds since 1970.

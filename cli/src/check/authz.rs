@@ -62,9 +62,14 @@ const SOURCE: [&str; 14] = [
 const OPERATION: [&str; 8] =
     ["hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths"];
 
+/// Whether an object is an AuthorizationPolicy.
+pub fn is_policy(object: &Object<'_>) -> bool {
+    object.is_of("security.istio.io", "AuthorizationPolicy")
+}
+
 /// Checks an AuthorizationPolicy.
 pub fn check(object: &Object<'_>, report: &mut Report) {
-    if !object.is_of("security.istio.io", "AuthorizationPolicy") {
+    if !is_policy(object) {
         return;
     }
     let Some(spec) = object.at.get("spec") else { return };

@@ -294,8 +294,8 @@ pub fn envoy<'n>(path: &str, filter: &'n Node) -> Option<Plugin<'n>> {
 /// What a configuration is to a module.
 #[derive(Debug, Clone)]
 enum Verdict {
-    /// With what the module said of fields, and of which.
-    Taken(Vec<(String, String)>),
+    /// With what the module said of fields, of which, and the rule that they break.
+    Taken(Vec<(&'static Rule, String, String)>),
     Refused(&'static Rule, String, String),
 }
 
@@ -322,36 +322,42 @@ impl<'a> Modules<'a> {
         self.dist
     }
 
-    /// Has a plugin's module read its configuration, in the VM's environment and what --env adds to it.
+    /// Has a plugin's module read its configuration, in the VM's environment and what --env adds to it: that environment, where the module takes it.
     pub fn check(
         &mut self,
         object: &Object<'_>,
         plugin: &Plugin<'_>,
         environment: &[(String, String)],
         report: &mut Report,
-    ) {
+    ) -> Option<BTreeMap<String, String>> {
         if plugin.form == Form::Message {
             let (line, field) = plugin.place("");
             let message = "must be a google.protobuf.StringValue that holds JSON: Envoy hands other messages over as protobuf bytes";
             report.add_to(object, &CONFIG_REFUSED, line, &field, message.to_owned());
-            return;
+            return None;
         }
-        let Some(module) = self.load(object, plugin, report) else { return };
+        let module = self.load(object, plugin, report)?;
         let mut variables = plugin.environment.clone();
         variables.extend(environment.iter().cloned());
         let key = (plugin.filter.clone(), plugin.bytes.clone(), variables.clone());
-        let verdict =
-            self.verdicts.entry(key).or_insert_with(|| ask(&module, plugin.bytes.as_deref(), variables));
+        let verdict = self
+            .verdicts
+            .entry(key)
+            .or_insert_with(|| ask(&module, plugin.bytes.as_deref(), variables.clone()));
         let mut add = |rule, inner: &str, message: &str| {
             let (line, field) = plugin.place(inner);
             report.add_to(object, rule, line, &field, message.to_owned());
         };
         match verdict {
-            Verdict::Refused(rule, inner, message) => add(rule, inner, message),
-            Verdict::Taken(warnings) => {
-                for (inner, message) in warnings {
-                    add(&CONFIG_DROPPED, inner, message);
+            Verdict::Refused(rule, inner, message) => {
+                add(rule, inner, message);
+                None
+            }
+            Verdict::Taken(said) => {
+                for (rule, inner, message) in said {
+                    add(rule, inner, message);
                 }
+                Some(variables)
             }
         }
     }
@@ -402,7 +408,7 @@ fn ask(module: &Module, config: Option<&[u8]>, environment: BTreeMap<String, Str
         Err(error) => return Verdict::Refused(&MODULE_FAILS, String::new(), error.to_string()),
     };
     match vm.configure(config) {
-        Ok(()) => Verdict::Taken(vm.log().iter().filter_map(warning).collect()),
+        Ok(()) => Verdict::Taken(vm.log().iter().filter_map(said).collect()),
         Err(refused) => {
             let (inner, message) = refusal(&refused);
             Verdict::Refused(&CONFIG_REFUSED, inner, message)
@@ -410,10 +416,17 @@ fn ask(module: &Module, config: Option<&[u8]>, environment: BTreeMap<String, Str
     }
 }
 
-/// The field and the message of a warning: `NAME: configuration: FIELD: MESSAGE`.
-fn warning(line: &LogLine) -> Option<(String, String)> {
-    let (_, said) = line.text.split_once(": configuration: ").filter(|_| line.level == "warn")?;
-    Some(field_and_message(said))
+/// The field and the message of what a module says of a configuration that it takes: `NAME: configuration: FIELD: MESSAGE`. A warning is of what it left
+/// out, an error of a part that it refused and does without, such as a candidate.
+fn said(line: &LogLine) -> Option<(&'static Rule, String, String)> {
+    let rule = match line.level.as_str() {
+        "warn" => &CONFIG_DROPPED,
+        "error" => &CONFIG_REFUSED,
+        _ => return None,
+    };
+    let (_, said) = line.text.split_once(": configuration: ")?;
+    let (field, message) = field_and_message(said);
+    Some((rule, field, message))
 }
 
 /// The field and the message of the line that the module logged when it refused: `NAME: configuration refused: FIELD: MESSAGE`.

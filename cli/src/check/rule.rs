@@ -1,8 +1,8 @@
 //! What a rule is, and the table of all of them.
 
 use super::{
-    access_log, authz, container, envoy_filter, input, kinds, mesh, order, plugin, ports, secrets, security,
-    target, wasm, workload,
+    access_log, authz, container, envoy_filter, input, kinds, meaning, mesh, order, plugin, ports, secrets,
+    security, target, wasm, workload,
 };
 use crate::finding::Severity;
 
@@ -44,7 +44,7 @@ pub(crate) use rules;
 
 /// Every rule, family by family.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    let families: [&'static [&'static Rule]; 15] = [
+    let families: [&'static [&'static Rule]; 16] = [
         input::RULES,
         plugin::RULES,
         kinds::RULES,
@@ -54,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         access_log::RULES,
         envoy_filter::RULES,
         authz::RULES,
+        meaning::RULES,
         mesh::RULES,
         workload::RULES,
         container::RULES,

@@ -4,7 +4,10 @@ use super::{
     decision::{Decision, Metric, keys},
     report,
     request::Recorded,
+    session::Session,
+    traffic::Traffic,
 };
+use crate::finding::Severity;
 use comfy_table::Table;
 use serde::Serialize;
 use serde_json::Value;
@@ -64,11 +67,22 @@ pub struct Tally {
     /// Fields of logs and series that were there at all, in the first configuration and in the second.
     fields: [BTreeSet<String>; 2],
     series: [BTreeSet<String>; 2],
+    /// What policies decide, where both configurations have some.
+    traffic: Traffic,
 }
 
 impl Tally {
+    /// Has both sessions decide about a request.
+    pub fn take(&mut self, recorded: &Recorded, sessions: [&mut Session; 2]) {
+        let [first, second] = sessions;
+        let now = recorded.time.unwrap_or_else(|| first.now());
+        let (one, other) = (first.decide(recorded), second.decide(recorded));
+        self.traffic.add(recorded, now, [first.policy(), second.policy()], [&one, &other]);
+        self.add(recorded, &one, &other);
+    }
+
     /// Takes both decisions about a request.
-    pub fn add(&mut self, recorded: &Recorded, first: &Decision, second: &Decision) {
+    fn add(&mut self, recorded: &Recorded, first: &Decision, second: &Decision) {
         self.requests += 1;
         for (side, decision) in [first, second].into_iter().enumerate() {
             for (experiment, arm) in &decision.arms {
@@ -108,25 +122,41 @@ impl Tally {
     /// # Errors
     /// The page cannot be written.
     pub fn tell(&self, names: &[String; 2], json: bool, html: Option<&Path>) -> Result<(), String> {
+        if self.traffic.differs > 0 {
+            anstream::eprintln!(
+                "{}: of {} requests this tool says other rules than the module: they are of two versions, or this is a bug",
+                Severity::Warning,
+                self.traffic.differs
+            );
+        }
         if let Some(path) = html {
-            let page = report::page(&self.facts(), names);
+            let page = report::page(&self.facts(names), names);
             fs::write(path, page).map_err(|error| format!("{}: {error}", path.display()))?;
         }
         if json {
             for changed in &self.changed {
                 anstream::println!("{}", serde_json::to_string(changed).map_err(|error| error.to_string())?);
             }
+            for group in self.traffic.groups() {
+                anstream::println!("{}", serde_json::to_string(&group).map_err(|error| error.to_string())?);
+            }
+            for usage in self.traffic.usage(names) {
+                anstream::println!("{}", serde_json::to_string(&usage).map_err(|error| error.to_string())?);
+            }
             return Ok(());
         }
-        for (title, table) in self.tables(names) {
+        for (title, table) in self.tables(names).into_iter().chain(self.traffic.tables(names)) {
             anstream::println!("{title}\n{table}\n");
+        }
+        for list in self.traffic.lists(names) {
+            anstream::println!("{list}\n");
         }
         let (changed, requests) = (self.changed(), self.requests);
         anstream::println!("{changed} of {requests} decisions differ");
         Ok(())
     }
 
-    fn facts(&self) -> report::Facts<'_> {
+    fn facts(&self, names: &[String; 2]) -> report::Facts<'_> {
         report::Facts {
             requests: self.requests,
             changed: &self.changed,
@@ -134,6 +164,8 @@ impl Tally {
             arms: &self.arms,
             fields: self.between(&self.fields),
             series: self.between(&self.series),
+            groups: self.traffic.groups(),
+            usage: self.traffic.usage(names),
         }
     }
 

@@ -50,11 +50,11 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         ]);
         for number in 0..count {
             let recorded = keys::request(&places, number);
-            tally.add(&recorded, &first.decide(&recorded), &second.decide(&recorded));
+            tally.take(&recorded, [&mut first, &mut second]);
         }
     } else if let Some(requests) = &args.requests {
         bad = each(requests, |recorded| {
-            tally.add(&recorded, &first.decide(&recorded), &second.decide(&recorded));
+            tally.take(&recorded, [&mut first, &mut second]);
             Ok(())
         })?;
     }

@@ -6,10 +6,12 @@ pub mod diff;
 pub mod explain;
 pub mod inspect;
 mod keys;
+mod least;
 mod report;
 mod request;
 pub mod run;
 mod session;
+mod traffic;
 mod why;
 
 use crate::finding::Severity;
@@ -77,7 +79,7 @@ pub fn run_command(args: &Args) -> Result<ExitCode, String> {
     let mut other = args.common.start(&module, Some(against))?;
     let mut tally = Tally::default();
     let bad = each(&args.requests, |recorded| {
-        tally.add(&recorded, &session.decide(&recorded), &other.decide(&recorded));
+        tally.take(&recorded, [&mut session, &mut other]);
         Ok(())
     })?;
     drop(out);

@@ -1,6 +1,9 @@
 //! A page of what changes between two configurations: one file, without anything from elsewhere.
 
-use super::change::{Changed, Kind, plain};
+use super::{
+    change::{Changed, Kind, plain},
+    traffic::{Group, Least, Usage, Way},
+};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The most requests that a page lists.
@@ -23,6 +26,10 @@ pub struct Facts<'t> {
     /// New and gone.
     pub fields: [Vec<&'t str>; 2],
     pub series: [Vec<&'t str>; 2],
+    /// What policies allow or deny otherwise.
+    pub groups: Vec<Group>,
+    /// What the requests use of their rules.
+    pub usage: Vec<Usage>,
 }
 
 /// The page.
@@ -74,6 +81,7 @@ pub fn page(facts: &Facts<'_>, names: &[String; 2]) -> String {
             );
         }
     }
+    policies(&mut page, facts);
     page.push_str("<h2>Requests</h2><table><tr><th>id<th>request<th>what<th>from<th>to</tr>");
     for changed in facts.changed.iter().take(LISTED) {
         for (place, kind) in changed.changes.iter().enumerate() {
@@ -94,6 +102,67 @@ pub fn page(facts: &Facts<'_>, names: &[String; 2]) -> String {
         let _ = write!(page, "<p>{} further requests are not listed.</p>", facts.changed.len() - LISTED);
     }
     page
+}
+
+/// What policies decide otherwise, and what the requests use of their rules.
+fn policies(page: &mut String, facts: &Facts<'_>) {
+    if !facts.groups.is_empty() {
+        page.push_str(
+            "<h2>Allowed or denied otherwise</h2><table><tr><th>result<th>decides now<th>would decide<th>requests<th>such as</tr>",
+        );
+        for Group { way: Way { result, live, candidate }, requests, examples } in &facts.groups {
+            let examples: Vec<String> = examples
+                .iter()
+                .map(|one| format!("{} <code>{}</code>", escape(&plain(&one.id)), escape(&one.request)))
+                .collect();
+            let _ = write!(
+                page,
+                "<tr><td>{result}<td class=from>{}<td class=to>{}<td class=n>{requests}<td>{}",
+                escape(live),
+                escape(candidate),
+                examples.join("<br>")
+            );
+        }
+        page.push_str("</table>");
+    }
+    for Usage { config, rules, unused, least_allow } in &facts.usage {
+        let _ = write!(
+            page,
+            "<h2>Rules of <code>{}</code> that the requests used</h2><table><tr><th>rule<th>action<th>decided<th>matched</tr>",
+            escape(config)
+        );
+        for used in rules.iter().take(LISTED) {
+            let dry = if used.dry_run { " (dry run)" } else { "" };
+            let (rule, action) = (escape(&used.rule), used.action);
+            let _ = write!(
+                page,
+                "<tr><td><code>{rule}</code><td>{action}{dry}<td class=n>{}<td class=n>{}",
+                used.decided, used.matched
+            );
+        }
+        page.push_str("</table>");
+        let list = |page: &mut String, rules: &[String]| {
+            let shown = rules.iter().take(LISTED).map(|rule| format!("<li><code>{}</code>", escape(rule)));
+            let _ = write!(page, "<ul>{}</ul>", shown.collect::<Vec<_>>().concat());
+            if rules.len() > LISTED {
+                let _ = write!(page, "<p>{} further rules are not listed.</p>", rules.len() - LISTED);
+            }
+        };
+        if !unused.is_empty() {
+            page.push_str("<p>Rules that matched no request:</p>");
+            list(page, unused);
+        }
+        let Least { rules, of, is_exact } = least_allow;
+        if *of > 0 {
+            let least = if *is_exact { "no fewer do" } else { "the fewest that were found" };
+            let _ = write!(
+                page,
+                "<p>ALLOW rules that are enough for the same decisions on these requests, {} of {of} ({least}):</p>",
+                rules.len()
+            );
+            list(page, rules);
+        }
+    }
 }
 
 fn sides(kind: &Kind) -> String {

@@ -9,7 +9,9 @@ use crate::{
     configuration::Configuration,
     modules::{Dist, ModuleError},
 };
+use filter_kit::{Environment, load};
 use harness::{Module, Options, Proxy, Settings};
+use policy::Policy;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,8 @@ pub struct Session {
     experiments: Vec<(String, String)>,
     /// Whether there is a policy, which allows or denies.
     has_policy: bool,
+    /// The same policies in this tool, which say what rules say of a request. None where they are of another version.
+    policy: Option<Policy>,
     configuration: Configuration,
 }
 
@@ -93,7 +97,12 @@ impl Session {
         let has_policy = name == "policy" || config.get("policy").is_some_and(Value::is_object);
         let configuration = Configuration { environment: options.environment, ..configuration.clone() };
         let experiments = experiments(&config);
-        Ok(Self { filter: name.to_owned(), proxy, experiments, has_policy, configuration })
+        let own = if name == "policy" { Some(&config) } else { config.get("policy") };
+        let variable = |name: &str| configuration.environment.get(name).cloned();
+        let policy = own
+            .filter(|_| has_policy)
+            .and_then(|own| load(own.to_string().as_bytes(), &Environment::new(&variable)).ok());
+        Ok(Self { filter: name.to_owned(), proxy, experiments, has_policy, policy, configuration })
     }
 
     /// Takes a request through the filter.
@@ -112,6 +121,16 @@ impl Session {
     /// This tool and the module are of two versions.
     pub fn why(&self, recorded: &Recorded, decision: &Decision) -> Result<Option<Vec<Clause>>, String> {
         why::clauses(&self.filter, &self.configuration, self.proxy.now(), recorded, decision)
+    }
+
+    /// The policies that it has.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref()
+    }
+
+    /// The time in the proxy, in nanoseconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.proxy.now()
     }
 
     /// The proxy behind it.

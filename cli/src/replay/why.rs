@@ -62,24 +62,16 @@ impl Why<'_> {
 
     /// The exchange as the filter sees it, with the random bytes that the module has drawn for new visitors.
     fn stream(&self) -> (Stream, bool) {
-        let seen = Seen::new(&self.recorded.exchange, "");
-        let plain = |headers: &harness::scenario::Headers| {
-            headers.iter().map(|(name, value)| (name.lossy(), value.0.clone())).collect()
-        };
+        let (stream, is_last) = stream(self.recorded, self.now);
         let set = &self.decision.response_headers.set;
         let cookies = set.iter().filter(|(name, _)| name == "set-cookie");
-        let drawn = cookies.filter_map(|(_, cookie)| drawn(cookie)).flatten();
-        let stream = Stream::of(plain(&seen.request), plain(&seen.response)).at(self.now).drawing(drawn);
-        let stream =
-            seen.properties.iter().fold(stream, |stream, (path, value)| stream.property(path, value));
-        (stream, seen.is_last)
+        (stream.drawing(cookies.filter_map(|(_, cookie)| drawn(cookie)).flatten()), is_last)
     }
 
     fn policy(&mut self, part: &str, config: &Value) -> Result<(), String> {
         let filter: Policy = self.load(config)?;
         let (stream, is_last) = self.stream();
-        let body: Vec<u8> =
-            self.recorded.exchange.request.chunks.iter().flat_map(|chunk| chunk.bytes.0.clone()).collect();
+        let body = body(self.recorded);
         let (request, response) = (stream.request_view(is_last), stream.response_view());
         let explained = filter.explain(policy::Seen { request: &request, body: &body, response: &response });
         self.note(part, explained.clauses);
@@ -160,6 +152,22 @@ impl Why<'_> {
         );
         self.clauses.push(Clause { path, result: json!("error"), reason });
     }
+}
+
+/// A recorded exchange as a filter sees it, and whether nothing follows the request's headers.
+pub fn stream(recorded: &Recorded, now: u64) -> (Stream, bool) {
+    let seen = Seen::new(&recorded.exchange, "");
+    let plain = |headers: harness::scenario::Headers| {
+        headers.into_iter().map(|(name, value)| (name.lossy(), value.0)).collect()
+    };
+    let stream = Stream::of(plain(seen.request), plain(seen.response)).at(now);
+    let stream = seen.properties.iter().fold(stream, |stream, (path, value)| stream.property(path, value));
+    (stream, seen.is_last)
+}
+
+/// The body of a recorded request.
+pub fn body(recorded: &Recorded) -> Vec<u8> {
+    recorded.exchange.request.chunks.iter().flat_map(|chunk| chunk.bytes.0.clone()).collect()
 }
 
 /// The bytes of a new visitor's id in a cookie.

@@ -163,7 +163,7 @@ impl Policy {
     }
 
     /// The field of a source, an operation or a condition that a test is of.
-    fn field(&self, test: &Test, is_condition: bool) -> String {
+    pub(crate) fn field(&self, test: &Test, is_condition: bool) -> String {
         let read = |text| String::from_utf8_lossy(self.program.texts.get(text)).into_owned();
         let form = self.program.patterns(test).first().map(|pattern| pattern.form);
         let key: String = match test.attribute {
@@ -234,7 +234,7 @@ impl Policy {
     }
 
     /// A pattern as it is written in a policy.
-    fn written(&self, pattern: Pattern) -> String {
+    pub(crate) fn written(&self, pattern: Pattern) -> String {
         let bytes = self.program.texts.get(pattern.text);
         let text = String::from_utf8_lossy(bytes);
         let scheme = String::from_utf8_lossy(SPIFFE);

@@ -297,11 +297,14 @@ impl<'f> Facts<'f> {
             Attribute::Remote => self.remote().is_none(),
             Attribute::DestinationIp | Attribute::DestinationPort => self.destination().is_none(),
             Attribute::Metadata(path) => {
+                let path = self.program.texts.get(path);
                 self.program.is_strict
-                    && matches!(
-                        self.metadata_value(self.program.texts.get(path)),
-                        Some(Value::Struct(_) | Value::Other)
-                    )
+                    && match self.metadata_value(path) {
+                        Some(Value::Struct(_) | Value::Other) => true,
+                        // An issuer or a subject that is a list is none that a request principal can be compared with.
+                        Some(Value::List(_)) => path.ends_with(b"\0iss") || path.ends_with(b"\0sub"),
+                        _ => false,
+                    }
             }
             _ => false,
         }

@@ -11,6 +11,8 @@
 //! ```
 
 mod address;
+#[cfg(not(target_arch = "wasm32"))]
+mod analyse;
 mod clock;
 mod config;
 mod denial;
@@ -35,12 +37,12 @@ mod rules;
 mod sets;
 mod tally;
 mod template;
-#[cfg(test)]
-mod testing;
 mod trust;
 mod truth;
 mod values;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use analyse::{Analysis, Caveat, Finding, Kind, Place, Said};
 #[cfg(not(target_arch = "wasm32"))]
 pub use explain::{Explained, Seen};
 

@@ -131,15 +131,15 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::Value;
-    use crate::testing::metadata;
+    use filter_kit::{fake::metadata, settings::Node};
     use proptest::prelude::*;
-    use serde_json::json;
 
     #[test]
     fn values_are_found_with_their_types() {
-        let bytes = metadata(&json!({"envoy.filters.http.jwt_authn": {"payload": {
-            "iss": "https://issuer.example", "n": 7, "list": ["a", 1, "b"], "realm": {"roles": ["admin"]}, "none": null, "yes": true, "empty": "",
-        }}}));
+        let filters = br#"{"envoy.filters.http.jwt_authn": {"payload": {
+            "iss": "https://issuer.example", "n": 7, "list": ["a", 1, "b"], "realm": {"roles": ["admin"]}, "none": null, "yes": true, "empty": ""
+        }}}"#;
+        let bytes = metadata(&Node::parse(filters).unwrap());
         let find = |path: &[&str]| {
             let path = ["envoy.filters.http.jwt_authn", "payload"].into_iter().chain(path.iter().copied());
             Value::find(&bytes, path.map(str::as_bytes))

@@ -23,6 +23,9 @@ pub struct Named {
     pub name: Box<str>,
     /// What a request that it denies is answered.
     pub denial: Option<Box<Denial>>,
+    /// Whether it is an ALLOW policy in force; for the analysis.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub allows: bool,
 }
 
 /// All policies.
@@ -196,6 +199,12 @@ impl Reader<'_, '_> {
                 builder.program.rules.push(rule);
             }
         }
-        policies.list.push(Named { namespace, name: named(&name, ""), denial });
+        policies.list.push(Named {
+            namespace,
+            name: named(&name, ""),
+            denial,
+            #[cfg(not(target_arch = "wasm32"))]
+            allows: action == Action::Allow && !is_dry,
+        });
     }
 }

@@ -7,13 +7,9 @@
     reason = "a test that panics has failed, as it should"
 )]
 
-#[path = "../src/testing.rs"]
-mod testing;
-
-use filter_kit::{Environment, fake::Stream, load};
+use filter_kit::{Environment, fake::Stream, load, settings::Node};
 use policy::Policy;
 use serde_json::{Value, json};
-use testing::metadata;
 
 fn filter(config: &Value) -> Policy {
     match load(config.to_string().as_bytes(), &Environment::EMPTY) {
@@ -244,7 +240,8 @@ fn principals_have_a_scheme_and_aliases() {
 }
 
 fn token(claims: Value) -> Stream {
-    Stream::get("/").property("metadata", metadata(&json!({"envoy.filters.http.jwt_authn": {"payload": claims}, "envoy.filters.http.other": {"k": "v", "list": ["a", "b"]}})))
+    let filters = json!({"envoy.filters.http.jwt_authn": {"payload": claims}, "envoy.filters.http.other": {"k": "v", "list": ["a", "b"]}});
+    Stream::get("/").metadata(&Node::parse(filters.to_string().as_bytes()).unwrap())
 }
 
 #[test]
@@ -300,6 +297,22 @@ fn claims_are_strings_or_lists_of_them() {
     assert_eq!(request.drive(&filter(&config)).reply, Some(403));
     config["mode"] = json!("istio");
     assert_eq!(request.drive(&filter(&config)).reply, None);
+}
+
+#[test]
+fn a_subject_that_is_a_list_is_of_another_type_whatever_the_index_finds() {
+    for claims in [
+        json!({"iss": "i", "sub": ["joe"]}),
+        json!({"iss": ["i"], "sub": "joe"}),
+        json!({"iss": "i", "sub": [["joe"]]}),
+    ] {
+        for value in ["i/joe", "*/joe", "i/*", "*"] {
+            let config = one("strict", "DENY", &from("requestPrincipals", &[value]));
+            assert_eq!(token(claims.clone()).drive(&filter(&config)).reply, Some(403), "{claims} {value}");
+            let config = one("istio", "DENY", &from("requestPrincipals", &[value]));
+            assert_eq!(token(claims.clone()).drive(&filter(&config)).reply, None, "{claims} {value}");
+        }
+    }
 }
 
 #[test]

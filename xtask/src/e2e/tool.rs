@@ -1,6 +1,7 @@
 //! The tool on the modules that are deployed: what `outrigger replay` says is what a real Envoy does with the same requests.
 
 mod filters;
+mod policies;
 
 use super::Count;
 use crate::{
@@ -72,6 +73,7 @@ pub fn run() -> Result<Count> {
     on_envoy(&first, &decisions)?;
     exit_codes(&tool, &folder, &first, &second, &requests)?;
     filters::check(&tool, &folder)?;
+    policies::check(&tool, &folder)?;
     Ok(Count { passed: 1, ..Count::default() })
 }
 

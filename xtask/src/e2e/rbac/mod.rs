@@ -3,6 +3,8 @@
 //! Policies come by chance, and requests from the policies' own values, changed a little. RBAC's configuration is translated from the policies as
 //! Istio's pilot does it, by code that the module knows nothing of.
 
+#[cfg(test)]
+mod analysis;
 mod client;
 mod fault;
 mod generate;
@@ -10,6 +12,7 @@ pub mod identity;
 mod listeners;
 mod mutate;
 mod random;
+pub mod recorded;
 mod request;
 pub mod rows;
 mod shrink;

@@ -153,6 +153,22 @@ pub fn visit(random: &mut Random, configuration: &Configuration) -> Visit {
     Visit { caller, requests }
 }
 
+/// A caller and a request that meet this rule of a policy in this namespace, or nearly.
+#[cfg(test)]
+pub fn aimed(random: &mut Random, rule: &Value, namespace: &str) -> (Caller, Request) {
+    let (mut caller, mut request) = (someone(random), Request::plain());
+    let edge = Edge::Sidecar;
+    Wish { random, caller: &mut caller, request: &mut request, edge, namespace }.meet(rule);
+    if random.percent(50) {
+        let count = 1 + random.below(2);
+        (0..count).for_each(|_| mutate::request(random, &mut request));
+    }
+    if random.percent(15) {
+        mutate::caller(random, &mut caller);
+    }
+    (caller, request)
+}
+
 fn rules_of(policy: &Value) -> Vec<(&Value, &str)> {
     let namespace = policy["metadata"]["namespace"].as_str().unwrap_or_default();
     policy["spec"]["rules"].as_array().into_iter().flatten().map(|rule| (rule, namespace)).collect()
@@ -388,7 +404,7 @@ fn inside(random: &mut Random, value: &str) -> Option<IpAddr> {
     near_or_inside(random, value).filter(is_of_one)
 }
 
-fn near_or_inside(random: &mut Random, value: &str) -> Option<IpAddr> {
+pub fn near_or_inside(random: &mut Random, value: &str) -> Option<IpAddr> {
     let (address, length) = value.split_once('/').map_or((value, None), |(a, l)| (a, l.parse::<u32>().ok()));
     let noise = u128::try_from(random.below(usize::MAX)).unwrap_or_default() * 0x1_0000_0001_0000_0001;
     let bits = |all: u32| all.saturating_sub(length.unwrap_or(all));
