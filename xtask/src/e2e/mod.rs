@@ -201,9 +201,11 @@ pub fn suites() -> Result<Vec<Suite>> {
     let plan = Plan::Chain(PARTS.map(|(filter, field)| (field, build::module(filter))).into());
     let (name, bootstrap) = ("all-in-one as a chain".to_owned(), "all-in-one".to_owned());
     suites.push(Suite { name, plan, folder: folder("all-in-one"), bootstrap });
-    let folder = project::root().join("filter-kit/scenarios");
-    let (name, bootstrap) = ("filter-kit".to_owned(), "ab-routing".to_owned());
-    suites.push(Suite { name, plan: Plan::One(build::fixture("seam")?), folder, bootstrap });
+    let kit = project::root().join("filter-kit/scenarios");
+    for (fixture, folder) in [("seam", kit.clone()), ("maintenance", kit.join("maintenance"))] {
+        let (name, bootstrap) = (format!("filter-kit's {fixture}"), "ab-routing".to_owned());
+        suites.push(Suite { name, plan: Plan::One(build::fixture(fixture)?), folder, bootstrap });
+    }
     Ok(suites)
 }
 
