@@ -2,6 +2,7 @@
 
 use crate::modules;
 use harness::{
+    Lint,
     outcome::Outcome,
     scenario::{self, Scenario},
 };
@@ -25,6 +26,9 @@ pub struct Args {
     /// Modules in a chain instead, each with the field of the scenarios' configurations that is its own: `policy=dist/policy.wasm`.
     #[arg(long, value_name = "FIELD=WASM", value_parser = link, conflicts_with = "wasm")]
     chain: Vec<(String, PathBuf)>,
+    /// A lint to switch off; a scenario switches one off by itself with `allow`.
+    #[arg(long, value_name = "LINT", value_parser = lint)]
+    allow: Vec<Lint>,
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -63,6 +67,10 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
             None => scenario,
         }));
     }
+    for scenario in &mut scenarios {
+        let allowed = args.allow.iter().map(|lint| (*lint, "--allow".to_owned()));
+        scenario.allow.extend(allowed);
+    }
     if matches!(runner, Runner::Chain(_)) {
         // A configuration that is refused is one document's, and its fields' paths.
         scenarios.retain(|scenario| scenario.config_error.is_none());
@@ -85,6 +93,11 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         anstream::println!("{} passed, {failed} failed", scenarios.len() - failed);
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// A lint by its name.
+pub fn lint(name: &str) -> Result<Lint, String> {
+    Lint::named(name).ok_or_else(|| format!("there is no such lint; there are {}", Lint::names()))
 }
 
 /// `FIELD=PATH`.

@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod expect;
 #[cfg(feature = "host")]
 mod host;
+pub mod lint;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod outcome;
@@ -24,3 +25,4 @@ pub use host::{
     ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Seen, Settings,
     StartError, Step, Trap, Vm, run, run_chain,
 };
+pub use lint::{Finding, Lint};

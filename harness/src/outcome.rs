@@ -9,6 +9,7 @@ pub use compare::{Difference, compare, render};
 use crate::{
     Bytes,
     expect::Mismatch,
+    lint::Finding,
     scenario::{Headers, Scenario},
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct Outcome {
     pub config_error: Option<String>,
     /// What came of each exchange.
     pub exchanges: Vec<ExchangeOutcome>,
+    /// What lints have found beside the exchanges: while the module was configured, or of its memory. Only the harness has lints.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// What came of an exchange.
@@ -62,6 +66,9 @@ pub struct ExchangeOutcome {
     /// The HTTP requests that plugins sent themselves; only the harness knows them.
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// What lints have found; only the harness has them.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What it cost; only the harness knows it.
     #[serde(default)]
     pub cost: Option<Cost>,
@@ -153,9 +160,12 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Vec<Mismatch> {
         let (expected, got) = (scenario.exchanges.len(), outcome.exchanges.len());
         return vec![mismatch("exchanges", expected.to_string(), got.to_string())];
     }
-    let mut mismatches = Vec::new();
+    let found = |found: &Finding| {
+        mismatch(&format!("lint {}", found.lint), "nothing to find".to_owned(), found.to_string())
+    };
+    let mut mismatches: Vec<_> = outcome.findings.iter().map(found).collect();
     for (index, (exchange, outcome)) in scenario.exchanges.iter().zip(&outcome.exchanges).enumerate() {
-        let found = exchange.check(outcome).into_iter();
+        let found = exchange.check(outcome).into_iter().chain(outcome.findings.iter().map(found));
         mismatches.extend(
             found.map(|found| Mismatch { what: format!("exchange {}: {}", index + 1, found.what), ..found }),
         );

@@ -10,7 +10,7 @@ mod values;
 pub use connection::Connection;
 pub use load::{ScenarioError, load_dir, load_file};
 
-use crate::{Bytes, expect::Expect};
+use crate::{Bytes, expect::Expect, lint::Lint};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -26,6 +26,8 @@ pub struct Scenario {
     pub file: PathBuf,
     /// Why it runs on the harness only.
     pub only_harness: Option<String>,
+    /// The lints that are switched off, each with the reason why. The harness alone has lints.
+    pub allow: BTreeMap<Lint, String>,
     /// The seed of the harness's random source.
     pub seed: u64,
     /// The time at which the harness's clock stands, in nanoseconds since 1970.

@@ -24,7 +24,7 @@ pub(super) enum Event {
     /// A timer of a root context runs out.
     Tick { vm: u64, root: u32, period_ms: u32 },
     /// A callout is answered.
-    Answer { vm: u64, root: u32, token: u32, answer: Box<Answer> },
+    Answer { vm: u64, root: u32, origin: u32, token: u32, answer: Box<Answer> },
     /// Something comes of a gRPC call.
     Grpc { vm: u64, token: u32, event: grpc::Event },
 }
@@ -61,6 +61,12 @@ impl Events {
     /// Whether anything is to come but timers, which never end, and clients that give up.
     pub(super) fn has_loose_ends(&self) -> bool {
         self.by_time.values().any(|event| !matches!(event, Event::Tick { .. } | Event::GiveUp(_)))
+    }
+
+    /// Whether a callout is to be answered that this stream of a VM has made.
+    pub(super) fn has_answer(&self, of: u64, context: u32) -> bool {
+        let is_its = |event: &Event| matches!(event, Event::Answer { vm, origin, .. } if (*vm, *origin) == (of, context));
+        self.by_time.values().any(is_its)
     }
 
     pub(super) fn has_tick(&self, of: u64, context: u32) -> bool {

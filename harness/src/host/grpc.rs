@@ -28,6 +28,8 @@ pub(crate) struct Calls {
 #[derive(Debug)]
 struct Call {
     root: u32,
+    /// The stream that it belongs to; 0 is none.
+    origin: u32,
     /// None is a server that Google's client is to speak to.
     cluster: Option<String>,
     /// Whether its side has ended, so that messages are dropped.
@@ -78,17 +80,22 @@ impl Default for Calls {
 
 impl Calls {
     /// A call is made: its token.
-    pub(crate) fn call(&mut self, root: u32, cluster: Option<String>, timeout_ms: u32) -> u32 {
+    pub(crate) fn call(
+        &mut self,
+        (root, origin): (u32, u32),
+        cluster: Option<String>,
+        timeout_ms: u32,
+    ) -> u32 {
         let token = self.next_call();
-        self.add(token, root, cluster.clone(), true);
+        self.add(token, (root, origin), cluster.clone(), true);
         self.deeds.push(Deed::Call { token, cluster, timeout_ms });
         token
     }
 
     /// A stream is opened: its token.
-    pub(crate) fn stream(&mut self, root: u32, cluster: Option<String>) -> u32 {
+    pub(crate) fn stream(&mut self, (root, origin): (u32, u32), cluster: Option<String>) -> u32 {
         let token = self.next_stream();
-        self.add(token, root, cluster.clone(), false);
+        self.add(token, (root, origin), cluster.clone(), false);
         self.deeds.push(Deed::Open { token, cluster });
         token
     }
@@ -105,9 +112,10 @@ impl Calls {
         self.last[1]
     }
 
-    fn add(&mut self, token: u32, root: u32, cluster: Option<String>, has_ended: bool) {
+    fn add(&mut self, token: u32, (root, origin): (u32, u32), cluster: Option<String>, has_ended: bool) {
         let call = Call {
             root,
+            origin,
             cluster,
             has_ended,
             is_closed_here: false,
@@ -157,6 +165,11 @@ impl Calls {
             return Err(Status::BadArgument);
         }
         self.open.get_mut(&token).filter(|call| call.root == root).ok_or(Status::NotFound)
+    }
+
+    /// Whether a stream has a call or a stream of gRPC that is open.
+    pub(crate) fn has_open(&self, context: u32) -> bool {
+        self.open.values().any(|call| call.origin == context && !call.is_closed_here && !call.is_closed_there)
     }
 
     /// The cluster and the server of a stream.

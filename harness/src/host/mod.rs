@@ -4,6 +4,7 @@ mod abi;
 mod chain;
 mod cluster;
 mod events;
+mod growth;
 mod grpc;
 mod grpc_service;
 mod inline;

@@ -307,6 +307,7 @@ impl Proxy {
         outcome.metrics = self.world.0.borrow().stats.steps();
         outcome.log = self.world.log_since(0);
         outcome.calls = self.take_calls();
+        outcome.findings = self.take_findings();
         let vms = self.threads.get(thread).into_iter().flatten();
         let host_calls = vms.flat_map(|vm| vm.store.data().host_calls.values()).sum();
         outcome.cost = Some(Cost { instructions: self.fuel(thread) - fuel_before, host_calls });
@@ -379,7 +380,7 @@ impl Proxy {
                     }
                 }
             }
-            Event::Answer { vm, root, token, answer } => self.answered(vm, root, token, *answer),
+            Event::Answer { vm, root, token, answer, .. } => self.answered(vm, root, token, *answer),
             Event::Grpc { vm, token, event } => self.grpc(vm, token, event),
         }
         self.tell_queues(None);
@@ -393,7 +394,7 @@ impl Proxy {
     }
 
     /// Calls a callback of a root context, and does what it asked for. A trap fails all streams of the VM.
-    fn root_call(&mut self, thread: usize, number: usize, export: &str, arguments: &[u32]) {
+    fn root_call(&mut self, thread: usize, number: usize, export: &'static str, arguments: &[u32]) {
         let Some(vm) = self.vm(thread, number) else { return };
         if vm.dead.is_some() {
             return;

@@ -1,12 +1,14 @@
 //! Runs a scenario.
 
 use super::{
+    growth,
     module::Module,
     options::{Options, Settings},
     proxy::{Proxy, StartError},
     vm::Trap,
 };
 use crate::{
+    lint::{Finding, Lint},
     outcome::Outcome,
     scenario::{CookieJar, Scenario},
 };
@@ -76,6 +78,7 @@ fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) ->
     }
     // What the module asks for when it is configured is answered before the first request, or kills the VM.
     proxy.settle();
+    outcome.findings = proxy.take_findings();
     let mut jar = CookieJar::default();
     for exchange in &scenario.exchanges {
         let mut exchange = exchange.clone();
@@ -85,6 +88,14 @@ fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) ->
         let result = proxy.exchange(&exchange);
         jar.keep(&result.response_headers);
         outcome.exchanges.push(result);
+    }
+    if !scenario.allow.contains_key(&Lint::StreamMemory) {
+        outcome.findings.extend(growth::watch(&mut proxy, &scenario.exchanges));
+    }
+    let is_on = |finding: &Finding| !scenario.allow.contains_key(&finding.lint);
+    outcome.findings.retain(is_on);
+    for exchange in &mut outcome.exchanges {
+        exchange.findings.retain(is_on);
     }
     outcome.normalise();
     Ok(outcome)

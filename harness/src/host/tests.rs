@@ -4,6 +4,7 @@ mod chain;
 mod flow;
 mod grpc;
 mod hostile;
+mod lints;
 mod phases;
 mod probe;
 

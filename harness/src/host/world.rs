@@ -6,7 +6,7 @@ use super::{
     options::{Place, Settings},
     trace::Trace,
 };
-use crate::{outcome::LogLine, scenario::Cluster};
+use crate::{lint::Finding, outcome::LogLine, scenario::Cluster};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
@@ -20,6 +20,9 @@ const ENTRY_COST: usize = 128;
 
 /// The most lines of the log that are kept: those beyond are left out.
 const LOG_LIMIT: usize = 1 << 20;
+
+/// The most findings of lints that are kept until somebody asks for them.
+const FINDING_LIMIT: usize = 100;
 
 /// A foreign function: it gets the argument and gives a result, or a status of the ABI.
 pub(crate) type Foreign = Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, u32>>;
@@ -42,6 +45,14 @@ impl World {
             clusters: settings.clusters.clone(),
             ..Shared::default()
         })))
+    }
+
+    /// Notes a mistake of a module's, once.
+    pub(crate) fn note(&self, finding: Finding) {
+        let findings = &mut self.0.borrow_mut().findings;
+        if findings.len() < FINDING_LIMIT && !findings.contains(&finding) {
+            findings.push(finding);
+        }
     }
 
     /// Takes a step down, where steps are.
@@ -99,6 +110,8 @@ pub(crate) struct Shared {
     pub(super) log: Vec<(String, LogLine)>,
     /// What modules do, where it is taken down.
     pub(super) trace: Option<Trace>,
+    /// What lints have found.
+    pub(super) findings: Vec<Finding>,
     serial: u64,
     pub(super) stats: Stats,
     /// Values by VM id and key, each with the number of its last change. The numbers grow over all VM ids.

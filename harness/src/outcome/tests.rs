@@ -28,7 +28,7 @@ fn outcome(request: &[(&str, &str)]) -> Outcome {
         log: vec![LogLine { level: "warn".to_owned(), text: "took 12 ms".to_owned() }],
         ..ExchangeOutcome::default()
     };
-    let mut outcome = Outcome { config_error: None, exchanges: vec![exchange] };
+    let mut outcome = Outcome { config_error: None, exchanges: vec![exchange], ..Outcome::default() };
     outcome.normalise();
     outcome
 }
@@ -102,7 +102,7 @@ fn expectations_that_are_met_are_not_named() {
 fn a_refused_configuration_must_say_what_is_expected() {
     let refused = scenario("refused", "name = 'a'\nexpect = { config_error = 'weight' }\n");
     let outcome =
-        |text: Option<&str>| Outcome { config_error: text.map(str::to_owned), exchanges: Vec::new() };
+        |text: Option<&str>| Outcome { config_error: text.map(str::to_owned), ..Outcome::default() };
     assert_eq!(check(&refused, &outcome(Some("bad weight"))), []);
     assert_eq!(check(&refused, &outcome(Some("bad name"))).len(), 1);
     assert_eq!(check(&refused, &outcome(None)).len(), 1);

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     expect::{Expect, LogExpectation},
+    lint::Lint,
     outcome::LEVELS,
 };
 use std::{
@@ -21,7 +22,7 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 7] = ["config", "env", "routes", "upstreams", "seed", "clock", "cookies"];
+const SHARED: [&str; 8] = ["allow", "config", "env", "routes", "upstreams", "seed", "clock", "cookies"];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -142,6 +143,7 @@ impl RawScenario {
                 return Err(Problem::new("only", format!("must be \"harness\", got {other:?}")));
             }
         };
+        let allow = self.allow.into_iter().map(allowed).collect::<Result<_, _>>()?;
         let config = match self.config {
             None => None,
             Some(Value::String(text)) => Some(text.into_bytes()),
@@ -187,6 +189,7 @@ impl RawScenario {
             name: self.name,
             file: file.to_path_buf(),
             only_harness,
+            allow,
             seed: self.seed,
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,
@@ -198,6 +201,18 @@ impl RawScenario {
             exchanges,
         })
     }
+}
+
+/// A lint that is switched off, and why.
+fn allowed((name, reason): (String, String)) -> Result<(Lint, String), Problem> {
+    let key = format!("allow.{name}");
+    let Some(lint) = Lint::named(&name) else {
+        return Err(Problem::new(&key, format!("there is no such lint; there are {}", Lint::names())));
+    };
+    if reason.trim().is_empty() {
+        return Err(Problem::new(&key, "must say why the lint is switched off"));
+    }
+    Ok((lint, reason))
 }
 
 fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) -> Result<Exchange, Problem> {

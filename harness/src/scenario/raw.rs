@@ -11,6 +11,7 @@ pub(super) struct RawScenario {
     pub(super) name: String,
     pub(super) only: Option<String>,
     pub(super) reason: Option<String>,
+    pub(super) allow: BTreeMap<String, String>,
     pub(super) seed: u64,
     pub(super) clock: Option<String>,
     pub(super) config: Option<Value>,

@@ -1,7 +1,7 @@
 //! What the loader reads, and what it refuses.
 
 use super::{Cluster, CookieJar, Request, Response, Route, Scenario, load::parse};
-use crate::{Bytes, expect::Expected};
+use crate::{Bytes, expect::Expected, lint::Lint};
 use std::path::Path;
 
 #[track_caller]
@@ -222,4 +222,17 @@ fn the_client_keeps_cookies_without_their_attributes() {
     let mut request = Request::default();
     jar.add_to(&mut request);
     assert_eq!(request.headers, [(Bytes::from("cookie"), Bytes::from("a=x=y; b=2"))]);
+}
+
+#[test]
+fn a_lint_is_switched_off_by_its_name_and_with_a_reason() {
+    let [scenario] = read("name = 'a'\nrequest = {}\nallow = { content-length = 'the client cuts it' }\n")
+        .try_into()
+        .unwrap();
+    assert_eq!(scenario.allow, [(Lint::ContentLength, "the client cuts it".to_owned())].into());
+    refused(&format!("{ONE}allow = {{ content-length = ' ' }}"), "\"a\": allow.content-length: must say why");
+    refused(
+        &format!("{ONE}allow = {{ pauses = 'x' }}"),
+        "\"a\": allow.pauses: there is no such lint; there are call-out",
+    );
 }

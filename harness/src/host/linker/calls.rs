@@ -48,8 +48,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     write(guest, token_at, &0_u32.to_le_bytes())?;
                     return Err(Status::InternalFailure.into());
                 }
-                let (token, root) = (state.last_token, state.root_id());
-                state.callouts.push(Callout { token, root, cluster, headers, body, timeout_ms });
+                let (token, root, origin) = (state.last_token, state.root_id(), state.origin());
+                state.callouts.push(Callout { token, root, origin, cluster, headers, body, timeout_ms });
                 write(guest, token_at, &token.to_le_bytes())
             })
         },

@@ -51,10 +51,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     Some((message, message_size)),
                 )?;
                 let state = guest.data_mut();
-                let root = state.root_id();
+                let (root, origin) = (state.root_id(), state.origin());
                 match target {
                     Target::Cluster(cluster) => {
-                        let token = state.grpc.call(root, cluster, timeout_ms);
+                        let token = state.grpc.call((root, origin), cluster, timeout_ms);
                         write(guest, token_at, &token.to_le_bytes())
                     }
                     Target::Nowhere(mut events) => {
@@ -83,10 +83,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let path = [(name, name_size), (method, method_size)];
                 let target = target(guest, (service, service_size), path, (metadata, metadata_size), None)?;
                 let state = guest.data_mut();
-                let root = state.root_id();
+                let (root, origin) = (state.root_id(), state.origin());
                 match target {
                     Target::Cluster(cluster) => {
-                        let token = state.grpc.stream(root, cluster);
+                        let token = state.grpc.stream((root, origin), cluster);
                         write(guest, token_at, &token.to_le_bytes())
                     }
                     Target::Nowhere(mut events) => {

@@ -1,8 +1,11 @@
 //! Metrics.
 
-use crate::host::{
-    memory::{Guest, answer, read_text, write},
-    state::State,
+use crate::{
+    host::{
+        memory::{Guest, answer, read_text, write},
+        state::State,
+    },
+    lint::Lint,
 };
 use wasmtime::Linker;
 
@@ -21,12 +24,23 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     linker.func_wrap("env", "proxy_increment_metric", |mut guest: Guest<'_>, id: u32, step: i64| {
         answer(&mut guest, "proxy_increment_metric", |guest| {
-            Ok(guest.data().metrics.increment(&mut guest.data().world.0.borrow_mut().stats, id, step)?)
+            let state = guest.data();
+            state.metrics.increment(&mut state.world.0.borrow_mut().stats, id, step)?;
+            if state.is_configuring() {
+                state.note(Lint::ConfigureEffect, "a metric is incremented");
+            }
+            Ok(())
         })
     })?;
     linker.func_wrap("env", "proxy_record_metric", |mut guest: Guest<'_>, id: u32, value: u64| {
         answer(&mut guest, "proxy_record_metric", |guest| {
-            Ok(guest.data().metrics.record(&mut guest.data().world.0.borrow_mut().stats, id, value)?)
+            let state = guest.data();
+            state.metrics.record(&mut state.world.0.borrow_mut().stats, id, value)?;
+            if state.is_configuring() && !state.metrics.is_gauge(id) {
+                state
+                    .note(Lint::ConfigureEffect, "a value is added to a counter, or a sample to a histogram");
+            }
+            Ok(())
         })
     })?;
     linker.func_wrap("env", "proxy_get_metric", |mut guest: Guest<'_>, id: u32, at: u32| {

@@ -47,7 +47,14 @@ impl Proxy {
         }
     }
 
-    fn told(&mut self, thread: usize, number: usize, answer: Answer, export: &str, arguments: &[u32]) {
+    fn told(
+        &mut self,
+        thread: usize,
+        number: usize,
+        answer: Answer,
+        export: &'static str,
+        arguments: &[u32],
+    ) {
         if let Some(vm) = self.vm(thread, number) {
             vm.state().answer = answer;
         }
@@ -68,9 +75,9 @@ impl Proxy {
             body: Bytes(callout.body.clone()),
         });
         let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), callout);
-        let (root, token) = (callout.root, callout.token);
+        let (root, origin, token) = (callout.root, callout.origin, callout.token);
         let Some(vm) = self.vm(thread, number).map(|vm| vm.state().serial) else { return };
-        let event = Event::Answer { vm, root, token, answer: Box::new(answer) };
+        let event = Event::Answer { vm, root, origin, token, answer: Box::new(answer) };
         self.events.add(now + millis(CALLOUT_MS + delay), event);
     }
 
