@@ -2,7 +2,7 @@
 
 use crate::modules;
 use harness::{
-    Lint,
+    Exploration, ExploreError, Explored, Lint, RunError,
     outcome::Outcome,
     scenario::{self, Scenario},
 };
@@ -29,6 +29,12 @@ pub struct Args {
     /// A lint to switch off; a scenario switches one off by itself with `allow`.
     #[arg(long, value_name = "LINT", value_parser = lint)]
     allow: Vec<Lint>,
+    /// Run each scenario over splits of its bodies, orders of its callouts' answers, and callouts that fail, also where it does not say `explore`.
+    #[arg(long)]
+    explore: bool,
+    /// The most exchanges of one scenario's exploration; a scenario that says its own keeps it.
+    #[arg(long, value_name = "EXCHANGES", requires = "explore")]
+    budget: Option<usize>,
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -44,6 +50,8 @@ struct Report<'a> {
     name: &'a str,
     failures: Vec<String>,
     outcome: Option<Outcome>,
+    #[serde(skip)]
+    explored: Option<Explored>,
 }
 
 /// Runs the command.
@@ -70,6 +78,10 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     for scenario in &mut scenarios {
         let allowed = args.allow.iter().map(|lint| (*lint, "--allow".to_owned()));
         scenario.allow.extend(allowed);
+        if args.explore && scenario.config_error.is_none() && scenario.explore.is_none() {
+            let default = Exploration::default();
+            scenario.explore = Some(Exploration { budget: args.budget.unwrap_or(default.budget), ..default });
+        }
     }
     if matches!(runner, Runner::Chain(_)) {
         // A configuration that is refused is one document's, and its fields' paths.
@@ -83,9 +95,11 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
             anstream::println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
         } else {
             let verdict = if report.failures.is_empty() { "ok" } else { "FAILED" };
-            anstream::println!("{verdict:6} {}: {}", report.file, report.name);
+            let explored =
+                report.explored.as_ref().map_or_else(String::new, |explored| format!(" ({explored})"));
+            anstream::println!("{verdict:6} {}: {}{explored}", report.file, report.name);
             for failure in &report.failures {
-                anstream::println!("       {failure}");
+                anstream::println!("       {}", failure.replace('\n', "\n       "));
             }
         }
     }
@@ -112,17 +126,40 @@ enum Runner {
     Chain(Vec<(String, harness::Module)>),
 }
 
+impl Runner {
+    fn run(&self, scenario: &Scenario) -> Result<Outcome, RunError> {
+        match self {
+            Self::One(module) => harness::run(scenario, module),
+            Self::Chain(chain) => harness::run_chain(scenario, chain),
+        }
+    }
+
+    fn explore(&self, scenario: &Scenario, exploration: &Exploration) -> Result<Explored, ExploreError> {
+        match self {
+            Self::One(module) => harness::explore(scenario, module, exploration),
+            Self::Chain(chain) => harness::explore_chain(scenario, chain, exploration),
+        }
+    }
+}
+
 fn check<'s>(scenario: &'s Scenario, runner: &Runner) -> Report<'s> {
-    let ran = match runner {
-        Runner::One(module) => harness::run(scenario, module),
-        Runner::Chain(chain) => harness::run_chain(scenario, chain),
-    };
-    let (failures, outcome) = match ran {
+    let (mut failures, outcome) = match runner.run(scenario) {
         Ok(outcome) => (
             harness::outcome::check(scenario, &outcome).iter().map(ToString::to_string).collect(),
             Some(outcome),
         ),
         Err(error) => (vec![error.to_string()], None),
     };
-    Report { file: scenario.file.display().to_string(), name: &scenario.name, failures, outcome }
+    let mut explored = None;
+    // What fails as it stands is not looked at from other sides.
+    if let Some(exploration) = scenario.explore.as_ref().filter(|_| failures.is_empty()) {
+        match runner.explore(scenario, exploration) {
+            Ok(found) => {
+                failures.extend(found.cases.iter().map(ToString::to_string));
+                explored = Some(found);
+            }
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    Report { file: scenario.file.display().to_string(), name: &scenario.name, failures, outcome, explored }
 }

@@ -10,6 +10,7 @@
 mod bytes;
 pub mod conformance;
 pub mod expect;
+mod exploration;
 #[cfg(feature = "host")]
 mod host;
 pub mod lint;
@@ -20,9 +21,10 @@ pub mod scenario;
 pub mod series;
 
 pub use bytes::Bytes;
+pub use exploration::Exploration;
 #[cfg(feature = "host")]
 pub use host::{
-    ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Seen, Settings,
-    StartError, Step, Trap, Vm, run, run_chain,
+    Case, ConfigureError, ExploreError, Explored, Failure, FailurePolicy, LoadError, Module, Options, Place,
+    Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, explore, explore_chain, run, run_chain,
 };
 pub use lint::{Finding, Lint};

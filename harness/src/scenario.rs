@@ -10,7 +10,7 @@ mod values;
 pub use connection::Connection;
 pub use load::{ScenarioError, load_dir, load_file};
 
-use crate::{Bytes, expect::Expect, lint::Lint};
+use crate::{Bytes, Exploration, expect::Expect, lint::Lint};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -28,6 +28,8 @@ pub struct Scenario {
     pub only_harness: Option<String>,
     /// The lints that are switched off, each with the reason why. The harness alone has lints.
     pub allow: BTreeMap<Lint, String>,
+    /// How it is explored, if it is. The harness alone explores.
+    pub explore: Option<Exploration>,
     /// The seed of the harness's random source.
     pub seed: u64,
     /// The time at which the harness's clock stands, in nanoseconds since 1970.

@@ -3,10 +3,11 @@
 use super::{
     chain::{At, Failure, Part},
     grpc,
+    schedule::Schedule,
     state::Answer,
 };
 use crate::scenario::Exchange;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that happens.
 #[derive(Debug)]
@@ -27,6 +28,16 @@ pub(super) enum Event {
     Answer { vm: u64, root: u32, origin: u32, token: u32, answer: Box<Answer> },
     /// Something comes of a gRPC call.
     Grpc { vm: u64, token: u32, event: grpc::Event },
+}
+
+impl Event {
+    /// The callout that it is an answer to: the VM and the token.
+    fn callout(&self) -> Option<(u64, u32)> {
+        match self {
+            Self::Answer { vm, token, .. } | Self::Grpc { vm, token, .. } => Some((*vm, *token)),
+            _ => None,
+        }
+    }
 }
 
 /// A client's request, the chain that it goes through, and the thread.
@@ -52,6 +63,27 @@ impl Events {
 
     pub(super) fn take(&mut self) -> Option<(u64, Event)> {
         self.by_time.pop_first().map(|((time, _), event)| (time, event))
+    }
+
+    /// As [`take`](Self::take), but of answers to callouts, when one is next, the one that the schedule picks. Those of one callout keep their order.
+    pub(super) fn take_by(&mut self, schedule: &mut Schedule) -> Option<(u64, Event)> {
+        let (_, next) = self.by_time.first_key_value()?;
+        if next.callout().is_none() {
+            return self.take();
+        }
+        let mut callouts = BTreeSet::new();
+        let mut keys = Vec::new();
+        for (key, event) in &self.by_time {
+            if event.callout().is_some_and(|callout| callouts.insert(callout)) {
+                keys.push(*key);
+            }
+        }
+        let key = *keys.get(schedule.pick(keys.len()))?;
+        let event = self.by_time.remove(&key)?;
+        if let Some((vm, token)) = event.callout() {
+            schedule.note(vm, token);
+        }
+        Some((key.0, event))
     }
 
     pub(super) fn next_time(&self) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use super::{
     abi::{BufferType, MapType, Status},
+    schedule::Failure,
     state::Answer,
 };
 use crate::{Bytes, scenario::Headers};
@@ -53,9 +54,9 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) enum Deed {
     /// It has made a call, which fails after so many milliseconds; 0 is never.
-    Call { token: u32, cluster: Option<String>, timeout_ms: u32 },
+    Call { token: u32, cluster: Option<String>, timeout_ms: u32, failure: Option<Failure> },
     /// It has opened a stream.
-    Open { token: u32, cluster: Option<String> },
+    Open { token: u32, cluster: Option<String>, failure: Option<Failure> },
     /// It has sent a message on a stream, or has ended its side, or both.
     Send { token: u32, has_message: bool, is_last: bool },
 }
@@ -85,18 +86,24 @@ impl Calls {
         (root, origin): (u32, u32),
         cluster: Option<String>,
         timeout_ms: u32,
+        failure: Option<Failure>,
     ) -> u32 {
         let token = self.next_call();
         self.add(token, (root, origin), cluster.clone(), true);
-        self.deeds.push(Deed::Call { token, cluster, timeout_ms });
+        self.deeds.push(Deed::Call { token, cluster, timeout_ms, failure });
         token
     }
 
     /// A stream is opened: its token.
-    pub(crate) fn stream(&mut self, (root, origin): (u32, u32), cluster: Option<String>) -> u32 {
+    pub(crate) fn stream(
+        &mut self,
+        (root, origin): (u32, u32),
+        cluster: Option<String>,
+        failure: Option<Failure>,
+    ) -> u32 {
         let token = self.next_stream();
         self.add(token, (root, origin), cluster.clone(), false);
-        self.deeds.push(Deed::Open { token, cluster });
+        self.deeds.push(Deed::Open { token, cluster, failure });
         token
     }
 

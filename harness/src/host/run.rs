@@ -5,6 +5,7 @@ use super::{
     module::Module,
     options::{Options, Settings},
     proxy::{Proxy, StartError},
+    schedule::Schedule,
     vm::Trap,
 };
 use crate::{
@@ -32,6 +33,9 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+/// A plugin of a run: its VM's id, its module and its configuration.
+pub(super) type Plugin<'m> = (&'m str, &'m Module, Option<Vec<u8>>);
+
 /// Runs a scenario through one worker's VM of the module. The same scenario gives the same outcome each time.
 ///
 /// # Errors
@@ -45,13 +49,30 @@ pub fn run(scenario: &Scenario, module: &Module) -> Result<Outcome, RunError> {
 ///
 /// # Errors
 /// A module does not start.
-pub fn run_chain(scenario: &Scenario, chain: &[(String, Module)]) -> Result<Outcome, RunError> {
-    let parts = chain.iter().map(|(field, module)| (field.as_str(), module, scenario.part(field)));
-    let parts: Vec<_> = parts.filter(|(_, _, part)| part.is_some()).collect();
-    run_all(scenario, &parts)
+pub fn run_chain(scenario: &Scenario, modules: &[(String, Module)]) -> Result<Outcome, RunError> {
+    run_all(scenario, &chain(scenario, modules))
 }
 
-fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) -> Result<Outcome, RunError> {
+/// The plugins of a chain, each with its part of the configuration.
+pub(super) fn chain<'m>(scenario: &Scenario, modules: &'m [(String, Module)]) -> Vec<Plugin<'m>> {
+    let parts = modules.iter().map(|(field, module)| (field.as_str(), module, scenario.part(field)));
+    parts.filter(|(_, _, part)| part.is_some()).collect()
+}
+
+fn run_all(scenario: &Scenario, plugins: &[Plugin<'_>]) -> Result<Outcome, RunError> {
+    let (mut outcome, mut proxy) = play(scenario, plugins, None)?;
+    if outcome.config_error.is_none() && !scenario.allow.contains_key(&Lint::StreamMemory) {
+        outcome.findings.extend(growth::watch(&mut proxy, &scenario.exchanges));
+    }
+    Ok(outcome)
+}
+
+/// Runs a scenario, and gives its proxy as it is then.
+pub(super) fn play(
+    scenario: &Scenario,
+    plugins: &[Plugin<'_>],
+    schedule: Option<Schedule>,
+) -> Result<(Outcome, Proxy), RunError> {
     let mut proxy = Proxy::new(Settings {
         seed: scenario.seed,
         clock: scenario.clock,
@@ -59,6 +80,7 @@ fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) ->
         routes: scenario.routes.clone(),
         ..Settings::default()
     });
+    proxy.world.0.borrow_mut().schedule = schedule;
     let mut outcome = Outcome::default();
     for (id, module, config) in plugins {
         let options = Options {
@@ -72,31 +94,26 @@ fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) ->
             Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
             Err(StartError::Configure(refused)) => {
                 outcome.config_error = Some(refused.to_string());
-                return Ok(outcome);
+                return Ok((outcome, proxy));
             }
         }
     }
     // What the module asks for when it is configured is answered before the first request, or kills the VM.
     proxy.settle();
+    let is_on = |finding: &Finding| !scenario.allow.contains_key(&finding.lint);
     outcome.findings = proxy.take_findings();
+    outcome.findings.retain(is_on);
     let mut jar = CookieJar::default();
     for exchange in &scenario.exchanges {
         let mut exchange = exchange.clone();
         if scenario.cookies {
             jar.add_to(&mut exchange.request);
         }
-        let result = proxy.exchange(&exchange);
+        let mut result = proxy.exchange(&exchange);
         jar.keep(&result.response_headers);
+        result.findings.retain(is_on);
         outcome.exchanges.push(result);
     }
-    if !scenario.allow.contains_key(&Lint::StreamMemory) {
-        outcome.findings.extend(growth::watch(&mut proxy, &scenario.exchanges));
-    }
-    let is_on = |finding: &Finding| !scenario.allow.contains_key(&finding.lint);
-    outcome.findings.retain(is_on);
-    for exchange in &mut outcome.exchanges {
-        exchange.findings.retain(is_on);
-    }
     outcome.normalise();
-    Ok(outcome)
+    Ok((outcome, proxy))
 }

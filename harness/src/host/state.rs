@@ -7,6 +7,7 @@ use super::{
     metrics::Metrics,
     options::Options,
     random::Random,
+    schedule::Failure,
     stream::{Stream, Way},
     world::World,
 };
@@ -104,6 +105,8 @@ pub(crate) struct Callout {
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
     pub(crate) timeout_ms: u32,
+    /// How it fails, whatever its cluster does.
+    pub(crate) failure: Option<Failure>,
 }
 
 /// What is at hand of a callout's answer.

@@ -6,7 +6,7 @@ mod grpc;
 mod hostile;
 mod lints;
 mod phases;
-mod probe;
+pub(super) mod probe;
 
 use super::{Module, Vm};
 use probe::{get, lines, module, options};

@@ -4,6 +4,7 @@ use super::{
     abi::Status,
     metrics::Stats,
     options::{Place, Settings},
+    schedule::{Failure, Schedule},
     trace::Trace,
 };
 use crate::{lint::Finding, outcome::LogLine, scenario::Cluster};
@@ -45,6 +46,18 @@ impl World {
             clusters: settings.clusters.clone(),
             ..Shared::default()
         })))
+    }
+
+    /// A callout is made: how it fails, if an exploration lets it.
+    pub(crate) fn make_callout(&self, what: impl FnOnce() -> String) -> Option<Failure> {
+        self.0.borrow_mut().schedule.as_mut()?.make(what())
+    }
+
+    /// The callout that was made last has got a token of a VM.
+    pub(crate) fn number_callout(&self, vm: u64, token: u32) {
+        if let Some(schedule) = &mut self.0.borrow_mut().schedule {
+            schedule.number(vm, token);
+        }
     }
 
     /// Notes a mistake of a module's, once.
@@ -110,6 +123,8 @@ pub(crate) struct Shared {
     pub(super) log: Vec<(String, LogLine)>,
     /// What modules do, where it is taken down.
     pub(super) trace: Option<Trace>,
+    /// What an exploration decides of callouts.
+    pub(super) schedule: Option<Schedule>,
     /// What lints have found.
     pub(super) findings: Vec<Finding>,
     serial: u64,

@@ -3,10 +3,11 @@
 use super::{
     Chunk, Cluster, Connection, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
     UPSTREAMS,
-    raw::{RawExpect, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
+    raw::{RawExpect, RawExplore, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
     values::{self, Problem},
 };
 use crate::{
+    Exploration,
     expect::{Expect, LogExpectation},
     lint::Lint,
     outcome::LEVELS,
@@ -22,7 +23,8 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 8] = ["allow", "config", "env", "routes", "upstreams", "seed", "clock", "cookies"];
+const SHARED: [&str; 9] =
+    ["allow", "config", "env", "explore", "routes", "upstreams", "seed", "clock", "cookies"];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -144,6 +146,7 @@ impl RawScenario {
             }
         };
         let allow = self.allow.into_iter().map(allowed).collect::<Result<_, _>>()?;
+        let explore = self.explore.map_or(Ok(None), explored)?;
         let config = match self.config {
             None => None,
             Some(Value::String(text)) => Some(text.into_bytes()),
@@ -190,6 +193,7 @@ impl RawScenario {
             file: file.to_path_buf(),
             only_harness,
             allow,
+            explore,
             seed: self.seed,
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,
@@ -201,6 +205,31 @@ impl RawScenario {
             exchanges,
         })
     }
+}
+
+/// How a scenario is explored, if it is.
+fn explored(raw: RawExplore) -> Result<Option<Exploration>, Problem> {
+    let bounds = match raw {
+        RawExplore::Switch(is_on) => return Ok(is_on.then(Exploration::default)),
+        RawExplore::Bounds(bounds) => bounds,
+    };
+    let default = Exploration::default();
+    let mut explore =
+        Exploration { budget: bounds.budget.unwrap_or(default.budget), seed: bounds.seed, ..default };
+    if explore.budget == 0 {
+        return Err(Problem::new("explore.budget", "must be a number of exchanges, got 0"));
+    }
+    for name in bounds.ignore {
+        match name.as_str() {
+            "log" => explore.ignores_log = true,
+            "metrics" => explore.ignores_metrics = true,
+            _ => {
+                let rule = format!("must be \"log\" or \"metrics\", got {name:?}");
+                return Err(Problem::new("explore.ignore", rule));
+            }
+        }
+    }
+    Ok(Some(explore))
 }
 
 /// A lint that is switched off, and why.

@@ -1,7 +1,7 @@
 //! What the loader reads, and what it refuses.
 
 use super::{Cluster, CookieJar, Request, Response, Route, Scenario, load::parse};
-use crate::{Bytes, expect::Expected, lint::Lint};
+use crate::{Bytes, Exploration, expect::Expected, lint::Lint};
 use std::path::Path;
 
 #[track_caller]
@@ -235,4 +235,17 @@ fn a_lint_is_switched_off_by_its_name_and_with_a_reason() {
         &format!("{ONE}allow = {{ pauses = 'x' }}"),
         "\"a\": allow.pauses: there is no such lint; there are call-out",
     );
+}
+
+#[test]
+fn a_scenario_is_explored_when_it_says_so() {
+    let explore = |text: &str| read(&format!("{ONE}{text}")).remove(0).explore;
+    assert_eq!(explore(""), None);
+    assert_eq!(explore("explore = false"), None);
+    assert_eq!(explore("explore = true"), Some(Exploration::default()));
+    let small = Exploration { budget: 5, seed: 2, ignores_log: true, ..Exploration::default() };
+    assert_eq!(explore("explore = { budget = 5, seed = 2, ignore = ['log'] }"), Some(small));
+    refused(&format!("{ONE}explore = {{ budget = 0 }}"), "\"a\": explore.budget: must be a number");
+    refused(&format!("{ONE}explore = {{ ignore = ['all'] }}"), "\"a\": explore.ignore: must be \"log\" or");
+    refused(&format!("{ONE}explore = {{ bodget = 5 }}"), "\"a\": explore: must be true, or a table");
 }

@@ -4,6 +4,7 @@ use super::Proxy;
 use crate::{
     host::{
         metrics::Kind,
+        schedule::Schedule,
         trace::{Step, Trace},
         vm::Vm,
     },
@@ -36,6 +37,11 @@ impl Proxy {
     /// How far the first worker's VMs have written into their linear memory, in bytes.
     pub(in crate::host) fn touched(&mut self) -> usize {
         self.threads.get_mut(1).into_iter().flatten().map(Vm::touched).sum()
+    }
+
+    /// What an exploration has learned of callouts.
+    pub(in crate::host) fn take_schedule(&self) -> Schedule {
+        self.world.0.borrow_mut().schedule.take().unwrap_or_default()
     }
 
     /// Sets the clock, in nanoseconds since 1970. Timers that have run out by then run first; a clock that is set back runs none.

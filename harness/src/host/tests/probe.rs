@@ -87,7 +87,9 @@ pub fn text(more: &str) -> String {
         let result = if result { "(result i32)" } else { "" };
         let export =
             format!("(func (export \"proxy_on_{name}\") (param {}) {result} ", "i32 ".repeat(parameters));
-        text = text.replace(&format!("(@{name} "), &export);
+        for space in [' ', '\n'] {
+            text = text.replace(&format!("(@{name}{space}"), &export);
+        }
     }
     let mut place = 1024;
     while let Some((before, (inside, after))) =
