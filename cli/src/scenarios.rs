@@ -5,6 +5,7 @@ use harness::{
     Exploration, ExploreError, Explored, Lint, RunError,
     outcome::Outcome,
     scenario::{self, Scenario},
+    snapshot,
 };
 use serde::Serialize;
 use std::{
@@ -35,6 +36,9 @@ pub struct Args {
     /// The most exchanges of one scenario's exploration; a scenario that says its own keeps it.
     #[arg(long, value_name = "EXCHANGES", requires = "explore")]
     budget: Option<usize>,
+    /// Write the snapshots of traces instead of comparing them; $OUTRIGGER_UPDATE=1 does the same.
+    #[arg(long)]
+    update: bool,
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -89,7 +93,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     }
     let mut failed = 0;
     for scenario in &scenarios {
-        let report = check(scenario, &runner);
+        let report = check(scenario, &runner, args.update);
         failed += usize::from(!report.failures.is_empty());
         if args.json {
             anstream::println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
@@ -142,7 +146,7 @@ impl Runner {
     }
 }
 
-fn check<'s>(scenario: &'s Scenario, runner: &Runner) -> Report<'s> {
+fn check<'s>(scenario: &'s Scenario, runner: &Runner, is_updated: bool) -> Report<'s> {
     let (mut failures, outcome) = match runner.run(scenario) {
         Ok(outcome) => (
             harness::outcome::check(scenario, &outcome).iter().map(ToString::to_string).collect(),
@@ -150,6 +154,14 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner) -> Report<'s> {
         ),
         Err(error) => (vec![error.to_string()], None),
     };
+    if let (Some(file), Runner::One(module), true) = (&scenario.snapshot, runner, failures.is_empty()) {
+        let trace = harness::trace(scenario, module).map_err(|error| error.to_string());
+        let checked = trace.and_then(|trace| {
+            let is_updated = is_updated || snapshot::is_updating();
+            snapshot::check(file, &trace, is_updated).map_err(|error| error.to_string())
+        });
+        failures.extend(checked.err());
+    }
     let mut explored = None;
     // What fails as it stands is not looked at from other sides.
     if let Some(exploration) = scenario.explore.as_ref().filter(|_| failures.is_empty()) {

@@ -19,6 +19,7 @@ pub mod mock;
 pub mod outcome;
 pub mod scenario;
 pub mod series;
+pub mod snapshot;
 
 pub use bytes::Bytes;
 pub use exploration::Exploration;
@@ -26,5 +27,6 @@ pub use exploration::Exploration;
 pub use host::{
     Case, ConfigureError, ExploreError, Explored, Failure, FailurePolicy, LoadError, Module, Options, Place,
     Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, explore, explore_chain, run, run_chain,
+    trace,
 };
 pub use lint::{Finding, Lint};

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub allow: BTreeMap<Lint, String>,
     /// How it is explored, if it is. The harness alone explores.
     pub explore: Option<Exploration>,
+    /// The file of its trace's snapshot, which the harness compares.
+    pub snapshot: Option<PathBuf>,
     /// The seed of the harness's random source.
     pub seed: u64,
     /// The time at which the harness's clock stands, in nanoseconds since 1970.
@@ -52,7 +54,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// The scenario for a module of several filters: its configuration stands in a field of that module's. What is bounded by a filter's own cost is
-    /// not bounded any more.
+    /// not bounded any more, and its trace is another one.
     #[must_use]
     pub fn inside(mut self, field: &str) -> Self {
         let own = self.config.filter(|config| !config.trim_ascii().is_empty());
@@ -64,6 +66,7 @@ impl Scenario {
                 error.rsplit_once("configuration refused: ").map_or(error.as_str(), |(_, error)| error);
             error.split(" at line ").next().unwrap_or_default().to_owned()
         });
+        self.snapshot = None;
         for exchange in &mut self.exchanges {
             exchange.expect.max_instructions = None;
         }

@@ -8,23 +8,6 @@ use std::{path::PathBuf, process::ExitCode};
 const CALLBACK: Style = AnsiColor::Cyan.on_default().bold();
 const WRONG: Style = AnsiColor::Red.on_default();
 
-/// Names of the ABI's statuses, in their order.
-const STATUSES: [&str; 13] = [
-    "ok",
-    "not found",
-    "bad argument",
-    "serialization failure",
-    "parse failure",
-    "bad expression",
-    "invalid memory access",
-    "empty",
-    "compare-and-swap mismatch",
-    "result mismatch",
-    "internal failure",
-    "broken connection",
-    "unimplemented",
-];
-
 /// Runs one request through any plugin and prints every callback and host call.
 ///
 ///   outrigger run plugin.wasm --config config.json --request request.json
@@ -79,22 +62,15 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let (mut calls, mut instructions) = (0, 0);
     for step in &steps {
         match step {
-            Step::Callback { name, arguments } => {
-                let arguments: Vec<String> = arguments.iter().map(u32::to_string).collect();
-                anstream::println!("{CALLBACK}{name}{CALLBACK:#}({})", arguments.join(", "));
-            }
-            Step::HostCall { name, given, got, status } => {
+            Step::Callback { .. } => anstream::println!("{CALLBACK}{step}{CALLBACK:#}"),
+            Step::HostCall { status, .. } => {
                 calls += 1;
-                let status = usize::try_from(*status).unwrap_or(usize::MAX);
-                let word = STATUSES.get(status).copied().unwrap_or("?");
-                let style = if status == 0 { Style::new() } else { WRONG };
-                let got = if got.is_empty() { String::new() } else { format!(" -> {}", got.join(" | ")) };
-                anstream::println!("  {name}({}){got} {style}{word}{style:#}", given.join(", "));
+                let style = if *status == 0 { Style::new() } else { WRONG };
+                anstream::println!("{style}{step}{style:#}");
             }
-            Step::Return { value, instructions: taken, .. } => {
+            Step::Return { instructions: taken, .. } => {
                 instructions += taken;
-                let value = value.map_or_else(String::new, |value| format!(" {value}"));
-                anstream::println!("  returns{value}, {taken} instructions");
+                anstream::println!("{step}, {taken} instructions");
             }
         }
     }

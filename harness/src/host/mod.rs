@@ -32,7 +32,7 @@ pub use explore::{Case, ExploreError, Explored, explore, explore_chain};
 pub use module::{LoadError, Module};
 pub use options::{FailurePolicy, Options, Place, Settings};
 pub use proxy::{Proxy, StartError};
-pub use run::{RunError, run, run_chain};
+pub use run::{RunError, run, run_chain, trace};
 pub use schedule::Failure;
 pub use seen::Seen;
 pub use trace::Step;

@@ -6,6 +6,7 @@ use super::{
     options::{Options, Settings},
     proxy::{Proxy, StartError},
     schedule::Schedule,
+    trace::Step,
     vm::Trap,
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     outcome::Outcome,
     scenario::{CookieJar, Scenario},
 };
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Why a scenario could not be run.
 #[derive(Debug)]
@@ -53,6 +54,17 @@ pub fn run_chain(scenario: &Scenario, modules: &[(String, Module)]) -> Result<Ou
     run_all(scenario, &chain(scenario, modules))
 }
 
+/// Runs a scenario and takes down what its module and the host say to each other: the configuration on the worker, and each exchange, as text. The same
+/// run gives the same text, so that it can be a [snapshot](crate::snapshot).
+///
+/// # Errors
+/// As [`run`].
+pub fn trace(scenario: &Scenario, module: &Module) -> Result<String, RunError> {
+    let mut text = String::new();
+    play(scenario, &[("", module, scenario.config.clone())], None, Some(&mut text))?;
+    Ok(text)
+}
+
 /// The plugins of a chain, each with its part of the configuration.
 pub(super) fn chain<'m>(scenario: &Scenario, modules: &'m [(String, Module)]) -> Vec<Plugin<'m>> {
     let parts = modules.iter().map(|(field, module)| (field.as_str(), module, scenario.part(field)));
@@ -60,18 +72,29 @@ pub(super) fn chain<'m>(scenario: &Scenario, modules: &'m [(String, Module)]) ->
 }
 
 fn run_all(scenario: &Scenario, plugins: &[Plugin<'_>]) -> Result<Outcome, RunError> {
-    let (mut outcome, mut proxy) = play(scenario, plugins, None)?;
+    let (mut outcome, mut proxy) = play(scenario, plugins, None, None)?;
     if outcome.config_error.is_none() && !scenario.allow.contains_key(&Lint::StreamMemory) {
         outcome.findings.extend(growth::watch(&mut proxy, &scenario.exchanges));
     }
     Ok(outcome)
 }
 
-/// Runs a scenario, and gives its proxy as it is then.
+/// Of the starts of several VMs, which are alike, the last one.
+fn last_start(steps: &[Step]) -> &[Step] {
+    let is_first = |step: &Step| match (step, steps.first()) {
+        (Step::Callback { name, .. }, Some(Step::Callback { name: first, .. })) => name == first,
+        _ => false,
+    };
+    let last = steps.iter().rposition(is_first).unwrap_or(0);
+    steps.get(last..).unwrap_or_default()
+}
+
+/// Runs a scenario, and gives its proxy as it is then. What is said meanwhile is added to the trace.
 pub(super) fn play(
     scenario: &Scenario,
     plugins: &[Plugin<'_>],
     schedule: Option<Schedule>,
+    mut trace: Option<&mut String>,
 ) -> Result<(Outcome, Proxy), RunError> {
     let mut proxy = Proxy::new(Settings {
         seed: scenario.seed,
@@ -81,6 +104,14 @@ pub(super) fn play(
         ..Settings::default()
     });
     proxy.world.0.borrow_mut().schedule = schedule;
+    if trace.is_some() {
+        proxy.start_trace();
+    }
+    let mut take_down = |proxy: &mut Proxy, what: &str, take: fn(&[Step]) -> &[Step]| {
+        if let Some(trace) = &mut trace {
+            let _ = writeln!(trace, "# {what}\n{}", super::trace::text(take(&proxy.take_trace())));
+        }
+    };
     let mut outcome = Outcome::default();
     for (id, module, config) in plugins {
         let options = Options {
@@ -89,7 +120,9 @@ pub(super) fn play(
             vm_id: (*id).to_owned(),
             ..Options::default()
         };
-        match proxy.add(module, &options, config.as_deref()) {
+        let added = proxy.add(module, &options, config.as_deref());
+        take_down(&mut proxy, "the configuration", last_start);
+        match added {
             Ok(()) => {}
             Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
             Err(StartError::Configure(refused)) => {
@@ -104,12 +137,13 @@ pub(super) fn play(
     outcome.findings = proxy.take_findings();
     outcome.findings.retain(is_on);
     let mut jar = CookieJar::default();
-    for exchange in &scenario.exchanges {
+    for (number, exchange) in scenario.exchanges.iter().enumerate() {
         let mut exchange = exchange.clone();
         if scenario.cookies {
             jar.add_to(&mut exchange.request);
         }
         let mut result = proxy.exchange(&exchange);
+        take_down(&mut proxy, &format!("exchange {}", number + 1), |steps| steps);
         jar.keep(&result.response_headers);
         result.findings.retain(is_on);
         outcome.exchanges.push(result);

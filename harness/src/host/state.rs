@@ -202,6 +202,11 @@ impl State {
         Status::BadArgument
     }
 
+    /// Whether the module is told of a callout: of one that was reset there is nothing to read, and no other place to ask.
+    fn is_answering(&self) -> bool {
+        self.export == "proxy_on_http_call_response"
+    }
+
     /// The stream that a callout belongs to: none on a root context, and where a stream is over.
     pub(crate) fn origin(&self) -> u32 {
         let is_over = matches!(self.callback, Callback::Log | Callback::End);
@@ -247,8 +252,10 @@ impl State {
 
     /// Reads a header map that the module asks for. One that is out of reach in this phase is a bad argument; in `proxy_on_log` it is not found.
     pub(crate) fn map<R>(&self, map: MapType, read: impl FnOnce(&Headers) -> R) -> Result<R, Status> {
+        self.world.trace(|trace| trace.about(map.words()));
         let found = self.map_if_any(map, read);
-        if matches!(found, Err(Status::BadArgument)) {
+        let is_of_callout = matches!(map, MapType::CalloutHeaders | MapType::CalloutTrailers);
+        if matches!(found, Err(Status::BadArgument)) && !(is_of_callout && self.is_answering()) {
             self.out_of_reach(map.words());
         }
         found
@@ -274,6 +281,7 @@ impl State {
         map: MapType,
         change: impl FnOnce(&mut Headers) -> R,
     ) -> Result<R, Status> {
+        self.world.trace(|trace| trace.about(map.words()));
         let Some(stream) = self.streams.get_mut(&self.context) else {
             return Err(self.out_of_reach(map.words()));
         };
@@ -298,6 +306,7 @@ impl State {
     /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found. The buffer of a foreign call is the
     /// one that was read last.
     pub(crate) fn buffer(&mut self, buffer: BufferType) -> Result<&[u8], Status> {
+        self.world.trace(|trace| trace.about(buffer.words()));
         let body = |way| match (way, self.stream()) {
             (Way::Request, Some(stream)) if stream.request.is_body_at_hand => stream.request.body.clone(),
             (Way::Response, Some(stream)) if stream.response.is_body_at_hand => stream.response.body.clone(),
@@ -317,6 +326,7 @@ impl State {
             BufferType::PluginConfig if self.callback == Callback::Configure => {
                 self.root().map(|root| root.config.clone()).unwrap_or_default()
             }
+            BufferType::CalloutBody if self.is_answering() => return Err(Status::NotFound),
             BufferType::CalloutBody | BufferType::PluginConfig => {
                 self.out_of_reach(buffer.words());
                 return Err(Status::NotFound);
@@ -331,6 +341,7 @@ impl State {
 
     /// A body, to be changed.
     pub(crate) fn buffer_mut(&mut self, buffer: BufferType) -> Result<&mut Vec<u8>, Status> {
+        self.world.trace(|trace| trace.about(buffer.words()));
         let is_absent = match buffer {
             BufferType::CalloutBody => self.answer.body(buffer).is_none(),
             BufferType::PluginConfig => self.callback != Callback::Configure,
@@ -362,8 +373,10 @@ impl State {
 
     /// Writes a line to the log, if its level is logged.
     pub(crate) fn log(&mut self, level: u32, text: &[u8]) {
-        if level >= self.options.log_level {
-            let level = LEVELS.get(level as usize).copied().unwrap_or("critical");
+        let is_logged = level >= self.options.log_level;
+        let level = LEVELS.get(level as usize).copied().unwrap_or("critical");
+        self.world.trace(|trace| trace.about(level));
+        if is_logged {
             self.world.log(&self.options.vm_id, level, Bytes::from(text).lossy());
         }
     }

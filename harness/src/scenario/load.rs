@@ -147,6 +147,8 @@ impl RawScenario {
         };
         let allow = self.allow.into_iter().map(allowed).collect::<Result<_, _>>()?;
         let explore = self.explore.map_or(Ok(None), explored)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let snapshot = self.snapshot.map(|name| folder.join(name));
         let config = match self.config {
             None => None,
             Some(Value::String(text)) => Some(text.into_bytes()),
@@ -194,6 +196,7 @@ impl RawScenario {
             only_harness,
             allow,
             explore,
+            snapshot,
             seed: self.seed,
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,

@@ -13,6 +13,7 @@ pub(super) struct RawScenario {
     pub(super) reason: Option<String>,
     pub(super) allow: BTreeMap<String, String>,
     pub(super) explore: Option<RawExplore>,
+    pub(super) snapshot: Option<String>,
     pub(super) seed: u64,
     pub(super) clock: Option<String>,
     pub(super) config: Option<Value>,

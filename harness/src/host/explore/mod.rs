@@ -185,7 +185,7 @@ impl<'s> Explorer<'s> {
         if self.scenario.allow.contains_key(&Lint::StreamMemory) {
             return Ok(());
         }
-        let (_, mut proxy) = play(&self.scenario, &self.plugins, None)?;
+        let (_, mut proxy) = play(&self.scenario, &self.plugins, None, None)?;
         if let Some(found) = growth::watch(&mut proxy, &self.scenario.exchanges) {
             let (what, wrong) = ("many streams".to_owned(), vec![format!("lint {found}")]);
             self.explored.cases.push(Case { what, how: Vec::new(), wrong });
@@ -390,7 +390,7 @@ fn run(
     schedule: Schedule,
     exploration: &Exploration,
 ) -> Result<Run, RunError> {
-    let (mut outcome, proxy) = play(scenario, plugins, Some(schedule))?;
+    let (mut outcome, proxy) = play(scenario, plugins, Some(schedule), None)?;
     for exchange in &mut outcome.exchanges {
         if exploration.ignores_log {
             exchange.log.clear();

@@ -62,6 +62,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     timeout_ms,
                     failure,
                 });
+                guest.data().world.trace(|trace| {
+                    trace.note(format!("{timeout_ms} ms"), true);
+                    trace.note(format!("callout {token}"), false);
+                });
                 write(guest, token_at, &token.to_le_bytes())
             })
         },

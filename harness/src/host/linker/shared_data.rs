@@ -22,6 +22,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let entry = state.world.0.borrow().get(&state.options.vm_id, &key);
                 let (value, cas) = entry.ok_or(Status::NotFound)?;
                 give(guest, &value, at, size_at)?;
+                guest.data().world.trace(|trace| trace.note(format!("change {cas}"), false));
                 write(guest, cas_at, &cas.to_le_bytes())
             })
         },
@@ -33,6 +34,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_set_shared_data", |guest| {
                 let (key, value) = (read(guest, key, key_size)?, read(guest, value, size)?);
                 let state = guest.data();
+                if cas > 0 {
+                    state.world.trace(|trace| trace.note(format!("if change {cas}"), true));
+                }
                 let mut world = state.world.0.borrow_mut();
                 let old = || world.get(&state.options.vm_id, &key);
                 let is_changed = state.is_configuring() && old().is_some_and(|(old, _)| old != value);

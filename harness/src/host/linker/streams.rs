@@ -30,6 +30,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
                 let status = u16::try_from(status).unwrap_or(u16::MAX);
                 let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
+                guest.data().world.trace(|trace| trace.about(status.to_string()));
                 is_over(guest.data())?;
                 if guest.data().stream().is_some_and(|stream| stream.has_replied_late) {
                     guest.data().note(Lint::SecondReply, format!("a reply of {status} behind another one"));
@@ -96,6 +97,7 @@ fn is_over(state: &State) -> Answer {
 
 /// Lets a direction go on after this callback. What was at hand of the request is out of reach at once, whichever direction it is.
 fn resume(state: &mut State, side: u32) -> Answer {
+    state.world.trace(|trace| trace.about(if side == 0 { "request" } else { "response" }));
     match side {
         0..=2 => {}
         3 => return Err(Status::Unimplemented.into()),
