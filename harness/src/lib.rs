@@ -25,8 +25,8 @@ pub use bytes::Bytes;
 pub use exploration::Exploration;
 #[cfg(feature = "host")]
 pub use host::{
-    Case, ConfigureError, ExploreError, Explored, Failure, FailurePolicy, LoadError, Module, Options, Place,
-    Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, explore, explore_chain, run, run_chain,
-    trace,
+    CACHE, Case, ConfigureError, ExploreError, Explored, Failure, FailurePolicy, LoadError, Module, Options,
+    Place, Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, cache_folder, explore, explore_chain,
+    run, run_chain, trace,
 };
 pub use lint::{Finding, Lint};

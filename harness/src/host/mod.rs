@@ -1,6 +1,7 @@
 //! The host: from the ABI's numbers, over the VM's state and its host functions, to streams, their chains and the proxy around them.
 
 mod abi;
+mod cache;
 mod chain;
 mod cluster;
 mod events;
@@ -28,6 +29,7 @@ mod trace;
 mod vm;
 mod world;
 
+pub use cache::{CACHE, cache_folder};
 pub use explore::{Case, ExploreError, Explored, explore, explore_chain};
 pub use module::{LoadError, Module};
 pub use options::{FailurePolicy, Options, Place, Settings};
