@@ -51,6 +51,7 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     file: String,
+    line: usize,
     name: &'a str,
     failures: Vec<String>,
     outcome: Option<Outcome>,
@@ -91,9 +92,13 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         // A configuration that is refused is one document's, and its fields' paths.
         scenarios.retain(|scenario| scenario.config_error.is_none());
     }
+    if scenarios.is_empty() {
+        let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+        return Err(format!("{}: there is no scenario", files.join(", ")));
+    }
     let mut failed = 0;
     for scenario in &scenarios {
-        let report = check(scenario, &runner, args.update);
+        let report = check(scenario, &runner, args);
         failed += usize::from(!report.failures.is_empty());
         if args.json {
             anstream::println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
@@ -101,7 +106,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
             let verdict = if report.failures.is_empty() { "ok" } else { "FAILED" };
             let explored =
                 report.explored.as_ref().map_or_else(String::new, |explored| format!(" ({explored})"));
-            anstream::println!("{verdict:6} {}: {}{explored}", report.file, report.name);
+            anstream::println!("{verdict:6} {}:{}: {}{explored}", report.file, report.line, report.name);
             for failure in &report.failures {
                 anstream::println!("       {}", failure.replace('\n', "\n       "));
             }
@@ -146,7 +151,7 @@ impl Runner {
     }
 }
 
-fn check<'s>(scenario: &'s Scenario, runner: &Runner, is_updated: bool) -> Report<'s> {
+fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s> {
     let (mut failures, outcome) = match runner.run(scenario) {
         Ok(outcome) => (
             harness::outcome::check(scenario, &outcome).iter().map(ToString::to_string).collect(),
@@ -157,7 +162,7 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, is_updated: bool) -> Repor
     if let (Some(file), Runner::One(module), true) = (&scenario.snapshot, runner, failures.is_empty()) {
         let trace = harness::trace(scenario, module).map_err(|error| error.to_string());
         let checked = trace.and_then(|trace| {
-            let is_updated = is_updated || snapshot::is_updating();
+            let is_updated = args.update || snapshot::is_updating();
             snapshot::check(file, &trace, is_updated).map_err(|error| error.to_string())
         });
         failures.extend(checked.err());
@@ -166,6 +171,12 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, is_updated: bool) -> Repor
     // What fails as it stands is not looked at from other sides.
     if let Some(exploration) = scenario.explore.as_ref().filter(|_| failures.is_empty()) {
         match runner.explore(scenario, exploration) {
+            Ok(found) if found.bodies == 0 && found.callouts == 0 && !args.explore => {
+                failures.push(
+                    "explore: there is nothing to explore: no body of two bytes or more, and no callout"
+                        .to_owned(),
+                );
+            }
             Ok(found) => {
                 failures.extend(found.cases.iter().map(ToString::to_string));
                 explored = Some(found);
@@ -173,5 +184,6 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, is_updated: bool) -> Repor
             Err(error) => failures.push(error.to_string()),
         }
     }
-    Report { file: scenario.file.display().to_string(), name: &scenario.name, failures, outcome, explored }
+    let (file, line) = (scenario.file.display().to_string(), scenario.line);
+    Report { file, line, name: &scenario.name, failures, outcome, explored }
 }

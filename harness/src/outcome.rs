@@ -8,7 +8,7 @@ pub use compare::{Difference, compare, render};
 
 use crate::{
     Bytes,
-    expect::Mismatch,
+    expect::{Mismatch, SeriesExpectation},
     lint::Finding,
     scenario::{Headers, Scenario},
 };
@@ -25,6 +25,9 @@ pub struct Outcome {
     pub config_error: Option<String>,
     /// What came of each exchange.
     pub exchanges: Vec<ExchangeOutcome>,
+    /// The traps that have killed VMs; only the harness tells them.
+    #[serde(default)]
+    pub traps: Vec<String>,
     /// What lints have found beside the exchanges: while the module was configured, or of its memory. Only the harness has lints.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -83,6 +86,30 @@ pub struct Call {
     pub headers: Headers,
     /// The body.
     pub body: Bytes,
+}
+
+impl ExchangeOutcome {
+    /// The first value of a header of the request, as the upstream got it; none if there is none, or if it is no text.
+    pub fn request_header(&self, name: &str) -> Option<&str> {
+        value(&self.request_headers, name)
+    }
+
+    /// The first value of a header of the response, as the client got it, likewise.
+    pub fn response_header(&self, name: &str) -> Option<&str> {
+        value(&self.response_headers, name)
+    }
+
+    /// How far a metric has gone in this exchange, whatever its labels.
+    pub fn metric(&self, name: &str) -> i64 {
+        let all = SeriesExpectation { name: name.to_owned(), labels: BTreeMap::new(), value: 0 };
+        all.sum(&self.metrics)
+    }
+}
+
+fn value<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
+    let name = name.to_ascii_lowercase();
+    let (_, value) = headers.iter().find(|(other, _)| other.0 == name.as_bytes())?;
+    std::str::from_utf8(&value.0).ok()
 }
 
 /// What an exchange cost a module: the same for the same exchange, on every machine.

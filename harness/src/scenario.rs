@@ -1,6 +1,7 @@
 //! Scenario files: one exchange or several, a configuration, and what must come of it.
 
 mod connection;
+mod lines;
 mod load;
 mod raw;
 #[cfg(test)]
@@ -24,6 +25,8 @@ pub struct Scenario {
     pub name: String,
     /// The file it is from.
     pub file: PathBuf,
+    /// The line where it begins there, from 1.
+    pub line: usize,
     /// Why it runs on the harness only.
     pub only_harness: Option<String>,
     /// The lints that are switched off, each with the reason why. The harness alone has lints.
@@ -237,6 +240,38 @@ impl Default for Request {
     }
 }
 
+impl Request {
+    /// A GET.
+    pub fn get(path: &str) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    /// A POST of a body that is sent whole.
+    pub fn post(path: &str, body: impl Into<Bytes>) -> Self {
+        Self { method: "POST".to_owned(), chunks: vec![Chunk::from(body)], ..Self::get(path) }
+    }
+
+    /// With a further header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((Bytes::from(name), Bytes::from(value)));
+        self
+    }
+}
+
+impl From<Request> for Exchange {
+    /// The upstream answers 200, without a body.
+    fn from(request: Request) -> Self {
+        Self { request, ..Self::default() }
+    }
+}
+
+impl From<(Request, Response)> for Exchange {
+    fn from((request, response): (Request, Response)) -> Self {
+        Self { request, response, ..Self::default() }
+    }
+}
+
 /// What an upstream answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -287,6 +322,18 @@ impl Response {
     /// A response with a body that is sent whole.
     pub fn of(body: impl Into<Bytes>) -> Self {
         Self { chunks: vec![Chunk::from(body)], ..Self::default() }
+    }
+
+    /// A response without a body.
+    pub fn with_status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// With a further header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((Bytes::from(name), Bytes::from(value)));
+        self
     }
 
     /// The body.

@@ -148,6 +148,7 @@ pub(super) fn play(
         result.findings.retain(is_on);
         outcome.exchanges.push(result);
     }
+    outcome.traps = proxy.traps().into_iter().map(ToString::to_string).collect();
     outcome.normalise();
     Ok((outcome, proxy))
 }

@@ -6,6 +6,7 @@ mod grpc;
 mod hostile;
 mod lints;
 mod phases;
+mod plugin;
 pub(super) mod probe;
 
 use super::{Module, Vm};

@@ -3,6 +3,7 @@
 use super::{
     Chunk, Cluster, Connection, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
     UPSTREAMS,
+    lines::Lines,
     raw::{RawExpect, RawExplore, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
     values::{self, Problem},
 };
@@ -41,6 +42,8 @@ pub enum ScenarioError {
     Value {
         /// The file.
         file: PathBuf,
+        /// The line of the key, or of what is around it, from 1.
+        line: usize,
         /// The scenario's name; empty for what is outside of all scenarios, or where it has none.
         scenario: String,
         /// The key's path: `exchange[1].request.headers.cookie`; `.` is the scenario itself.
@@ -55,8 +58,8 @@ impl fmt::Display for ScenarioError {
         match self {
             Self::Io(file, error) => write!(f, "{}: {error}", file.display()),
             Self::Syntax(file, error) => write!(f, "{}: {error}", file.display()),
-            Self::Value { file, scenario, key, rule } => {
-                write!(f, "{}: ", file.display())?;
+            Self::Value { file, line, scenario, key, rule } => {
+                write!(f, "{}:{line}: ", file.display())?;
                 if !scenario.is_empty() {
                     write!(f, "{scenario:?}: ")?;
                 }
@@ -95,14 +98,18 @@ pub fn load_dir(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
-    let fail = |scenario: &str, problem: Problem| ScenarioError::Value {
+    let lines = Lines::of(text);
+    let fail_at = |place: Option<usize>, scenario: &str, problem: Problem| ScenarioError::Value {
         file: path.to_path_buf(),
+        line: lines.find(place, &problem.key),
         scenario: scenario.to_owned(),
         key: problem.key,
         rule: problem.rule,
     };
+    let fail = |scenario: &str, problem: Problem| fail_at(None, scenario, problem);
     let mut shared: Table =
         toml::from_str(text).map_err(|error| ScenarioError::Syntax(path.to_path_buf(), Box::new(error)))?;
+    let has_several = shared.contains_key("scenario");
     let own = match shared.remove("scenario") {
         None => vec![Value::Table(std::mem::take(&mut shared))],
         Some(Value::Array(own)) if !own.is_empty() => own,
@@ -116,10 +123,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioEr
         let Value::Table(own) = own else {
             return Err(fail("", Problem::new(&format!("scenario[{index}]"), "must be a table")));
         };
+        let place = has_several.then_some(index);
         let name = own.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut table = shared.clone();
         table.extend(own);
-        read(table, path).map_err(|problem| fail(&name, problem))
+        let mut scenario = read(table, path).map_err(|problem| fail_at(place, &name, problem))?;
+        scenario.line = lines.find(place, ".");
+        Ok(scenario)
     };
     own.into_iter().enumerate().map(scenario).collect()
 }
@@ -166,6 +176,10 @@ impl RawScenario {
         };
         let routes = self.routes.into_iter().enumerate().map(route).collect::<Result<_, _>>()?;
         let config_error = self.expect.as_ref().and_then(|expect| expect.config_error.clone());
+        let has_more = match &self.expect {
+            Some(expect) => !expect.convert().map_err(|problem| problem.inside("expect"))?.is_empty(),
+            None => false,
+        };
         let mut exchanges = Vec::new();
         if let Some(request) = self.request {
             let (response, expect) = (self.response.unwrap_or_default(), self.expect.unwrap_or_default());
@@ -186,13 +200,26 @@ impl RawScenario {
             exchange.after_ms = raw.after_ms;
             exchanges.extend(std::iter::repeat_n(exchange, raw.repeat));
         }
+        if config_error.is_some() && has_more {
+            let rule = "must stand alone: there is no exchange of which anything else could be expected";
+            return Err(Problem::new("expect.config_error", rule));
+        }
         if exchanges.is_empty() == config_error.is_none() {
             return Err(Problem::new(".", "must have exchanges, or `expect.config_error` and none"));
         }
         let clock = self.clock.map(|text| values::nanoseconds("clock", &text)).transpose()?;
+        let is_checked = config_error.is_some() || snapshot.is_some() || explore.is_some();
+        if !is_checked && !exchanges.is_empty() && exchanges.iter().all(|exchange| exchange.expect.is_empty())
+        {
+            return Err(Problem::new(
+                "expect",
+                "must expect something: a scenario that checks nothing cannot fail",
+            ));
+        }
         Ok(Scenario {
             name: self.name,
             file: file.to_path_buf(),
+            line: 1,
             only_harness,
             allow,
             explore,

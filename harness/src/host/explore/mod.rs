@@ -10,7 +10,6 @@ pub use case::{Case, Explored};
 use super::{
     growth,
     module::Module,
-    proxy::Proxy,
     run::{Plugin, RunError, chain, play},
     schedule::{Failing, Failure, Schedule},
     stream::Way,
@@ -108,7 +107,6 @@ pub fn explore_chain(
 /// What came of a run.
 struct Run {
     outcome: Outcome,
-    traps: Vec<String>,
     schedule: Schedule,
 }
 
@@ -313,7 +311,7 @@ impl<'s> Explorer<'s> {
             for exchange in &mut outcome.exchanges {
                 exchange.log.sort_by(|one, other| (&one.level, &one.text).cmp(&(&other.level, &other.text)));
             }
-            Run { outcome, traps: run.traps.clone(), schedule: Schedule::default() }
+            Run { outcome, schedule: Schedule::default() }
         };
         wrongs(&sorted(ran), Some((&sorted(&self.base), &self.scenario)))
     }
@@ -399,8 +397,7 @@ fn run(
             exchange.metrics.clear();
         }
     }
-    let traps = Proxy::traps(&proxy).into_iter().map(ToString::to_string).collect();
-    Ok(Run { outcome, traps, schedule: proxy.take_schedule() })
+    Ok(Run { outcome, schedule: proxy.take_schedule() })
 }
 
 fn check_end(run: &Run) -> Result<(), ExploreError> {
@@ -426,7 +423,7 @@ fn wrongs(run: &Run, like: Option<(&Run, &Scenario)>) -> Vec<String> {
     let known: BTreeSet<String> =
         like.map(|(base, _)| wrongs(base, None).into_iter().collect()).unwrap_or_default();
     let finding = |found: &Finding| format!("lint {found}");
-    let mut wrong: Vec<String> = run.traps.iter().map(|trap| format!("trap: {trap}")).collect();
+    let mut wrong: Vec<String> = run.outcome.traps.iter().map(|trap| format!("trap: {trap}")).collect();
     wrong.extend(run.outcome.findings.iter().map(finding));
     for (number, exchange) in run.outcome.exchanges.iter().enumerate() {
         wrong.extend(
