@@ -1,6 +1,7 @@
-//! A Proxy-Wasm host that behaves as Envoy does, and the scenarios that run on both.
+#![cfg_attr(feature = "host", doc = include_str!("../README.md"))]
+//! # The parts
 //!
-//! [`run`] takes a scenario file's scenario through a module; [`Proxy`] is the host underneath it, and [`Vm`] a single VM of one.
+//! A [`Plugin`] is what most tests need. [`run`] takes a scenario file's scenario through a module; [`Proxy`] is the host underneath it, and [`Vm`] a single VM of one.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -28,7 +28,9 @@ fn a_lint_fails_a_test() {
 }
 
 #[test]
-#[should_panic(expected = "proxy_on_request_headers trapped: wasm trap: wasm `unreachable` instruction executed")]
+#[should_panic(
+    expected = "proxy_on_request_headers trapped: wasm trap: wasm `unreachable` instruction executed"
+)]
 fn a_trap_fails_a_test() {
     Plugin::of(module("(@request_headers (unreachable))")).exchange(Request::get("/"));
 }
