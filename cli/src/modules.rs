@@ -1,5 +1,6 @@
 //! Where the filters' modules are.
 
+use harness::LoadError;
 use std::{
     env, fmt, fs, io,
     path::{Path, PathBuf},
@@ -68,9 +69,10 @@ impl Dist {
     /// # Errors
     /// There is no such module, or it is none that a host can run.
     pub fn load(&self, filter: &str) -> Result<harness::Module, ModuleError> {
-        let bytes = self.read(filter)?;
-        harness::Module::load(&bytes)
-            .map_err(|error| ModuleError::Unloadable(self.path(filter), error.to_string()))
+        harness::Module::open(self.path(filter)).map_err(|error| match error {
+            LoadError::Io(path, error) => self.unreadable(filter, path, error),
+            error => ModuleError::Unloadable(self.path(filter), error.to_string()),
+        })
     }
 
     /// The bytes of a filter's module, by its name or by its path.
@@ -79,13 +81,15 @@ impl Dist {
     /// There is no such module.
     pub fn read(&self, filter: &str) -> Result<Vec<u8>, ModuleError> {
         let path = self.path(filter);
-        fs::read(&path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                let filter = filter.trim_end_matches(".wasm").to_owned();
-                return ModuleError::Missing { filter, dist: self.0.clone() };
-            }
-            ModuleError::Unreadable(path, error)
-        })
+        fs::read(&path).map_err(|error| self.unreadable(filter, path, error))
+    }
+
+    fn unreadable(&self, filter: &str, path: PathBuf, error: io::Error) -> ModuleError {
+        if error.kind() != io::ErrorKind::NotFound {
+            return ModuleError::Unreadable(path, error);
+        }
+        let filter = filter.trim_end_matches(".wasm").to_owned();
+        ModuleError::Missing { filter, dist: self.0.clone() }
     }
 
     /// Whether a filter is named by the path of its module.
@@ -103,7 +107,8 @@ impl Dist {
 /// # Errors
 /// The file cannot be read, or is no module that a host can run.
 pub fn load(path: &Path) -> Result<harness::Module, ModuleError> {
-    let bytes = fs::read(path).map_err(|error| ModuleError::Unreadable(path.to_path_buf(), error))?;
-    harness::Module::load(&bytes)
-        .map_err(|error| ModuleError::Unloadable(path.to_path_buf(), error.to_string()))
+    harness::Module::open(path).map_err(|error| match error {
+        LoadError::Io(path, error) => ModuleError::Unreadable(path, error),
+        error => ModuleError::Unloadable(path.to_path_buf(), error.to_string()),
+    })
 }

@@ -2,8 +2,10 @@
 
 use crate::modules;
 use harness::{
+    Exploration, ExploreError, Explored, Lint, RunError,
     outcome::Outcome,
     scenario::{self, Scenario},
+    snapshot,
 };
 use serde::Serialize;
 use std::{
@@ -25,6 +27,18 @@ pub struct Args {
     /// Modules in a chain instead, each with the field of the scenarios' configurations that is its own: `policy=dist/policy.wasm`.
     #[arg(long, value_name = "FIELD=WASM", value_parser = link, conflicts_with = "wasm")]
     chain: Vec<(String, PathBuf)>,
+    /// A lint to switch off; a scenario switches one off by itself with `allow`.
+    #[arg(long, value_name = "LINT", value_parser = lint)]
+    allow: Vec<Lint>,
+    /// Run each scenario over splits of its bodies, orders of its callouts' answers, and callouts that fail, also where it does not say `explore`.
+    #[arg(long)]
+    explore: bool,
+    /// The most exchanges of one scenario's exploration; a scenario that says its own keeps it.
+    #[arg(long, value_name = "EXCHANGES", requires = "explore")]
+    budget: Option<usize>,
+    /// Write the snapshots of traces instead of comparing them; $OUTRIGGER_UPDATE=1 does the same.
+    #[arg(long)]
+    update: bool,
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -37,9 +51,12 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     file: String,
+    line: usize,
     name: &'a str,
     failures: Vec<String>,
     outcome: Option<Outcome>,
+    #[serde(skip)]
+    explored: Option<Explored>,
 }
 
 /// Runs the command.
@@ -63,21 +80,35 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
             None => scenario,
         }));
     }
+    for scenario in &mut scenarios {
+        let allowed = args.allow.iter().map(|lint| (*lint, "--allow".to_owned()));
+        scenario.allow.extend(allowed);
+        if args.explore && scenario.config_error.is_none() && scenario.explore.is_none() {
+            let default = Exploration::default();
+            scenario.explore = Some(Exploration { budget: args.budget.unwrap_or(default.budget), ..default });
+        }
+    }
     if matches!(runner, Runner::Chain(_)) {
         // A configuration that is refused is one document's, and its fields' paths.
         scenarios.retain(|scenario| scenario.config_error.is_none());
     }
+    if scenarios.is_empty() {
+        let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+        return Err(format!("{}: there is no scenario", files.join(", ")));
+    }
     let mut failed = 0;
     for scenario in &scenarios {
-        let report = check(scenario, &runner);
+        let report = check(scenario, &runner, args);
         failed += usize::from(!report.failures.is_empty());
         if args.json {
             anstream::println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
         } else {
             let verdict = if report.failures.is_empty() { "ok" } else { "FAILED" };
-            anstream::println!("{verdict:6} {}: {}", report.file, report.name);
+            let explored =
+                report.explored.as_ref().map_or_else(String::new, |explored| format!(" ({explored})"));
+            anstream::println!("{verdict:6} {}:{}: {}{explored}", report.file, report.line, report.name);
             for failure in &report.failures {
-                anstream::println!("       {failure}");
+                anstream::println!("       {}", failure.replace('\n', "\n       "));
             }
         }
     }
@@ -85,6 +116,11 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         anstream::println!("{} passed, {failed} failed", scenarios.len() - failed);
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// A lint by its name.
+pub fn lint(name: &str) -> Result<Lint, String> {
+    Lint::named(name).ok_or_else(|| format!("there is no such lint; there are {}", Lint::names()))
 }
 
 /// `FIELD=PATH`.
@@ -99,17 +135,55 @@ enum Runner {
     Chain(Vec<(String, harness::Module)>),
 }
 
-fn check<'s>(scenario: &'s Scenario, runner: &Runner) -> Report<'s> {
-    let ran = match runner {
-        Runner::One(module) => harness::run(scenario, module),
-        Runner::Chain(chain) => harness::run_chain(scenario, chain),
-    };
-    let (failures, outcome) = match ran {
+impl Runner {
+    fn run(&self, scenario: &Scenario) -> Result<Outcome, RunError> {
+        match self {
+            Self::One(module) => harness::run(scenario, module),
+            Self::Chain(chain) => harness::run_chain(scenario, chain),
+        }
+    }
+
+    fn explore(&self, scenario: &Scenario, exploration: &Exploration) -> Result<Explored, ExploreError> {
+        match self {
+            Self::One(module) => harness::explore(scenario, module, exploration),
+            Self::Chain(chain) => harness::explore_chain(scenario, chain, exploration),
+        }
+    }
+}
+
+fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s> {
+    let (mut failures, outcome) = match runner.run(scenario) {
         Ok(outcome) => (
             harness::outcome::check(scenario, &outcome).iter().map(ToString::to_string).collect(),
             Some(outcome),
         ),
         Err(error) => (vec![error.to_string()], None),
     };
-    Report { file: scenario.file.display().to_string(), name: &scenario.name, failures, outcome }
+    if let (Some(file), Runner::One(module), true) = (&scenario.snapshot, runner, failures.is_empty()) {
+        let trace = harness::trace(scenario, module).map_err(|error| error.to_string());
+        let checked = trace.and_then(|trace| {
+            let is_updated = args.update || snapshot::is_updating();
+            snapshot::check(file, &trace, is_updated).map_err(|error| error.to_string())
+        });
+        failures.extend(checked.err());
+    }
+    let mut explored = None;
+    // What fails as it stands is not looked at from other sides.
+    if let Some(exploration) = scenario.explore.as_ref().filter(|_| failures.is_empty()) {
+        match runner.explore(scenario, exploration) {
+            Ok(found) if found.bodies == 0 && found.callouts == 0 && !args.explore => {
+                failures.push(
+                    "explore: there is nothing to explore: no body of two bytes or more, and no callout"
+                        .to_owned(),
+                );
+            }
+            Ok(found) => {
+                failures.extend(found.cases.iter().map(ToString::to_string));
+                explored = Some(found);
+            }
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    let (file, line) = (scenario.file.display().to_string(), scenario.line);
+    Report { file, line, name: &scenario.name, failures, outcome, explored }
 }

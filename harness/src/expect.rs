@@ -43,6 +43,65 @@ pub struct Expect {
     pub state: Vec<(String, Expected)>,
 }
 
+impl Expect {
+    /// Whether nothing is expected.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            upstream, status, reset, untouched, request_headers, request_body, request_trailers, ..
+        } = self;
+        let Self { response_headers, response_body, response_trailers, metrics, log, state, .. } = self;
+        let lists = [request_headers, request_trailers, response_headers, response_trailers, state];
+        let bodies = [request_body, response_body];
+        upstream.is_none()
+            && status.is_none()
+            && !(*reset || *untouched)
+            && lists.iter().all(|list| list.is_empty())
+            && bodies.iter().all(|body| body.is_none())
+            && metrics.is_empty()
+            && self.max_instructions.is_none()
+            && self.max_host_calls.is_none()
+            && log.is_none()
+    }
+
+    /// The expectations that say something of a request, or of a response, and would hold of one that never was.
+    fn of_nothing(&self, outcome: &ExchangeOutcome) -> Vec<Mismatch> {
+        let request = [
+            ("request_headers", !self.request_headers.is_empty()),
+            ("request_body", self.request_body.is_some()),
+            ("request_trailers", !self.request_trailers.is_empty()),
+        ];
+        let response = [
+            ("response_headers", !self.response_headers.is_empty()),
+            ("response_body", self.response_body.is_some()),
+            ("response_trailers", !self.response_trailers.is_empty()),
+        ];
+        let sides = [
+            (
+                request,
+                outcome.upstream.is_some(),
+                "a request at the upstream",
+                "none, so that this checks nothing",
+            ),
+            (
+                response,
+                outcome.status.is_some(),
+                "a response at the client",
+                "none, so that this checks nothing",
+            ),
+        ];
+        let mut found = Vec::new();
+        for (sides, is_there, expected, got) in sides {
+            let vain = sides.into_iter().filter(|(_, is_expected)| *is_expected && !is_there);
+            found.extend(vain.map(|(what, _)| Mismatch {
+                what: what.to_owned(),
+                expected: expected.to_owned(),
+                got: got.to_owned(),
+            }));
+        }
+        found
+    }
+}
+
 /// What a value must be.
 #[derive(Debug, Clone)]
 pub enum Expected {
@@ -140,7 +199,7 @@ impl Expected {
 impl Exchange {
     /// What did not come out as it must.
     pub fn check(&self, outcome: &ExchangeOutcome) -> Vec<Mismatch> {
-        let mut mismatches = Vec::new();
+        let mut mismatches = self.expect.of_nothing(outcome);
         let mut compare = |what: &str, is_fine: bool, expected: String, got: String| {
             if !is_fine {
                 mismatches.push(Mismatch { what: what.to_owned(), expected, got });

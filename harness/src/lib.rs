@@ -1,6 +1,7 @@
-//! A Proxy-Wasm host that behaves as Envoy does, and the scenarios that run on both.
+#![cfg_attr(feature = "host", doc = include_str!("../README.md"))]
+//! # The parts
 //!
-//! [`run`] takes a scenario file's scenario through a module; [`Proxy`] is the host underneath it, and [`Vm`] a single VM of one.
+//! A [`Plugin`] is what most tests need. [`run`] takes a scenario file's scenario through a module; [`Proxy`] is the host underneath it, and [`Vm`] a single VM of one.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -10,17 +11,23 @@
 mod bytes;
 pub mod conformance;
 pub mod expect;
+mod exploration;
 #[cfg(feature = "host")]
 mod host;
+pub mod lint;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod outcome;
 pub mod scenario;
 pub mod series;
+pub mod snapshot;
 
 pub use bytes::Bytes;
+pub use exploration::Exploration;
 #[cfg(feature = "host")]
 pub use host::{
-    ConfigureError, FailurePolicy, LoadError, Module, Options, Place, Proxy, RunError, Seen, Settings,
-    StartError, Step, Trap, Vm, run, run_chain,
+    CACHE, Case, ConfigureError, ExploreError, Explored, Failure, FailurePolicy, LoadError, Module, Options,
+    Place, Plugin, Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, cache_folder, explore,
+    explore_chain, run, run_chain, trace,
 };
+pub use lint::{Finding, Lint};

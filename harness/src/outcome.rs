@@ -8,7 +8,8 @@ pub use compare::{Difference, compare, render};
 
 use crate::{
     Bytes,
-    expect::Mismatch,
+    expect::{Mismatch, SeriesExpectation},
+    lint::Finding,
     scenario::{Headers, Scenario},
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,12 @@ pub struct Outcome {
     pub config_error: Option<String>,
     /// What came of each exchange.
     pub exchanges: Vec<ExchangeOutcome>,
+    /// The traps that have killed VMs; only the harness tells them.
+    #[serde(default)]
+    pub traps: Vec<String>,
+    /// What lints have found beside the exchanges: while the module was configured, or of its memory. Only the harness has lints.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// What came of an exchange.
@@ -62,6 +69,9 @@ pub struct ExchangeOutcome {
     /// The HTTP requests that plugins sent themselves; only the harness knows them.
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// What lints have found; only the harness has them.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What it cost; only the harness knows it.
     #[serde(default)]
     pub cost: Option<Cost>,
@@ -76,6 +86,30 @@ pub struct Call {
     pub headers: Headers,
     /// The body.
     pub body: Bytes,
+}
+
+impl ExchangeOutcome {
+    /// The first value of a header of the request, as the upstream got it; none if there is none, or if it is no text.
+    pub fn request_header(&self, name: &str) -> Option<&str> {
+        value(&self.request_headers, name)
+    }
+
+    /// The first value of a header of the response, as the client got it, likewise.
+    pub fn response_header(&self, name: &str) -> Option<&str> {
+        value(&self.response_headers, name)
+    }
+
+    /// How far a metric has gone in this exchange, whatever its labels.
+    pub fn metric(&self, name: &str) -> i64 {
+        let all = SeriesExpectation { name: name.to_owned(), labels: BTreeMap::new(), value: 0 };
+        all.sum(&self.metrics)
+    }
+}
+
+fn value<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
+    let name = name.to_ascii_lowercase();
+    let (_, value) = headers.iter().find(|(other, _)| other.0 == name.as_bytes())?;
+    std::str::from_utf8(&value.0).ok()
 }
 
 /// What an exchange cost a module: the same for the same exchange, on every machine.
@@ -153,9 +187,12 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Vec<Mismatch> {
         let (expected, got) = (scenario.exchanges.len(), outcome.exchanges.len());
         return vec![mismatch("exchanges", expected.to_string(), got.to_string())];
     }
-    let mut mismatches = Vec::new();
+    let found = |found: &Finding| {
+        mismatch(&format!("lint {}", found.lint), "nothing to find".to_owned(), found.to_string())
+    };
+    let mut mismatches: Vec<_> = outcome.findings.iter().map(found).collect();
     for (index, (exchange, outcome)) in scenario.exchanges.iter().zip(&outcome.exchanges).enumerate() {
-        let found = exchange.check(outcome).into_iter();
+        let found = exchange.check(outcome).into_iter().chain(outcome.findings.iter().map(found));
         mismatches.extend(
             found.map(|found| Mismatch { what: format!("exchange {}: {}", index + 1, found.what), ..found }),
         );

@@ -1,6 +1,7 @@
 //! Scenario files: one exchange or several, a configuration, and what must come of it.
 
 mod connection;
+mod lines;
 mod load;
 mod raw;
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod values;
 pub use connection::Connection;
 pub use load::{ScenarioError, load_dir, load_file};
 
-use crate::{Bytes, expect::Expect};
+use crate::{Bytes, Exploration, expect::Expect, lint::Lint};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -24,8 +25,16 @@ pub struct Scenario {
     pub name: String,
     /// The file it is from.
     pub file: PathBuf,
+    /// The line where it begins there, from 1.
+    pub line: usize,
     /// Why it runs on the harness only.
     pub only_harness: Option<String>,
+    /// The lints that are switched off, each with the reason why. The harness alone has lints.
+    pub allow: BTreeMap<Lint, String>,
+    /// How it is explored, if it is. The harness alone explores.
+    pub explore: Option<Exploration>,
+    /// The file of its trace's snapshot, which the harness compares.
+    pub snapshot: Option<PathBuf>,
     /// The seed of the harness's random source.
     pub seed: u64,
     /// The time at which the harness's clock stands, in nanoseconds since 1970.
@@ -48,7 +57,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// The scenario for a module of several filters: its configuration stands in a field of that module's. What is bounded by a filter's own cost is
-    /// not bounded any more.
+    /// not bounded any more, and its trace is another one.
     #[must_use]
     pub fn inside(mut self, field: &str) -> Self {
         let own = self.config.filter(|config| !config.trim_ascii().is_empty());
@@ -60,6 +69,7 @@ impl Scenario {
                 error.rsplit_once("configuration refused: ").map_or(error.as_str(), |(_, error)| error);
             error.split(" at line ").next().unwrap_or_default().to_owned()
         });
+        self.snapshot = None;
         for exchange in &mut self.exchanges {
             exchange.expect.max_instructions = None;
         }
@@ -230,6 +240,38 @@ impl Default for Request {
     }
 }
 
+impl Request {
+    /// A GET.
+    pub fn get(path: &str) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    /// A POST of a body that is sent whole.
+    pub fn post(path: &str, body: impl Into<Bytes>) -> Self {
+        Self { method: "POST".to_owned(), chunks: vec![Chunk::from(body)], ..Self::get(path) }
+    }
+
+    /// With a further header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((Bytes::from(name), Bytes::from(value)));
+        self
+    }
+}
+
+impl From<Request> for Exchange {
+    /// The upstream answers 200, without a body.
+    fn from(request: Request) -> Self {
+        Self { request, ..Self::default() }
+    }
+}
+
+impl From<(Request, Response)> for Exchange {
+    fn from((request, response): (Request, Response)) -> Self {
+        Self { request, response, ..Self::default() }
+    }
+}
+
 /// What an upstream answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -280,6 +322,18 @@ impl Response {
     /// A response with a body that is sent whole.
     pub fn of(body: impl Into<Bytes>) -> Self {
         Self { chunks: vec![Chunk::from(body)], ..Self::default() }
+    }
+
+    /// A response without a body.
+    pub fn with_status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// With a further header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((Bytes::from(name), Bytes::from(value)));
+        self
     }
 
     /// The body.

@@ -305,11 +305,22 @@ pub fn leaks() -> Result<PathBuf> {
     Ok(host_programs()?.join("examples/leaks"))
 }
 
+/// Builds the program that measures the harness. It is optimised as in every build.
+///
+/// # Errors
+/// It does not build.
+pub fn harness_bench() -> Result<PathBuf> {
+    Ok(host_programs()?.join("examples/bench"))
+}
+
 /// Builds the programs with the harness in them, and says in which folder they are. With an example among them all dependencies have the features
 /// that they have in the workspace's tests too, so that Cranelift is compiled once.
 fn host_programs() -> Result<PathBuf> {
     let _work = progress::begin("building outrigger");
-    let programs = ["--bin", "outrigger", "--example", "conformance", "--example", "leaks"];
-    command::run(command::cargo(&["build", "--quiet", "--locked", "--workspace"]).args(programs))?;
+    let programs = ["--bin", "outrigger"];
+    let examples = ["bench", "conformance", "leaks"].map(|name| ["--example", name]).concat();
+    command::run(
+        command::cargo(&["build", "--quiet", "--locked", "--workspace"]).args(programs).args(examples),
+    )?;
     Ok(project::target()?.join("debug"))
 }

@@ -1,31 +1,15 @@
 //! `outrigger run`: any plugin, one request, a trace of every host call.
 
-use super::{explain, session::Common};
+use super::{explain, request::Recorded, session::Common};
+use crate::configuration::Configuration;
 use anstyle::{AnsiColor, Style};
-use harness::Step;
+use harness::{Exploration, Lint, Module, Settings, Step, scenario::Scenario};
 use std::{path::PathBuf, process::ExitCode};
 
 const CALLBACK: Style = AnsiColor::Cyan.on_default().bold();
 const WRONG: Style = AnsiColor::Red.on_default();
 
-/// Names of the ABI's statuses, in their order.
-const STATUSES: [&str; 13] = [
-    "ok",
-    "not found",
-    "bad argument",
-    "serialization failure",
-    "parse failure",
-    "bad expression",
-    "invalid memory access",
-    "empty",
-    "compare-and-swap mismatch",
-    "result mismatch",
-    "internal failure",
-    "broken connection",
-    "unimplemented",
-];
-
-/// Runs one request through any plugin and prints every callback and host call.
+/// Runs one request through any plugin and prints every callback and host call, and what lints find: exit code 1 if anything.
 ///
 ///   outrigger run plugin.wasm --config config.json --request request.json
 #[derive(Debug, clap::Args)]
@@ -45,6 +29,12 @@ pub struct Args {
     /// The seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// A lint to switch off.
+    #[arg(long, value_name = "LINT", value_parser = crate::scenarios::lint)]
+    allow: Vec<Lint>,
+    /// Then run the request over splits of its bodies, orders of callouts' answers, and callouts that fail.
+    #[arg(long)]
+    explore: bool,
     /// Print each step as a line of JSON, and the decision as the last.
     #[arg(long)]
     json: bool,
@@ -74,31 +64,58 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
             line(serde_json::to_string(step))?;
         }
         line(serde_json::to_string(&decision))?;
-        return Ok(ExitCode::SUCCESS);
+        return judge(args, &module, &recorded);
     }
     let (mut calls, mut instructions) = (0, 0);
     for step in &steps {
         match step {
-            Step::Callback { name, arguments } => {
-                let arguments: Vec<String> = arguments.iter().map(u32::to_string).collect();
-                anstream::println!("{CALLBACK}{name}{CALLBACK:#}({})", arguments.join(", "));
-            }
-            Step::HostCall { name, given, got, status } => {
+            Step::Callback { .. } => anstream::println!("{CALLBACK}{step}{CALLBACK:#}"),
+            Step::HostCall { status, .. } => {
                 calls += 1;
-                let status = usize::try_from(*status).unwrap_or(usize::MAX);
-                let word = STATUSES.get(status).copied().unwrap_or("?");
-                let style = if status == 0 { Style::new() } else { WRONG };
-                let got = if got.is_empty() { String::new() } else { format!(" -> {}", got.join(" | ")) };
-                anstream::println!("  {name}({}){got} {style}{word}{style:#}", given.join(", "));
+                let style = if *status == 0 { Style::new() } else { WRONG };
+                anstream::println!("{style}{step}{style:#}");
             }
-            Step::Return { value, instructions: taken, .. } => {
+            Step::Return { instructions: taken, .. } => {
                 instructions += taken;
-                let value = value.map_or_else(String::new, |value| format!(" {value}"));
-                anstream::println!("  returns{value}, {taken} instructions");
+                anstream::println!("{step}, {taken} instructions");
             }
         }
     }
     anstream::println!("{calls} host calls, {instructions} instructions");
     line(serde_json::to_string(&decision))?;
-    Ok(ExitCode::SUCCESS)
+    judge(args, &module, &recorded)
+}
+
+/// Prints what lints find, and what an exploration does: exit code 1 if anything.
+fn judge(args: &Args, module: &Module, recorded: &Recorded) -> Result<ExitCode, String> {
+    let name = args.wasm.display().to_string();
+    let configuration = match &args.config {
+        Some(path) => crate::configuration::read(path, &name)?,
+        None => Configuration::default(),
+    };
+    let mut env = configuration.environment;
+    env.extend(args.env.iter().cloned());
+    let scenario = Scenario {
+        name,
+        config: configuration.bytes,
+        env,
+        seed: args.seed,
+        clock: recorded.time.unwrap_or(Settings::default().clock),
+        allow: args.allow.iter().map(|lint| (*lint, "--allow".to_owned())).collect(),
+        exchanges: vec![recorded.exchange.clone()],
+        ..Scenario::default()
+    };
+    let outcome = harness::run(&scenario, module).map_err(|error| error.to_string())?;
+    let findings = outcome.exchanges.iter().flat_map(|exchange| &exchange.findings).chain(&outcome.findings);
+    let mut found: Vec<String> = findings.map(|finding| format!("lint {finding}")).collect();
+    if args.explore {
+        let explored = harness::explore(&scenario, module, &Exploration::default());
+        let explored = explored.map_err(|error| error.to_string())?;
+        anstream::eprintln!("{explored}");
+        found.extend(explored.cases.iter().map(ToString::to_string));
+    }
+    for found in &found {
+        anstream::eprintln!("{WRONG}{found}{WRONG:#}");
+    }
+    Ok(ExitCode::from(u8::from(!found.is_empty())))
 }

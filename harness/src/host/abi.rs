@@ -42,6 +42,22 @@ pub(crate) enum MapType {
     CalloutTrailers,
 }
 
+impl MapType {
+    /// What it holds, in words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::RequestHeaders => "request headers",
+            Self::RequestTrailers => "request trailers",
+            Self::ResponseHeaders => "response headers",
+            Self::ResponseTrailers => "response trailers",
+            Self::GrpcInitialMetadata => "gRPC's initial metadata",
+            Self::GrpcTrailingMetadata => "gRPC's trailing metadata",
+            Self::CalloutHeaders => "a callout's headers",
+            Self::CalloutTrailers => "a callout's trailers",
+        }
+    }
+}
+
 impl TryFrom<u32> for MapType {
     type Error = Status;
 
@@ -75,6 +91,22 @@ pub(crate) enum BufferType {
     CallData,
 }
 
+impl BufferType {
+    /// What it holds, in words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::RequestBody => "bytes of the request's body",
+            Self::ResponseBody => "bytes of the response's body",
+            Self::CalloutBody => "bytes of a callout's body",
+            Self::VmConfig => "bytes of the VM's configuration",
+            Self::PluginConfig => "bytes of the plugin's configuration",
+            Self::Tcp => "bytes of a TCP connection",
+            Self::GrpcMessage => "bytes of a gRPC message",
+            Self::CallData => "bytes of a foreign call",
+        }
+    }
+}
+
 impl TryFrom<u32> for BufferType {
     type Error = Status;
 
@@ -98,6 +130,8 @@ impl TryFrom<u32> for BufferType {
 pub(crate) enum Callback {
     /// None: the module is instantiated and initialised. Of the ABI's functions it may call `proxy_log` only.
     Start,
+    /// `proxy_on_vm_start`.
+    VmStart,
     /// `proxy_on_configure`.
     Configure,
     /// `proxy_on_log`.

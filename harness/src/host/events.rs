@@ -3,10 +3,11 @@
 use super::{
     chain::{At, Failure, Part},
     grpc,
+    schedule::Schedule,
     state::Answer,
 };
 use crate::scenario::Exchange;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that happens.
 #[derive(Debug)]
@@ -24,9 +25,19 @@ pub(super) enum Event {
     /// A timer of a root context runs out.
     Tick { vm: u64, root: u32, period_ms: u32 },
     /// A callout is answered.
-    Answer { vm: u64, root: u32, token: u32, answer: Box<Answer> },
+    Answer { vm: u64, root: u32, origin: u32, token: u32, answer: Box<Answer> },
     /// Something comes of a gRPC call.
     Grpc { vm: u64, token: u32, event: grpc::Event },
+}
+
+impl Event {
+    /// The callout that it is an answer to: the VM and the token.
+    fn callout(&self) -> Option<(u64, u32)> {
+        match self {
+            Self::Answer { vm, token, .. } | Self::Grpc { vm, token, .. } => Some((*vm, *token)),
+            _ => None,
+        }
+    }
 }
 
 /// A client's request, the chain that it goes through, and the thread.
@@ -54,6 +65,27 @@ impl Events {
         self.by_time.pop_first().map(|((time, _), event)| (time, event))
     }
 
+    /// As [`take`](Self::take), but of answers to callouts, when one is next, the one that the schedule picks. Those of one callout keep their order.
+    pub(super) fn take_by(&mut self, schedule: &mut Schedule) -> Option<(u64, Event)> {
+        let (_, next) = self.by_time.first_key_value()?;
+        if next.callout().is_none() {
+            return self.take();
+        }
+        let mut callouts = BTreeSet::new();
+        let mut keys = Vec::new();
+        for (key, event) in &self.by_time {
+            if event.callout().is_some_and(|callout| callouts.insert(callout)) {
+                keys.push(*key);
+            }
+        }
+        let key = *keys.get(schedule.pick(keys.len()))?;
+        let event = self.by_time.remove(&key)?;
+        if let Some((vm, token)) = event.callout() {
+            schedule.note(vm, token);
+        }
+        Some((key.0, event))
+    }
+
     pub(super) fn next_time(&self) -> Option<u64> {
         self.by_time.first_key_value().map(|((time, _), _)| *time)
     }
@@ -61,6 +93,12 @@ impl Events {
     /// Whether anything is to come but timers, which never end, and clients that give up.
     pub(super) fn has_loose_ends(&self) -> bool {
         self.by_time.values().any(|event| !matches!(event, Event::Tick { .. } | Event::GiveUp(_)))
+    }
+
+    /// Whether a callout is to be answered that this stream of a VM has made.
+    pub(super) fn has_answer(&self, of: u64, context: u32) -> bool {
+        let is_its = |event: &Event| matches!(event, Event::Answer { vm, origin, .. } if (*vm, *origin) == (of, context));
+        self.by_time.values().any(is_its)
     }
 
     pub(super) fn has_tick(&self, of: u64, context: u32) -> bool {

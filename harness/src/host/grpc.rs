@@ -2,6 +2,7 @@
 
 use super::{
     abi::{BufferType, MapType, Status},
+    schedule::Failure,
     state::Answer,
 };
 use crate::{Bytes, scenario::Headers};
@@ -28,6 +29,8 @@ pub(crate) struct Calls {
 #[derive(Debug)]
 struct Call {
     root: u32,
+    /// The stream that it belongs to; 0 is none.
+    origin: u32,
     /// None is a server that Google's client is to speak to.
     cluster: Option<String>,
     /// Whether its side has ended, so that messages are dropped.
@@ -51,9 +54,9 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) enum Deed {
     /// It has made a call, which fails after so many milliseconds; 0 is never.
-    Call { token: u32, cluster: Option<String>, timeout_ms: u32 },
+    Call { token: u32, cluster: Option<String>, timeout_ms: u32, failure: Option<Failure> },
     /// It has opened a stream.
-    Open { token: u32, cluster: Option<String> },
+    Open { token: u32, cluster: Option<String>, failure: Option<Failure> },
     /// It has sent a message on a stream, or has ended its side, or both.
     Send { token: u32, has_message: bool, is_last: bool },
 }
@@ -78,18 +81,29 @@ impl Default for Calls {
 
 impl Calls {
     /// A call is made: its token.
-    pub(crate) fn call(&mut self, root: u32, cluster: Option<String>, timeout_ms: u32) -> u32 {
+    pub(crate) fn call(
+        &mut self,
+        (root, origin): (u32, u32),
+        cluster: Option<String>,
+        timeout_ms: u32,
+        failure: Option<Failure>,
+    ) -> u32 {
         let token = self.next_call();
-        self.add(token, root, cluster.clone(), true);
-        self.deeds.push(Deed::Call { token, cluster, timeout_ms });
+        self.add(token, (root, origin), cluster.clone(), true);
+        self.deeds.push(Deed::Call { token, cluster, timeout_ms, failure });
         token
     }
 
     /// A stream is opened: its token.
-    pub(crate) fn stream(&mut self, root: u32, cluster: Option<String>) -> u32 {
+    pub(crate) fn stream(
+        &mut self,
+        (root, origin): (u32, u32),
+        cluster: Option<String>,
+        failure: Option<Failure>,
+    ) -> u32 {
         let token = self.next_stream();
-        self.add(token, root, cluster.clone(), false);
-        self.deeds.push(Deed::Open { token, cluster });
+        self.add(token, (root, origin), cluster.clone(), false);
+        self.deeds.push(Deed::Open { token, cluster, failure });
         token
     }
 
@@ -105,9 +119,10 @@ impl Calls {
         self.last[1]
     }
 
-    fn add(&mut self, token: u32, root: u32, cluster: Option<String>, has_ended: bool) {
+    fn add(&mut self, token: u32, (root, origin): (u32, u32), cluster: Option<String>, has_ended: bool) {
         let call = Call {
             root,
+            origin,
             cluster,
             has_ended,
             is_closed_here: false,
@@ -157,6 +172,11 @@ impl Calls {
             return Err(Status::BadArgument);
         }
         self.open.get_mut(&token).filter(|call| call.root == root).ok_or(Status::NotFound)
+    }
+
+    /// Whether a stream has a call or a stream of gRPC that is open.
+    pub(crate) fn has_open(&self, context: u32) -> bool {
+        self.open.values().any(|call| call.origin == context && !call.is_closed_here && !call.is_closed_there)
     }
 
     /// The cluster and the server of a stream.

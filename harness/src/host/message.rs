@@ -212,7 +212,8 @@ pub(crate) fn has_length(headers: &Headers) -> bool {
     content_length(headers).is_some()
 }
 
-fn content_length(headers: &Headers) -> Option<usize> {
+/// The length of the body that headers state.
+pub(crate) fn content_length(headers: &Headers) -> Option<usize> {
     headers.iter().find(|(name, _)| name.0 == b"content-length")?.1.lossy().parse().ok()
 }
 

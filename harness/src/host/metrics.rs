@@ -131,6 +131,11 @@ impl Metrics {
         }
     }
 
+    /// Whether an id is of a gauge, which may be set again and again.
+    pub(crate) fn is_gauge(&self, id: u32) -> bool {
+        self.stat(id).is_ok_and(|(kind, _)| kind == Kind::Gauge)
+    }
+
     fn stat(&self, id: u32) -> Result<(Kind, usize), Status> {
         let kind = kind_of(id & 3)?;
         let ids = self.ids.get((id & 3) as usize).ok_or(Status::NotFound)?;

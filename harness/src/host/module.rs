@@ -1,7 +1,15 @@
 //! Loads a module, or says why it cannot be run.
 
-use super::{linker, state::State};
-use std::{fmt, sync::Arc};
+use super::{
+    cache::{self, cache_folder},
+    linker,
+    state::State,
+};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use wasmtime::{Config, Engine, ExportType, ExternType, FuncType, InstancePre, ValType};
 
 /// The exports that give the host memory, the first that there is.
@@ -76,6 +84,8 @@ impl fmt::Debug for Module {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoadError {
+    /// The file cannot be read.
+    Io(PathBuf, io::Error),
     /// The engine cannot be set up on this machine.
     Engine(String),
     /// The bytes are no WebAssembly module.
@@ -95,6 +105,7 @@ pub enum LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Io(file, error) => write!(f, "{}: {error}", file.display()),
             Self::Engine(error) => write!(f, "the engine cannot be set up: {error}"),
             Self::Invalid(error) => write!(f, "is no WebAssembly module: {error}"),
             Self::NoAbiVersion => f.write_str("exports no proxy_abi_version_0_1_0, _0_2_0 or _0_2_1"),
@@ -114,10 +125,31 @@ impl Module {
     /// # Errors
     /// It is no module, or lacks what a host needs, or needs what no host has. Nothing of it has run.
     pub fn load(bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::compile(bytes, None)
+    }
+
+    /// Reads and compiles a module's file; what has been compiled before comes out of the [cache](cache_folder).
+    ///
+    /// # Errors
+    /// The file cannot be read; or as [`load`](Self::load).
+    pub fn open(file: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::open_with(file.as_ref(), cache_folder().as_deref())
+    }
+
+    /// As [`open`](Self::open), with the cache in this folder, or without one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(file: &Path, cache: Option<&Path>) -> Result<Self, LoadError> {
+        let bytes = fs::read(file).map_err(|error| LoadError::Io(file.to_path_buf(), error))?;
+        Self::compile(&bytes, cache)
+    }
+
+    fn compile(bytes: &[u8], cache: Option<&Path>) -> Result<Self, LoadError> {
         let mut config = Config::new();
         config.consume_fuel(true);
         let engine = Engine::new(&config).map_err(|error| LoadError::Engine(error.to_string()))?;
-        let module = wasmtime::Module::from_binary(&engine, bytes)
+        let module = cache::compile(&engine, bytes, cache)
             .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
         let has = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
         let version = VERSIONS.into_iter().find(|(export, _)| has(export));

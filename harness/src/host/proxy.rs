@@ -19,8 +19,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt, mem, time::Duration};
 
-/// The most events of an exchange and its aftermath. Those beyond are left out: a module may ask again whenever it gets an answer.
-const EVENT_LIMIT: u32 = 10_000;
+/// The most events of an exchange and its aftermath, beside the parts of its bodies. Those beyond are left out: a module may ask again whenever it gets an answer.
+const EVENT_LIMIT: usize = 10_000;
 
 /// The most callouts that are answered in an exchange, likewise.
 const CALLOUT_LIMIT: u32 = 1000;
@@ -213,7 +213,9 @@ impl Proxy {
                 self.last_stream
             })
             .collect();
-        for _ in 0..EVENT_LIMIT {
+        let parts = |exchange: &Exchange| exchange.request.chunks.len() + exchange.response.chunks.len();
+        let limit = EVENT_LIMIT + exchanges.iter().map(parts).sum::<usize>();
+        for _ in 0..limit {
             if ids.iter().all(|id| self.finished.contains_key(id)) && !self.events.has_loose_ends() {
                 break;
             }
@@ -307,6 +309,7 @@ impl Proxy {
         outcome.metrics = self.world.0.borrow().stats.steps();
         outcome.log = self.world.log_since(0);
         outcome.calls = self.take_calls();
+        outcome.findings = self.take_findings();
         let vms = self.threads.get(thread).into_iter().flatten();
         let host_calls = vms.flat_map(|vm| vm.store.data().host_calls.values()).sum();
         outcome.cost = Some(Cost { instructions: self.fuel(thread) - fuel_before, host_calls });
@@ -359,7 +362,11 @@ impl Proxy {
 
     /// Makes the next thing happen. False when there is none.
     fn step(&mut self) -> bool {
-        let Some((time, event)) = self.events.take() else { return false };
+        let next = match &mut self.world.0.borrow_mut().schedule {
+            Some(schedule) => self.events.take_by(schedule),
+            None => self.events.take(),
+        };
+        let Some((time, event)) = next else { return false };
         {
             let clock = &mut self.world.0.borrow_mut().clock;
             *clock = time.max(*clock);
@@ -379,7 +386,7 @@ impl Proxy {
                     }
                 }
             }
-            Event::Answer { vm, root, token, answer } => self.answered(vm, root, token, *answer),
+            Event::Answer { vm, root, token, answer, .. } => self.answered(vm, root, token, *answer),
             Event::Grpc { vm, token, event } => self.grpc(vm, token, event),
         }
         self.tell_queues(None);
@@ -393,7 +400,7 @@ impl Proxy {
     }
 
     /// Calls a callback of a root context, and does what it asked for. A trap fails all streams of the VM.
-    fn root_call(&mut self, thread: usize, number: usize, export: &str, arguments: &[u32]) {
+    fn root_call(&mut self, thread: usize, number: usize, export: &'static str, arguments: &[u32]) {
         let Some(vm) = self.vm(thread, number) else { return };
         if vm.dead.is_some() {
             return;

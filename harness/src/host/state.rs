@@ -7,10 +7,16 @@ use super::{
     metrics::Metrics,
     options::Options,
     random::Random,
+    schedule::Failure,
     stream::{Stream, Way},
     world::World,
 };
-use crate::{Bytes, outcome::LEVELS, scenario::Headers};
+use crate::{
+    Bytes,
+    lint::{Finding, Lint},
+    outcome::LEVELS,
+    scenario::Headers,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
@@ -32,6 +38,8 @@ pub(crate) struct State {
     pub(crate) options: Options,
     pub(crate) random: Random,
     pub(crate) callback: Callback,
+    /// The export that runs.
+    export: &'static str,
     /// The context that host calls are about: the callback's own, or the one that `proxy_set_effective_context` has chosen.
     pub(crate) context: u32,
     /// The callback's own.
@@ -91,10 +99,14 @@ pub(crate) struct Callout {
     pub(crate) token: u32,
     /// The root context that gets the answer.
     pub(crate) root: u32,
+    /// The stream that it belongs to; 0 is none.
+    pub(crate) origin: u32,
     pub(crate) cluster: String,
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
     pub(crate) timeout_ms: u32,
+    /// How it fails, whatever its cluster does.
+    pub(crate) failure: Option<Failure>,
 }
 
 /// What is at hand of a callout's answer.
@@ -126,6 +138,7 @@ impl State {
             limits: StoreLimitsBuilder::new().memory_size(options.memory).table_elements(TABLE_LIMIT).build(),
             random: Random::new(options.seed),
             callback: Callback::Start,
+            export: "",
             context: 0,
             own_context: 0,
             is_allocating: false,
@@ -151,8 +164,9 @@ impl State {
     }
 
     /// A callback begins.
-    pub(crate) fn enter(&mut self, callback: Callback, context: u32) {
+    pub(crate) fn enter(&mut self, callback: Callback, export: &'static str, context: u32) {
         self.callback = callback;
+        self.export = export;
         self.context = context;
         self.own_context = context;
         self.is_allocating = false;
@@ -175,6 +189,33 @@ impl State {
         let is_of_grpc =
             |map: &MapType| matches!(map, MapType::GrpcInitialMetadata | MapType::GrpcTrailingMetadata);
         self.answer.maps.retain(|(map, _)| !is_of_grpc(map));
+    }
+
+    /// Notes a mistake of the module's in this callback.
+    pub(crate) fn note(&self, lint: Lint, what: impl Into<String>) {
+        self.world.note(Finding { lint, callback: self.export.to_owned(), what: what.into() });
+    }
+
+    /// Notes a call about something that is not there in this phase, and gives Envoy's answer.
+    fn out_of_reach(&self, what: &str) -> Status {
+        self.note(Lint::CallOutOfPhase, format!("{what} are out of reach"));
+        Status::BadArgument
+    }
+
+    /// Whether the module is told of a callout: of one that was reset there is nothing to read, and no other place to ask.
+    fn is_answering(&self) -> bool {
+        self.export == "proxy_on_http_call_response"
+    }
+
+    /// The stream that a callout belongs to: none on a root context, and where a stream is over.
+    pub(crate) fn origin(&self) -> u32 {
+        let is_over = matches!(self.callback, Callback::Log | Callback::End);
+        if is_over || self.stream().is_none() { 0 } else { self.context }
+    }
+
+    /// Whether what the module does now is done 2+N times, with N workers.
+    pub(crate) fn is_configuring(&self) -> bool {
+        matches!(self.callback, Callback::VmStart | Callback::Configure)
     }
 
     /// Whether the module may not call the ABI's functions now.
@@ -209,8 +250,19 @@ impl State {
         self.roots.get(&self.root_id())
     }
 
-    /// Reads a header map. One that is out of reach in this phase is a bad argument; in `proxy_on_log` it is not found.
+    /// Reads a header map that the module asks for. One that is out of reach in this phase is a bad argument; in `proxy_on_log` it is not found.
     pub(crate) fn map<R>(&self, map: MapType, read: impl FnOnce(&Headers) -> R) -> Result<R, Status> {
+        self.world.trace(|trace| trace.about(map.words()));
+        let found = self.map_if_any(map, read);
+        let is_of_callout = matches!(map, MapType::CalloutHeaders | MapType::CalloutTrailers);
+        if matches!(found, Err(Status::BadArgument)) && !(is_of_callout && self.is_answering()) {
+            self.out_of_reach(map.words());
+        }
+        found
+    }
+
+    /// As [`map`](Self::map), for an attribute that may be asked for at any time.
+    pub(crate) fn map_if_any<R>(&self, map: MapType, read: impl FnOnce(&Headers) -> R) -> Result<R, Status> {
         if self.callback == Callback::Log {
             let stream = self.stream().ok_or(Status::NotFound)?;
             return stream.common.borrow().logged(map).map(read).ok_or(Status::NotFound);
@@ -229,11 +281,14 @@ impl State {
         map: MapType,
         change: impl FnOnce(&mut Headers) -> R,
     ) -> Result<R, Status> {
-        let stream = self.stream_mut().ok_or(Status::BadArgument)?;
+        self.world.trace(|trace| trace.about(map.words()));
+        let Some(stream) = self.streams.get_mut(&self.context) else {
+            return Err(self.out_of_reach(map.words()));
+        };
         let way = match map {
             MapType::RequestHeaders | MapType::RequestTrailers => Way::Request,
             MapType::ResponseHeaders | MapType::ResponseTrailers => Way::Response,
-            _ => return Err(Status::BadArgument),
+            _ => return Err(self.out_of_reach(map.words())),
         };
         if matches!(map, MapType::RequestTrailers | MapType::ResponseTrailers) {
             let side = stream.side(way);
@@ -242,28 +297,40 @@ impl State {
                 stream.common.borrow_mut().half_mut(way).has_trailers = true;
             }
         }
-        stream.at_hand(map).ok_or(Status::BadArgument)?;
+        if stream.at_hand(map).is_none() {
+            return Err(self.out_of_reach(map.words()));
+        }
         Ok(change(stream.common.borrow_mut().half_mut(way).map_mut(map)))
     }
 
     /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found. The buffer of a foreign call is the
     /// one that was read last.
     pub(crate) fn buffer(&mut self, buffer: BufferType) -> Result<&[u8], Status> {
+        self.world.trace(|trace| trace.about(buffer.words()));
         let body = |way| match (way, self.stream()) {
             (Way::Request, Some(stream)) if stream.request.is_body_at_hand => stream.request.body.clone(),
             (Way::Response, Some(stream)) if stream.response.is_body_at_hand => stream.response.body.clone(),
-            _ => Vec::new(),
+            _ => {
+                self.out_of_reach(buffer.words());
+                Vec::new()
+            }
         };
         let bytes = match buffer {
             BufferType::RequestBody => body(Way::Request),
             BufferType::ResponseBody => body(Way::Response),
-            BufferType::CalloutBody => self.answer.body(buffer).ok_or(Status::NotFound)?.clone(),
+            BufferType::CalloutBody if self.answer.body(buffer).is_some() => {
+                self.answer.body(buffer).cloned().unwrap_or_default()
+            }
             BufferType::GrpcMessage => self.answer.body(buffer).cloned().unwrap_or_default(),
             BufferType::VmConfig => self.options.vm_config.clone(),
             BufferType::PluginConfig if self.callback == Callback::Configure => {
                 self.root().map(|root| root.config.clone()).unwrap_or_default()
             }
-            BufferType::PluginConfig => return Err(Status::NotFound),
+            BufferType::CalloutBody if self.is_answering() => return Err(Status::NotFound),
+            BufferType::CalloutBody | BufferType::PluginConfig => {
+                self.out_of_reach(buffer.words());
+                return Err(Status::NotFound);
+            }
             BufferType::Tcp => Vec::new(),
             BufferType::CallData if self.last_buffer.0 == self.context => return Ok(&self.last_buffer.1),
             BufferType::CallData => return Ok(&[]),
@@ -274,30 +341,42 @@ impl State {
 
     /// A body, to be changed.
     pub(crate) fn buffer_mut(&mut self, buffer: BufferType) -> Result<&mut Vec<u8>, Status> {
+        self.world.trace(|trace| trace.about(buffer.words()));
         let is_absent = match buffer {
             BufferType::CalloutBody => self.answer.body(buffer).is_none(),
             BufferType::PluginConfig => self.callback != Callback::Configure,
             _ => false,
         };
         if is_absent {
+            self.out_of_reach(buffer.words());
             return Err(Status::NotFound);
         }
-        if buffer == BufferType::GrpcMessage {
+        let has_message = buffer == BufferType::GrpcMessage && self.answer.body(buffer).is_some();
+        let is_at_hand = has_message
+            || self.stream().is_some_and(|stream| match buffer {
+                BufferType::RequestBody => stream.request.is_body_at_hand,
+                BufferType::ResponseBody => stream.response.is_body_at_hand,
+                _ => false,
+            });
+        if !is_at_hand {
+            return Err(self.out_of_reach(buffer.words()));
+        }
+        if has_message {
             return self.answer.body_mut(buffer).ok_or(Status::BadArgument);
         }
         let stream = self.stream_mut().ok_or(Status::BadArgument)?;
-        let side = match buffer {
-            BufferType::RequestBody => &mut stream.request,
-            BufferType::ResponseBody => &mut stream.response,
-            _ => return Err(Status::BadArgument),
-        };
-        side.is_body_at_hand.then_some(&mut side.body).ok_or(Status::BadArgument)
+        Ok(match buffer {
+            BufferType::ResponseBody => &mut stream.response.body,
+            _ => &mut stream.request.body,
+        })
     }
 
     /// Writes a line to the log, if its level is logged.
     pub(crate) fn log(&mut self, level: u32, text: &[u8]) {
-        if level >= self.options.log_level {
-            let level = LEVELS.get(level as usize).copied().unwrap_or("critical");
+        let is_logged = level >= self.options.log_level;
+        let level = LEVELS.get(level as usize).copied().unwrap_or("critical");
+        self.world.trace(|trace| trace.about(level));
+        if is_logged {
             self.world.log(&self.options.vm_id, level, Bytes::from(text).lossy());
         }
     }

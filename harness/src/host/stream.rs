@@ -76,6 +76,8 @@ pub(crate) struct Half {
     pub(crate) has_trailers: bool,
     /// Whether the headers have left for the other end.
     pub(crate) are_headers_sent: bool,
+    /// The length that the headers stated when they came.
+    pub(crate) length: Option<usize>,
     /// How many bytes of the body have come so far, and how many have left.
     pub(crate) size: u64,
     pub(crate) sent: u64,

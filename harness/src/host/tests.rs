@@ -4,8 +4,10 @@ mod chain;
 mod flow;
 mod grpc;
 mod hostile;
+mod lints;
 mod phases;
-mod probe;
+mod plugin;
+pub(super) mod probe;
 
 use super::{Module, Vm};
 use probe::{get, lines, module, options};

@@ -115,7 +115,7 @@ impl Vm {
             started: world.now(),
         };
         // A reactor is initialised, and then has a main function only in some languages; a command is started.
-        let start: &[&str] =
+        let start: &[&'static str] =
             if vm.has("_initialize") { &["_initialize", "main", "__main_void"] } else { &["_start"] };
         for export in start {
             vm.call(Callback::Start, export, &[0, 0])?;
@@ -132,7 +132,7 @@ impl Vm {
         let before = world.log_len();
         let size = u32::try_from(options.vm_config.len()).unwrap_or(u32::MAX);
         let failed = self.dead.take();
-        if self.run(Callback::Other, "proxy_on_vm_start", &[root, size])? == Some(0) {
+        if self.run(Callback::VmStart, "proxy_on_vm_start", &[root, size])? == Some(0) {
             return Err(trap(&world, "proxy_on_vm_start", "returned false".to_owned(), before));
         }
         self.tell_of_failed();
@@ -271,6 +271,14 @@ impl Vm {
         memory.map_or(0, |memory| memory.data_size(&self.store))
     }
 
+    /// How far the module has written into its linear memory: the place behind the last byte that is not 0.
+    pub(super) fn touched(&mut self) -> usize {
+        let name = self.store.data().memory.clone();
+        let memory = name.and_then(|name| self.instance.get_memory(&mut self.store, &name));
+        let last = memory.and_then(|memory| memory.data(&self.store).iter().rposition(|byte| *byte != 0));
+        last.map_or(0, |last| last + 1)
+    }
+
     pub(super) fn state(&mut self) -> &mut State {
         self.store.data_mut()
     }
@@ -288,7 +296,7 @@ impl Vm {
     pub(super) fn call(
         &mut self,
         callback: Callback,
-        export: &str,
+        export: &'static str,
         arguments: &[u32],
     ) -> Result<Option<u32>, Trap> {
         let answer = self.run(callback, export, arguments)?;
@@ -296,7 +304,12 @@ impl Vm {
     }
 
     /// As [`call`](Self::call), with the export's answer also where the VM has failed while it allocated memory for the host.
-    fn run(&mut self, callback: Callback, export: &str, arguments: &[u32]) -> Result<Option<u32>, Trap> {
+    fn run(
+        &mut self,
+        callback: Callback,
+        export: &'static str,
+        arguments: &[u32],
+    ) -> Result<Option<u32>, Trap> {
         if let Some(trap) = &self.dead {
             return Err(trap.clone());
         }
@@ -309,7 +322,7 @@ impl Vm {
             .collect();
         let mut results = vec![Val::I32(0); ty.results().len()];
         let state = self.store.data_mut();
-        state.enter(callback, arguments.first().and_then(Val::i32).map_or(0, i32::cast_unsigned));
+        state.enter(callback, export, arguments.first().and_then(Val::i32).map_or(0, i32::cast_unsigned));
         let (world, fuel) = (state.world.clone(), state.options.fuel);
         let before = world.log_len();
         world.trace(|trace| {

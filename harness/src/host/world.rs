@@ -4,9 +4,10 @@ use super::{
     abi::Status,
     metrics::Stats,
     options::{Place, Settings},
+    schedule::{Failure, Schedule},
     trace::Trace,
 };
-use crate::{outcome::LogLine, scenario::Cluster};
+use crate::{lint::Finding, outcome::LogLine, scenario::Cluster};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
@@ -20,6 +21,9 @@ const ENTRY_COST: usize = 128;
 
 /// The most lines of the log that are kept: those beyond are left out.
 const LOG_LIMIT: usize = 1 << 20;
+
+/// The most findings of lints that are kept until somebody asks for them.
+const FINDING_LIMIT: usize = 100;
 
 /// A foreign function: it gets the argument and gives a result, or a status of the ABI.
 pub(crate) type Foreign = Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, u32>>;
@@ -42,6 +46,26 @@ impl World {
             clusters: settings.clusters.clone(),
             ..Shared::default()
         })))
+    }
+
+    /// A callout is made: how it fails, if an exploration lets it.
+    pub(crate) fn make_callout(&self, what: impl FnOnce() -> String) -> Option<Failure> {
+        self.0.borrow_mut().schedule.as_mut()?.make(what())
+    }
+
+    /// The callout that was made last has got a token of a VM.
+    pub(crate) fn number_callout(&self, vm: u64, token: u32) {
+        if let Some(schedule) = &mut self.0.borrow_mut().schedule {
+            schedule.number(vm, token);
+        }
+    }
+
+    /// Notes a mistake of a module's, once.
+    pub(crate) fn note(&self, finding: Finding) {
+        let findings = &mut self.0.borrow_mut().findings;
+        if findings.len() < FINDING_LIMIT && !findings.contains(&finding) {
+            findings.push(finding);
+        }
     }
 
     /// Takes a step down, where steps are.
@@ -99,6 +123,10 @@ pub(crate) struct Shared {
     pub(super) log: Vec<(String, LogLine)>,
     /// What modules do, where it is taken down.
     pub(super) trace: Option<Trace>,
+    /// What an exploration decides of callouts.
+    pub(super) schedule: Option<Schedule>,
+    /// What lints have found.
+    pub(super) findings: Vec<Finding>,
     serial: u64,
     pub(super) stats: Stats,
     /// Values by VM id and key, each with the number of its last change. The numbers grow over all VM ids.

@@ -3,11 +3,14 @@
 use super::{
     Chunk, Cluster, Connection, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
     UPSTREAMS,
-    raw::{RawExpect, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
+    lines::Lines,
+    raw::{RawExpect, RawExplore, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
     values::{self, Problem},
 };
 use crate::{
+    Exploration,
     expect::{Expect, LogExpectation},
+    lint::Lint,
     outcome::LEVELS,
 };
 use std::{
@@ -21,7 +24,8 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 7] = ["config", "env", "routes", "upstreams", "seed", "clock", "cookies"];
+const SHARED: [&str; 9] =
+    ["allow", "config", "env", "explore", "routes", "upstreams", "seed", "clock", "cookies"];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -38,6 +42,8 @@ pub enum ScenarioError {
     Value {
         /// The file.
         file: PathBuf,
+        /// The line of the key, or of what is around it, from 1.
+        line: usize,
         /// The scenario's name; empty for what is outside of all scenarios, or where it has none.
         scenario: String,
         /// The key's path: `exchange[1].request.headers.cookie`; `.` is the scenario itself.
@@ -52,8 +58,8 @@ impl fmt::Display for ScenarioError {
         match self {
             Self::Io(file, error) => write!(f, "{}: {error}", file.display()),
             Self::Syntax(file, error) => write!(f, "{}: {error}", file.display()),
-            Self::Value { file, scenario, key, rule } => {
-                write!(f, "{}: ", file.display())?;
+            Self::Value { file, line, scenario, key, rule } => {
+                write!(f, "{}:{line}: ", file.display())?;
                 if !scenario.is_empty() {
                     write!(f, "{scenario:?}: ")?;
                 }
@@ -92,14 +98,18 @@ pub fn load_dir(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
-    let fail = |scenario: &str, problem: Problem| ScenarioError::Value {
+    let lines = Lines::of(text);
+    let fail_at = |place: Option<usize>, scenario: &str, problem: Problem| ScenarioError::Value {
         file: path.to_path_buf(),
+        line: lines.find(place, &problem.key),
         scenario: scenario.to_owned(),
         key: problem.key,
         rule: problem.rule,
     };
+    let fail = |scenario: &str, problem: Problem| fail_at(None, scenario, problem);
     let mut shared: Table =
         toml::from_str(text).map_err(|error| ScenarioError::Syntax(path.to_path_buf(), Box::new(error)))?;
+    let has_several = shared.contains_key("scenario");
     let own = match shared.remove("scenario") {
         None => vec![Value::Table(std::mem::take(&mut shared))],
         Some(Value::Array(own)) if !own.is_empty() => own,
@@ -113,10 +123,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioEr
         let Value::Table(own) = own else {
             return Err(fail("", Problem::new(&format!("scenario[{index}]"), "must be a table")));
         };
+        let place = has_several.then_some(index);
         let name = own.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut table = shared.clone();
         table.extend(own);
-        read(table, path).map_err(|problem| fail(&name, problem))
+        let mut scenario = read(table, path).map_err(|problem| fail_at(place, &name, problem))?;
+        scenario.line = lines.find(place, ".");
+        Ok(scenario)
     };
     own.into_iter().enumerate().map(scenario).collect()
 }
@@ -142,6 +155,10 @@ impl RawScenario {
                 return Err(Problem::new("only", format!("must be \"harness\", got {other:?}")));
             }
         };
+        let allow = self.allow.into_iter().map(allowed).collect::<Result<_, _>>()?;
+        let explore = self.explore.map_or(Ok(None), explored)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let snapshot = self.snapshot.map(|name| folder.join(name));
         let config = match self.config {
             None => None,
             Some(Value::String(text)) => Some(text.into_bytes()),
@@ -159,6 +176,10 @@ impl RawScenario {
         };
         let routes = self.routes.into_iter().enumerate().map(route).collect::<Result<_, _>>()?;
         let config_error = self.expect.as_ref().and_then(|expect| expect.config_error.clone());
+        let has_more = match &self.expect {
+            Some(expect) => !expect.convert().map_err(|problem| problem.inside("expect"))?.is_empty(),
+            None => false,
+        };
         let mut exchanges = Vec::new();
         if let Some(request) = self.request {
             let (response, expect) = (self.response.unwrap_or_default(), self.expect.unwrap_or_default());
@@ -179,14 +200,30 @@ impl RawScenario {
             exchange.after_ms = raw.after_ms;
             exchanges.extend(std::iter::repeat_n(exchange, raw.repeat));
         }
+        if config_error.is_some() && has_more {
+            let rule = "must stand alone: there is no exchange of which anything else could be expected";
+            return Err(Problem::new("expect.config_error", rule));
+        }
         if exchanges.is_empty() == config_error.is_none() {
             return Err(Problem::new(".", "must have exchanges, or `expect.config_error` and none"));
         }
         let clock = self.clock.map(|text| values::nanoseconds("clock", &text)).transpose()?;
+        let is_checked = config_error.is_some() || snapshot.is_some() || explore.is_some();
+        if !is_checked && !exchanges.is_empty() && exchanges.iter().all(|exchange| exchange.expect.is_empty())
+        {
+            return Err(Problem::new(
+                "expect",
+                "must expect something: a scenario that checks nothing cannot fail",
+            ));
+        }
         Ok(Scenario {
             name: self.name,
             file: file.to_path_buf(),
+            line: 1,
             only_harness,
+            allow,
+            explore,
+            snapshot,
             seed: self.seed,
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,
@@ -198,6 +235,43 @@ impl RawScenario {
             exchanges,
         })
     }
+}
+
+/// How a scenario is explored, if it is.
+fn explored(raw: RawExplore) -> Result<Option<Exploration>, Problem> {
+    let bounds = match raw {
+        RawExplore::Switch(is_on) => return Ok(is_on.then(Exploration::default)),
+        RawExplore::Bounds(bounds) => bounds,
+    };
+    let default = Exploration::default();
+    let mut explore =
+        Exploration { budget: bounds.budget.unwrap_or(default.budget), seed: bounds.seed, ..default };
+    if explore.budget == 0 {
+        return Err(Problem::new("explore.budget", "must be a number of exchanges, got 0"));
+    }
+    for name in bounds.ignore {
+        match name.as_str() {
+            "log" => explore.ignores_log = true,
+            "metrics" => explore.ignores_metrics = true,
+            _ => {
+                let rule = format!("must be \"log\" or \"metrics\", got {name:?}");
+                return Err(Problem::new("explore.ignore", rule));
+            }
+        }
+    }
+    Ok(Some(explore))
+}
+
+/// A lint that is switched off, and why.
+fn allowed((name, reason): (String, String)) -> Result<(Lint, String), Problem> {
+    let key = format!("allow.{name}");
+    let Some(lint) = Lint::named(&name) else {
+        return Err(Problem::new(&key, format!("there is no such lint; there are {}", Lint::names())));
+    };
+    if reason.trim().is_empty() {
+        return Err(Problem::new(&key, "must say why the lint is switched off"));
+    }
+    Ok((lint, reason))
 }
 
 fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) -> Result<Exchange, Problem> {

@@ -11,6 +11,9 @@ pub(super) struct RawScenario {
     pub(super) name: String,
     pub(super) only: Option<String>,
     pub(super) reason: Option<String>,
+    pub(super) allow: BTreeMap<String, String>,
+    pub(super) explore: Option<RawExplore>,
+    pub(super) snapshot: Option<String>,
     pub(super) seed: u64,
     pub(super) clock: Option<String>,
     pub(super) config: Option<Value>,
@@ -22,6 +25,22 @@ pub(super) struct RawScenario {
     pub(super) request: Option<RawRequest>,
     pub(super) response: Option<RawResponse>,
     pub(super) expect: Option<RawExpect>,
+}
+
+/// `true`, or how far.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "must be true, or a table of `budget`, `seed` and `ignore`")]
+pub(super) enum RawExplore {
+    Switch(bool),
+    Bounds(RawBounds),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawBounds {
+    pub(super) budget: Option<usize>,
+    pub(super) seed: u64,
+    pub(super) ignore: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,22 +1,25 @@
 //! What the loader reads, and what it refuses.
 
 use super::{Cluster, CookieJar, Request, Response, Route, Scenario, load::parse};
-use crate::{Bytes, expect::Expected};
+use crate::{Bytes, Exploration, expect::Expected, lint::Lint};
 use std::path::Path;
 
 #[track_caller]
 fn read(text: &str) -> Vec<Scenario> {
-    parse(Path::new("x.toml"), text).unwrap_or_else(|error| panic!("{error}"))
+    // What is explored needs no expectation.
+    let explored = if text.contains("expect") { "" } else { "explore = true\n" };
+    parse(Path::new("x.toml"), &format!("{explored}{text}")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The error names the file, then what `expected` says.
 #[track_caller]
 fn refused(text: &str, expected: &str) {
     let error = parse(Path::new("x.toml"), text).map(|_| ()).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("x.toml: {expected}")), "{error}");
+    let (_, said) = error.split_once(": ").unwrap();
+    assert!(error.starts_with("x.toml") && said.starts_with(expected), "{error}");
 }
 
-const ONE: &str = "name = 'a'\nrequest = {}\n";
+const ONE: &str = "name = 'a'\nrequest = {}\nexpect = { status = 200 }\n";
 
 #[test]
 fn a_file_is_a_scenario_with_one_exchange() {
@@ -31,8 +34,8 @@ fn a_file_is_a_scenario_with_one_exchange() {
 fn scenarios_share_what_stands_above_them_and_may_override_it() {
     let scenarios = read(
         "seed = 7\nenv = { SECRET = 's' }\nconfig = { a = 1 }\nroutes = [{ header = 'X-Arm', value = 'b', upstream = 'v2' }]\n\
-         [[scenario]]\nname = 'one'\nrequest = {}\n\
-         [[scenario]]\nname = 'two'\nconfig = '{\"a\":'\nclock = '2026-11-23T00:00:01.5Z'\nrequest = {}\n\
+         [[scenario]]\nname = 'one'\nrequest = {}\nexpect = { status = 200 }\n\
+         [[scenario]]\nname = 'two'\nconfig = '{\"a\":'\nclock = '2026-11-23T00:00:01.5Z'\nrequest = {}\nexpect = { status = 200 }\n\
          [[scenario]]\nname = 'three'\nseed = 8\nexpect = { config_error = 'no' }\n",
     );
     let [one, two, three] = scenarios.try_into().unwrap();
@@ -222,4 +225,83 @@ fn the_client_keeps_cookies_without_their_attributes() {
     let mut request = Request::default();
     jar.add_to(&mut request);
     assert_eq!(request.headers, [(Bytes::from("cookie"), Bytes::from("a=x=y; b=2"))]);
+}
+
+#[test]
+fn a_lint_is_switched_off_by_its_name_and_with_a_reason() {
+    let [scenario] = read("name = 'a'\nrequest = {}\nallow = { content-length = 'the client cuts it' }\n")
+        .try_into()
+        .unwrap();
+    assert_eq!(scenario.allow, [(Lint::ContentLength, "the client cuts it".to_owned())].into());
+    refused(&format!("{ONE}allow = {{ content-length = ' ' }}"), "\"a\": allow.content-length: must say why");
+    refused(
+        &format!("{ONE}allow = {{ pauses = 'x' }}"),
+        "\"a\": allow.pauses: there is no such lint; there are call-out",
+    );
+}
+
+#[test]
+fn a_scenario_is_explored_when_it_says_so() {
+    let explore = |text: &str| read(&format!("{ONE}{text}")).remove(0).explore;
+    assert_eq!(explore(""), None);
+    assert_eq!(explore("explore = false"), None);
+    assert_eq!(explore("explore = true"), Some(Exploration::default()));
+    let small = Exploration { budget: 5, seed: 2, ignores_log: true, ..Exploration::default() };
+    assert_eq!(explore("explore = { budget = 5, seed = 2, ignore = ['log'] }"), Some(small));
+    refused(&format!("{ONE}explore = {{ budget = 0 }}"), "\"a\": explore.budget: must be a number");
+    refused(&format!("{ONE}explore = {{ ignore = ['all'] }}"), "\"a\": explore.ignore: must be \"log\" or");
+    refused(&format!("{ONE}explore = {{ bodget = 5 }}"), "\"a\": explore: must be true, or a table");
+}
+
+#[test]
+fn an_error_says_the_line_of_its_key() {
+    for (text, expected) in [
+        (
+            "name = 'a'\n\nrequest = { metod = 'GET' }\nexpect = { status = 200 }",
+            "x.toml:3: \"a\": request.metod: unknown field `metod`",
+        ),
+        (
+            "seed = 1\nname = 'a'\nexpct = { status = 200 }\nrequest = {}",
+            "x.toml:3: \"a\": expct: unknown field `expct`",
+        ),
+        (
+            "[[scenario]]\nname = 'a'\nrequest = {}\nexpect = { status = 200 }\n\n[[scenario]]\nname = 'b'\n[[scenario.exchange]]\n\
+             request = {}\nexpect = { status = 200 }\n[[scenario.exchange]]\nrequest.path = '/'\n[scenario.exchange.expect]\nlog = [{ level = 'loud', text = 'x' }]",
+            "x.toml:14: \"b\": exchange[1].expect.log[0].level: must be one of",
+        ),
+        (
+            "clock = 'now'\n[[scenario]]\nname = 'a'\nrequest = {}\nexpect = { status = 200 }",
+            "x.toml:1: \"a\": clock: must be a time",
+        ),
+    ] {
+        let error = parse(Path::new("x.toml"), text).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let lines: Vec<_> = read(&format!("[[scenario]]\n{ONE}\n[[scenario]]\n{ONE}"))
+        .iter()
+        .map(|scenario| scenario.line)
+        .collect();
+    assert_eq!(lines, [1, 6]);
+}
+
+#[test]
+fn a_scenario_that_checks_nothing_is_refused() {
+    let nothing = "\"a\": expect: must expect something";
+    refused("name = 'a'\nrequest = {}", nothing);
+    refused("name = 'a'\nrequest = {}\nexpect = { request_headers = {}, reset = false }", nothing);
+    refused("name = 'a'\nexchange = [{ request = {} }, { request = {} }]", nothing);
+    refused(
+        "name = 'a'\nexpect = { config_error = 'x', status = 200 }",
+        "\"a\": expect.config_error: must stand alone",
+    );
+    assert_eq!(
+        read("name = 'a'\nexchange = [{ request = {} }, { request = {}, expect = { status = 200 } }]")[0]
+            .exchanges
+            .len(),
+        2
+    );
+    assert_eq!(
+        read("name = 'a'\nrequest = {}\nsnapshot = 'a.trace'")[0].snapshot.as_deref(),
+        Some(Path::new("a.trace"))
+    );
 }

@@ -61,7 +61,7 @@ impl Bench {
             let sum = |stats: &BTreeMap<String, i64>, counter: &str| -> i64 {
                 stats
                     .iter()
-                    .filter(|(name, _)| harness::series::parse(name).name == counter)
+                    .filter(|(name, _)| ::harness::series::parse(name).name == counter)
                     .map(|(_, value)| *value)
                     .sum()
             };
@@ -111,7 +111,7 @@ impl Bench {
 
     /// The CPU time per request of one turn, in nanoseconds.
     #[expect(clippy::cast_precision_loss, reason = "a turn takes less than 2^53 ns")]
-    fn turn(&self, variant: &Variant) -> Result<f64> {
+    pub fn turn(&self, variant: &Variant) -> Result<f64> {
         let before = self.cpu_time()?;
         self.load(variant, self.requests)?;
         Ok((self.cpu_time()? - before) as f64 / self.requests as f64)

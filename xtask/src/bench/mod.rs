@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what a filter costs a request in a real Envoy, beside what its peers cost in the same run.
 
 mod goals;
+mod harness;
 mod measure;
 mod peers;
 mod pii;
@@ -51,6 +52,8 @@ enum What {
     Pii,
     /// Seconds until Envoy is ready and its resident memory, without a module and with each.
     Start,
+    /// The harness itself: its start and requests a second, beside Envoy's.
+    Harness,
 }
 
 fn peer(text: &str) -> Result<(String, PathBuf), String> {
@@ -68,6 +71,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         What::Filters => {}
         What::Pii => return pii::run(&args.peer),
         What::Start => return start::run(),
+        What::Harness => return harness::run(),
     }
     let program = setup::envoy(None)?;
     let h2load = setup::system("h2load", "nghttp2-client")?;

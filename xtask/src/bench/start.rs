@@ -101,7 +101,8 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-fn bootstrap(filters: &[Value]) -> Value {
+/// An Envoy with these filters that answers every request itself, on the listener `main`.
+pub fn bootstrap(filters: &[Value]) -> Value {
     let socket = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
     let mut all: Vec<Value> =
         filters.iter().map(|filter| json!({"name": "filter", "typed_config": filter})).collect();

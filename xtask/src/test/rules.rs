@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use cargo_metadata::Metadata;
 
 /// Dependencies that one crate alone may have.
-const RESERVED: [(&str, &str); 2] = [("proxy-wasm", "filter-kit"), ("wasmtime", "harness")];
+const RESERVED: [(&str, &str); 2] = [("proxy-wasm", "filter-kit"), ("wasmtime", "outrigger-harness")];
 
 /// Checks the rules for every crate of the workspace.
 ///

@@ -1,6 +1,6 @@
 //! What is at the ends of a chain: the upstream and the client, replies in place of a response, and the end of the stream.
 
-use super::{At, Part, arrives, steps};
+use super::{At, Part, arrives, mistakes::note_length, steps};
 use crate::{
     Bytes,
     host::{
@@ -128,9 +128,20 @@ impl Proxy {
         // The codec cannot write others.
         let status = status.and_then(|(_, value)| value.lossy().parse().ok());
         let status = status.filter(|status| (100..=999).contains(status));
+        let is_bodyless =
+            status.is_some_and(|status| message::is_bodyless(&active.exchange.request.method, status));
+        if !is_bodyless {
+            note_length(
+                &self.world,
+                Way::Response,
+                &active.common.borrow(),
+                &headers,
+                active.bodies.response.len(),
+            );
+        }
         let body = match status {
             None => None,
-            Some(status) if message::is_bodyless(&active.exchange.request.method, status) => Some(Vec::new()),
+            Some(_) if is_bodyless => Some(Vec::new()),
             Some(_) => message::framed(&headers, mem::take(&mut active.bodies.response)),
         };
         let Some(body) = body else { return self.give_up(id) };
@@ -176,6 +187,7 @@ impl Proxy {
         for (_, vm, context) in links {
             self.end_call(thread, vm, Callback::End, "proxy_on_done", context);
             self.end_call(thread, vm, Callback::End, "proxy_on_delete", context);
+            self.note_callouts(id, thread, vm, context);
             if let Some(vm) = self.vm(thread, vm) {
                 vm.state().streams.remove(&context);
             }
@@ -198,7 +210,7 @@ impl Proxy {
     }
 
     /// A trap that comes now changes nothing for this client.
-    fn end_call(&mut self, thread: usize, vm: usize, callback: Callback, export: &str, context: u32) {
+    fn end_call(&mut self, thread: usize, vm: usize, callback: Callback, export: &'static str, context: u32) {
         if let Some(running) = self.vm(thread, vm) {
             drop(running.call(callback, export, &[context]));
             self.after_call(thread, vm);

@@ -4,6 +4,7 @@
 //! where it was held. Behind the last filter of a request is the router, behind the last of a response the client.
 
 mod ends;
+mod mistakes;
 mod pass;
 mod router;
 
@@ -88,6 +89,8 @@ struct Link {
 #[derive(Debug, Default)]
 struct Hold {
     state: Held,
+    /// The callback that has stopped it.
+    since: &'static str,
     /// Headers that have not gone on yet, and whether nothing follows them.
     headers: Option<bool>,
     /// What came while all was held: it goes through the filter's own callbacks later.
@@ -239,6 +242,7 @@ impl Proxy {
 
     /// The client waits no longer.
     pub(in crate::host) fn give_up(&mut self, id: u64) {
+        self.note_holds(id);
         self.with_common(id, |common| common.flags |= DOWNSTREAM_CONNECTION_TERMINATION);
         self.reset(id, "downstream_remote_disconnect");
     }
@@ -264,7 +268,7 @@ impl Proxy {
 
     /// Calls a callback of a filter. None if the stream does not go on from here: the VM has trapped, or the filter has
     /// replied or closed the stream. A callback that the module does not have is as one that says 0.
-    fn callback(&mut self, at: At, way: Way, export: &str, arguments: &[u32]) -> Option<u32> {
+    fn callback(&mut self, at: At, way: Way, export: &'static str, arguments: &[u32]) -> Option<u32> {
         let active = self.streams.get(&at.stream)?;
         let (thread, index) = (active.thread, active.index(way, at.position)?);
         let link = self.link(at, way)?;
@@ -330,7 +334,7 @@ fn arrives(active: &mut Active, way: Way, part: &Part) {
     let mut common = active.common.borrow_mut();
     let half = common.half_mut(way);
     match part {
-        Part::Headers { .. } => {}
+        Part::Headers { .. } => half.length = message::content_length(&half.headers),
         Part::Data { bytes, .. } => half.size += bytes.len() as u64,
         Part::Trailers => {
             half.trailers = mem::take(active.trailers.of(way));

@@ -69,6 +69,7 @@ impl Proxy {
         if stops && let Some(hold) = self.hold(at, way) {
             hold.headers = (!has_left).then_some(ends);
             hold.has_ended = ends;
+            hold.since = export;
             hold.state = if stops_alone && action == 1 { Held::What } else { Held::All };
         }
         // A filter that says both, go on and continue, lets them go twice: so does Envoy.
@@ -110,6 +111,7 @@ impl Proxy {
         let stops = action != 0;
         if let Some(hold) = self.hold(at, way) {
             hold.has_ended |= ends;
+            hold.since = export;
             hold.state = Held::What;
         }
         if is_resumed {
@@ -137,6 +139,7 @@ impl Proxy {
             side.are_trailers_at_hand &= stops;
         });
         if let Some(hold) = self.hold(at, way) {
+            hold.since = export;
             hold.state = Held::What;
         }
         let is_twice = !stops && has_left;

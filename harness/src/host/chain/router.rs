@@ -1,13 +1,13 @@
 //! The router, behind the last filter of a request: where the request goes, and what Envoy answers when it gets nowhere.
 
-use super::{At, Part, steps};
+use super::{At, Part, mistakes::note_length, steps};
 use crate::{
     Bytes,
     host::{
         events::Event,
         message,
         proxy::{Proxy, millis},
-        stream::Reply,
+        stream::{Reply, Way},
     },
     scenario::{self, Cluster, Cut, UPSTREAMS},
 };
@@ -123,6 +123,13 @@ impl Proxy {
         else {
             return;
         };
+        note_length(
+            &self.world,
+            Way::Request,
+            &common,
+            &active.outcome.request_headers,
+            active.bodies.request.len(),
+        );
         let headers = mem::take(&mut active.outcome.request_headers);
         let Some(body) = message::framed(&headers, mem::take(&mut active.bodies.request)) else { return };
         active.outcome.upstream = Some(cluster);
@@ -159,6 +166,10 @@ impl Proxy {
         if failure == Failure::Late && active.has_answer {
             return;
         }
+        if failure == Failure::Late {
+            self.note_holds(at.stream);
+        }
+        let Some(active) = self.streams.get(&at.stream) else { return };
         let (has_response, are_sent) = {
             let common = active.common.borrow();
             (common.response.has_headers, common.response.are_headers_sent)

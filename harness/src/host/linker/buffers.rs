@@ -13,7 +13,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_get_buffer_bytes",
         |mut guest: Guest<'_>, buffer: u32, start: u32, max: u32, at: u32, size_at: u32| {
             answer(&mut guest, "proxy_get_buffer_bytes", |guest| {
-                let bytes = guest.data_mut().buffer(BufferType::try_from(buffer)?)?;
+                let bytes = guest.data_mut().buffer(BufferType::try_from(buffer)?)?.to_vec();
+                let from = || format!("from {start}, at most {max}");
+                guest.data().world.trace(|trace| trace.note(from(), true));
                 let end = start.saturating_add(max) as usize;
                 let part = bytes.get(start as usize..end.min(bytes.len())).unwrap_or_default().to_vec();
                 give(guest, &part, at, size_at)
@@ -48,6 +50,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, buffer: u32, start: u32, size: u32, at: u32, value_size: u32| {
             answer(&mut guest, "proxy_set_buffer_bytes", |guest| {
                 let value = read(guest, at, value_size)?;
+                let from = || format!("in place of {size} from {start}");
+                guest.data().world.trace(|trace| trace.note(from(), true));
                 let body = guest.data_mut().buffer_mut(BufferType::try_from(buffer)?)?;
                 let length = body.len();
                 match (start as usize, size as usize) {

@@ -5,6 +5,7 @@ use crate::{
     host::{
         abi::{Status, read_pairs},
         memory::{Guest, answer, give, read, read_text, write},
+        schedule::{self, Failure},
         state::{Callout, State},
     },
     scenario::Cluster,
@@ -44,12 +45,27 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     return Err(Status::BadArgument.into());
                 };
                 state.last_token = state.last_token.wrapping_add(TOKEN_STEP);
-                if target == Cluster::Empty {
+                let failure = state.world.make_callout(|| schedule::words(&cluster, &headers));
+                if target == Cluster::Empty || failure == Some(Failure::Refused) {
                     write(guest, token_at, &0_u32.to_le_bytes())?;
                     return Err(Status::InternalFailure.into());
                 }
-                let (token, root) = (state.last_token, state.root_id());
-                state.callouts.push(Callout { token, root, cluster, headers, body, timeout_ms });
+                let (token, root, origin) = (state.last_token, state.root_id(), state.origin());
+                state.world.number_callout(state.serial, token);
+                state.callouts.push(Callout {
+                    token,
+                    root,
+                    origin,
+                    cluster,
+                    headers,
+                    body,
+                    timeout_ms,
+                    failure,
+                });
+                guest.data().world.trace(|trace| {
+                    trace.note(format!("{timeout_ms} ms"), true);
+                    trace.note(format!("callout {token}"), false);
+                });
                 write(guest, token_at, &token.to_le_bytes())
             })
         },

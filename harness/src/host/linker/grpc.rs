@@ -7,6 +7,7 @@ use crate::{
         grpc::Event,
         grpc_service::{self, Service},
         memory::{Answer, Guest, HostTrap, Refusal, answer, read, write},
+        schedule::Failure,
         state::State,
     },
     scenario::Cluster,
@@ -19,7 +20,7 @@ type Part = (u32, u32);
 /// Where a call or stream goes.
 enum Target {
     /// A cluster, or for none a server that Google's client is to speak to.
-    Cluster(Option<String>),
+    Cluster(Option<String>, Option<Failure>),
     /// Nowhere, and Envoy knows it at once: what the module is told. A call is told of the close alone.
     Nowhere(Vec<Event>),
 }
@@ -51,10 +52,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     Some((message, message_size)),
                 )?;
                 let state = guest.data_mut();
-                let root = state.root_id();
+                let (root, origin) = (state.root_id(), state.origin());
                 match target {
-                    Target::Cluster(cluster) => {
-                        let token = state.grpc.call(root, cluster, timeout_ms);
+                    Target::Cluster(cluster, failure) => {
+                        let token = state.grpc.call((root, origin), cluster, timeout_ms, failure);
+                        state.world.number_callout(state.serial, token);
                         write(guest, token_at, &token.to_le_bytes())
                     }
                     Target::Nowhere(mut events) => {
@@ -83,10 +85,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let path = [(name, name_size), (method, method_size)];
                 let target = target(guest, (service, service_size), path, (metadata, metadata_size), None)?;
                 let state = guest.data_mut();
-                let root = state.root_id();
+                let (root, origin) = (state.root_id(), state.origin());
                 match target {
-                    Target::Cluster(cluster) => {
-                        let token = state.grpc.stream(root, cluster);
+                    Target::Cluster(cluster, failure) => {
+                        let token = state.grpc.stream((root, origin), cluster, failure);
+                        state.world.number_callout(state.serial, token);
                         write(guest, token_at, &token.to_le_bytes())
                     }
                     Target::Nowhere(mut events) => {
@@ -155,21 +158,24 @@ fn target(
             )
             .into());
         }
-        Service::Google => return Ok(Target::Cluster(None)),
+        Service::Google => return Ok(Target::Cluster(None, None)),
         Service::Cluster(name) => Some(name),
         Service::NoMessage => None,
     };
     let is_message = name.is_some();
     let name = String::from_utf8_lossy(&name.unwrap_or(service)).into_owned();
     let state = guest.data();
-    let world = state.world.0.borrow();
-    Ok(match world.clusters.get(&name) {
+    let cluster = state.world.0.borrow().clusters.get(&name).cloned();
+    let words = || format!("gRPC {} to {name}", String::from_utf8_lossy(&path));
+    let failure = cluster.as_ref().and_then(|_| state.world.make_callout(words));
+    Ok(match cluster {
         None if is_message => Target::Nowhere(vec![cluster::absent()]),
         None => return Err(Status::ParseFailure.into()),
         Some(Cluster::Empty) => Target::Nowhere(cluster::without_hosts()),
+        Some(_) if failure == Some(Failure::Refused) => Target::Nowhere(cluster::without_hosts()),
         Some(_) => match cluster::refused(&path, &metadata) {
             Some(events) => Target::Nowhere(events),
-            None => Target::Cluster(Some(name)),
+            None => Target::Cluster(Some(name), failure),
         },
     })
 }

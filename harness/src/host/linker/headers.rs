@@ -8,6 +8,7 @@ use crate::{
         memory::{Answer, Guest, answer, give, read, write_size},
         state::State,
     },
+    lint::Lint,
     scenario::Headers,
 };
 use wasmtime::Linker;
@@ -120,6 +121,17 @@ fn change(state: &mut State, map: u32, name: Vec<u8>, value: Option<Vec<u8>>, ke
 /// Changes a map. Whatever it is in a request's headers, the route is picked anew (so Envoy has it up to ABI 0.2.1).
 fn write_map(state: &mut State, map: MapType, change: impl FnOnce(&mut Headers)) -> Answer {
     state.map_mut(map, change)?;
+    if let Some(stream) = state.stream() {
+        let common = stream.common.borrow();
+        let has_left = match map {
+            MapType::RequestHeaders => common.request.are_headers_sent || common.response.has_headers,
+            MapType::ResponseHeaders => common.response.are_headers_sent,
+            _ => false,
+        };
+        if has_left {
+            state.note(Lint::LateHeaderChange, format!("{} are changed when it is too late", map.words()));
+        }
+    }
     if let Some(stream) = state.stream().filter(|_| map == MapType::RequestHeaders) {
         stream.common.borrow_mut().is_route_stale = true;
     }

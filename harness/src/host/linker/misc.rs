@@ -10,6 +10,7 @@ use wasmtime::Linker;
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_set_effective_context", |mut guest: Guest<'_>, context: u32| {
         answer(&mut guest, "proxy_set_effective_context", |guest| {
+            guest.data().world.trace(|trace| trace.about(context.to_string()));
             let state = guest.data_mut();
             let is_known = state.streams.contains_key(&context) || state.roots.contains_key(&context);
             if context > 0 && !is_known {
@@ -23,6 +24,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |mut guest: Guest<'_>, period: u32| {
         answer(&mut guest, "proxy_set_tick_period_milliseconds", |guest| {
             // On a stream it is the timer of the stream's root context.
+            guest.data().world.trace(|trace| trace.about(period.to_string()));
             let state = guest.data_mut();
             let root = state.root_id();
             if let Some(root) = state.roots.get_mut(&root) {

@@ -10,6 +10,7 @@ use crate::{
         state::{Root, State},
         stream::Common,
     },
+    lint::Lint,
     scenario::Headers,
 };
 use serde_json::Value;
@@ -39,7 +40,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_set_property", |guest| {
                 let (key, value) = (read(guest, key, key_size)?, read(guest, value, size)?);
                 // On the root context there is no stream to keep it.
-                let stream = guest.data_mut().stream_mut().ok_or(Status::NotFound)?;
+                let Some(stream) = guest.data().stream() else {
+                    guest.data().note(Lint::CallOutOfPhase, "there is no stream to keep a property");
+                    return Err(Status::NotFound.into());
+                };
                 let key = [b"wasm.", &key[..]].concat();
                 stream.common.borrow_mut().filter_state.insert(key, value);
                 Ok(())
@@ -109,7 +113,7 @@ fn property(state: &State, path: &[u8]) -> Found {
 
 /// What there is of a map in this callback.
 fn headers(state: &State, map: MapType) -> Option<Headers> {
-    state.map(map, Clone::clone).ok()
+    state.map_if_any(map, Clone::clone).ok()
 }
 
 fn request(state: &State, common: &Common, rest: &[&[u8]]) -> Found {

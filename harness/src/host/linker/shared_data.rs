@@ -1,9 +1,13 @@
 //! Shared data, with compare-and-swap, and shared queues.
 
-use crate::host::abi::Status;
-use crate::host::{
-    memory::{Guest, answer, give, read, read_text, write},
-    state::State,
+use crate::{
+    Bytes,
+    host::{
+        abi::Status,
+        memory::{Guest, answer, give, read, read_text, write},
+        state::State,
+    },
+    lint::Lint,
 };
 use wasmtime::Linker;
 
@@ -18,6 +22,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let entry = state.world.0.borrow().get(&state.options.vm_id, &key);
                 let (value, cas) = entry.ok_or(Status::NotFound)?;
                 give(guest, &value, at, size_at)?;
+                guest.data().world.trace(|trace| trace.note(format!("change {cas}"), false));
                 write(guest, cas_at, &cas.to_le_bytes())
             })
         },
@@ -29,7 +34,20 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, "proxy_set_shared_data", |guest| {
                 let (key, value) = (read(guest, key, key_size)?, read(guest, value, size)?);
                 let state = guest.data();
-                Ok(state.world.0.borrow_mut().set(&state.options.vm_id, key, value, cas)?)
+                if cas > 0 {
+                    state.world.trace(|trace| trace.note(format!("if change {cas}"), true));
+                }
+                let mut world = state.world.0.borrow_mut();
+                let old = || world.get(&state.options.vm_id, &key);
+                let is_changed = state.is_configuring() && old().is_some_and(|(old, _)| old != value);
+                let changed =
+                    is_changed.then(|| format!("the shared value {:?} is changed", Bytes::from(&key)));
+                world.set(&state.options.vm_id, key, value, cas)?;
+                drop(world);
+                if let Some(changed) = changed {
+                    state.note(Lint::ConfigureEffect, changed);
+                }
+                Ok(())
             })
         },
     )?;
@@ -65,7 +83,12 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, token: u32, value: u32, size: u32| {
             answer(&mut guest, "proxy_enqueue_shared_queue", |guest| {
                 let value = read(guest, value, size)?;
-                Ok(guest.data().world.0.borrow_mut().enqueue(token, value)?)
+                let state = guest.data();
+                state.world.0.borrow_mut().enqueue(token, value)?;
+                if state.is_configuring() {
+                    state.note(Lint::ConfigureEffect, "a value is put into a shared queue");
+                }
+                Ok(())
             })
         },
     )?;

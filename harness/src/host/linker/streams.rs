@@ -1,10 +1,13 @@
 //! Local replies, and streams that go on or end.
 
-use crate::host::{
-    abi::{Callback, Status, read_pairs},
-    memory::{Answer, Guest, HostTrap, answer, read, read_text},
-    state::State,
-    stream::Reply,
+use crate::{
+    host::{
+        abi::{Callback, Status, read_pairs},
+        memory::{Answer, Guest, HostTrap, answer, read, read_text},
+        state::State,
+        stream::Reply,
+    },
+    lint::Lint,
 };
 use wasmtime::Linker;
 
@@ -27,9 +30,19 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let headers = read_pairs(&read(guest, headers, headers_size)?);
                 let status = u16::try_from(status).unwrap_or(u16::MAX);
                 let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
+                guest.data().world.trace(|trace| trace.about(status.to_string()));
                 is_over(guest.data())?;
                 if guest.data().stream().is_some_and(|stream| stream.has_replied_late) {
+                    guest.data().note(Lint::SecondReply, format!("a reply of {status} behind another one"));
                     return Err(HostTrap::Crash("a second reply while the response is on its way").into());
+                }
+                let state = guest.data();
+                match state.stream() {
+                    None => state.note(Lint::CallOutOfPhase, "there is no stream to reply to"),
+                    Some(stream) if stream.has_replied => {
+                        state.note(Lint::SecondReply, format!("a reply of {status} behind another one"));
+                    }
+                    Some(_) => {}
                 }
                 // Of several replies the first counts, but a reply on its way may be replaced; on the root context there is nothing to reply to. Both are fine.
                 if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.may_reply()) {
@@ -84,10 +97,14 @@ fn is_over(state: &State) -> Answer {
 
 /// Lets a direction go on after this callback. What was at hand of the request is out of reach at once, whichever direction it is.
 fn resume(state: &mut State, side: u32) -> Answer {
+    state.world.trace(|trace| trace.about(if side == 0 { "request" } else { "response" }));
     match side {
         0..=2 => {}
         3 => return Err(Status::Unimplemented.into()),
         _ => return Err(Status::BadArgument.into()),
+    }
+    if state.stream().is_none() {
+        state.note(Lint::CallOutOfPhase, "there is no stream to let go on");
     }
     let Some(stream) = state.stream_mut() else { return Ok(()) };
     if side == 1 && !stream.has_response() {

@@ -30,6 +30,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_current_time_nanoseconds", |mut guest: Guest<'_>, at: u32| {
         answer(&mut guest, "proxy_get_current_time_nanoseconds", |guest| {
             let now = guest.data().world.now();
+            guest.data().world.trace(|trace| trace.note(now.to_string(), false));
             write(guest, at, &now.to_le_bytes())
         })
     })?;

@@ -6,6 +6,7 @@ use crate::{
     host::{
         cluster,
         grpc::{self, Deed},
+        schedule::Failure,
         state::{Answer, Callout},
     },
     outcome::Call,
@@ -47,7 +48,14 @@ impl Proxy {
         }
     }
 
-    fn told(&mut self, thread: usize, number: usize, answer: Answer, export: &str, arguments: &[u32]) {
+    fn told(
+        &mut self,
+        thread: usize,
+        number: usize,
+        answer: Answer,
+        export: &'static str,
+        arguments: &[u32],
+    ) {
         if let Some(vm) = self.vm(thread, number) {
             vm.state().answer = answer;
         }
@@ -67,10 +75,15 @@ impl Proxy {
             headers: callout.headers.clone(),
             body: Bytes(callout.body.clone()),
         });
-        let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), callout);
-        let (root, token) = (callout.root, callout.token);
+        let failing = callout.failure.map(Failure::cluster);
+        let known = failing.as_ref().or_else(|| self.settings.clusters.get(&callout.cluster));
+        let (delay, mut answer) = cluster::answer(known, callout);
+        if callout.failure == Some(Failure::Reset) {
+            answer = Answer::default();
+        }
+        let (root, origin, token) = (callout.root, callout.origin, callout.token);
         let Some(vm) = self.vm(thread, number).map(|vm| vm.state().serial) else { return };
-        let event = Event::Answer { vm, root, token, answer: Box::new(answer) };
+        let event = Event::Answer { vm, root, origin, token, answer: Box::new(answer) };
         self.events.add(now + millis(CALLOUT_MS + delay), event);
     }
 
@@ -90,11 +103,18 @@ impl Proxy {
         let find = |name: Option<&str>| clusters.get(name?);
         let Some(vm) = self.threads.get_mut(thread).and_then(|vms| vms.get_mut(number)) else { return };
         let (token, (delay, events)) = match deed {
-            Deed::Call { token, cluster, timeout_ms } => {
-                let (delay, event) = cluster::grpc::called(find(cluster.as_deref()), timeout_ms);
+            Deed::Call { token, cluster, timeout_ms, failure } => {
+                let failing = failure.map(Failure::cluster);
+                let known = failing.as_ref().or_else(|| find(cluster.as_deref()));
+                let (delay, event) = cluster::grpc::called(known, timeout_ms);
                 (token, (delay, vec![event]))
             }
-            Deed::Open { token, cluster } => (token, (0, cluster::grpc::opened(find(cluster.as_deref())))),
+            Deed::Open { token, cluster, failure } => {
+                // However it fails: it is over when it begins.
+                let failing = failure.map(|_| Failure::Unreachable.cluster());
+                let known = failing.as_ref().or_else(|| find(cluster.as_deref()));
+                (token, (0, cluster::grpc::opened(known)))
+            }
             Deed::Send { token, has_message, is_last } => {
                 let Some((cluster, server)) = vm.state().grpc.server(token) else { return };
                 (token, cluster::grpc::sent(find(cluster), server, has_message, is_last))

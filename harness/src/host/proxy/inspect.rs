@@ -4,8 +4,11 @@ use super::Proxy;
 use crate::{
     host::{
         metrics::Kind,
+        schedule::Schedule,
         trace::{Step, Trace},
+        vm::Vm,
     },
+    lint::Finding,
     outcome::Call,
 };
 use std::{collections::BTreeMap, mem, time::Duration};
@@ -24,6 +27,21 @@ impl Proxy {
     /// What modules have done since they were last asked.
     pub fn take_trace(&mut self) -> Vec<Step> {
         self.world.0.borrow_mut().trace.as_mut().map(Trace::take).unwrap_or_default()
+    }
+
+    /// What lints have found since they were last asked for, each finding once.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        mem::take(&mut self.world.0.borrow_mut().findings)
+    }
+
+    /// How far the first worker's VMs have written into their linear memory, in bytes.
+    pub(in crate::host) fn touched(&mut self) -> usize {
+        self.threads.get_mut(1).into_iter().flatten().map(Vm::touched).sum()
+    }
+
+    /// What an exploration has learned of callouts.
+    pub(in crate::host) fn take_schedule(&self) -> Schedule {
+        self.world.0.borrow_mut().schedule.take().unwrap_or_default()
     }
 
     /// Sets the clock, in nanoseconds since 1970. Timers that have run out by then run first; a clock that is set back runs none.

@@ -1,7 +1,8 @@
 //! Small modules that say in the log what they see.
 
 use crate::{
-    host::{Module, Options, Proxy, Settings},
+    Bytes,
+    host::{Module, Options, Proxy, Settings, abi::write_pairs},
     outcome::ExchangeOutcome,
     scenario::{Chunk, Cluster, Exchange, Request, Response},
 };
@@ -28,6 +29,10 @@ const HEAD: &str = r#"
     (import "env" "proxy_http_call" (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_grpc_call" (func $grpc_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_grpc_stream" (func $grpc_stream (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
+    (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
+    (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_set_effective_context" (func $context (param i32) (result i32)))
     (import "env" "proxy_set_tick_period_milliseconds" (func $period (param i32) (result i32)))
     (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -82,7 +87,9 @@ pub fn text(more: &str) -> String {
         let result = if result { "(result i32)" } else { "" };
         let export =
             format!("(func (export \"proxy_on_{name}\") (param {}) {result} ", "i32 ".repeat(parameters));
-        text = text.replace(&format!("(@{name} "), &export);
+        for space in [' ', '\n'] {
+            text = text.replace(&format!("(@{name}{space}"), &export);
+        }
     }
     let mut place = 1024;
     while let Some((before, (inside, after))) =
@@ -120,6 +127,22 @@ pub fn with_clusters(more: &str, clusters: BTreeMap<String, Cluster>) -> Proxy {
 /// A proxy with one plugin.
 pub fn proxy(more: &str) -> Proxy {
     with_clusters(more, BTreeMap::new())
+}
+
+/// `$go`, which sends a GET to a cluster, with this many milliseconds as its timeout. The token is then at 16.
+pub fn callout(cluster: &str, timeout_ms: u32) -> String {
+    let headers = [(":method", "GET"), (":path", "/"), (":authority", "a")];
+    let pairs = headers.map(|(name, value)| (Bytes::from(name), Bytes::from(value))).to_vec();
+    let pairs = write_pairs(&pairs);
+    let data = pairs.iter().fold(String::new(), |mut data, byte| {
+        let _ = write!(data, "\\{byte:02x}");
+        data
+    });
+    let size = pairs.len();
+    format!(
+        "(data (i32.const 512) \"{data}\") (func $go (result i32) (call $call [{cluster}] (i32.const 512) (i32.const {size}) \
+         (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {timeout_ms}) (i32.const 16)))"
+    )
 }
 
 pub fn exchange(body: &str, answer: &str) -> Exchange {
