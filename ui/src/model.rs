@@ -324,7 +324,8 @@ fn policy(watch: &Watch) -> Option<Policy> {
         }
     }
     let rules = rules.into_iter().map(|((policy, action), rule)| Rule {
-        policy: policy.to_owned(),
+        // What no rule decided has the label `-`.
+        policy: if policy == "-" { String::new() } else { policy.to_owned() },
         action: action.to_owned(),
         per_second: watch.history.rate(&["denied", policy]),
         ..rule

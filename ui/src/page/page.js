@@ -18,7 +18,7 @@ function showEnvoy(state) {
   const pill = byId("pill");
   text(pill, label);
   attribute(pill, "class", `chip ${kind}`);
-  const parts = [envoy.version ? `Envoy ${envoy.version}` : null, envoy.url.replace("http://", ""),
+  const parts = [envoy.version ? `Envoy ${envoy.version}` : null, envoy.url.replace(/^\w+:\/\//, ""),
     envoy.uptime_seconds == null ? null : `up ${span(envoy.uptime_seconds)}`,
     envoy.restarts > 0 ? `started anew ${plural(envoy.restarts, "time", "times")}` : null];
   text(byId("envoy"), parts.filter(Boolean).join(" · "));
@@ -323,7 +323,7 @@ function showLog(state) {
   }
   const sum = (name) => state.logs.reduce((all, log) => all + log.counts[name], 0);
   const says = state.logs.length === 0 ? "" : [plural(sum("access"), "record", "records"),
-    sum("others") ? `${plural(sum("others"), "line is", "lines are")} not ours and not shown` : null,
+    sum("others") ? `${plural(sum("others"), "other line", "other lines")}, not ours or without a record, not shown` : null,
     sum("skipped_bytes") ? `${tenth.format(sum("skipped_bytes") / 1e6)} MB skipped: the file grows faster than it is read` : null,
     sum("rotations") ? `rotated ${plural(sum("rotations"), "time", "times")}` : null,
     `read from ${state.logs.map((log) => log.path.split("/").at(-1)).join(", ")}`].filter(Boolean).join(" · ");
