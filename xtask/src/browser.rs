@@ -93,12 +93,12 @@ impl Browser {
             client(url.as_str(), stream).map_err(|error| anyhow::anyhow!("the DevTools socket: {error}"))?;
         socket.get_ref().set_read_timeout(Some(Duration::from_millis(200)))?;
         let mut browser = Self { child, folder, socket, session: None, next: 0, events: Vec::new() };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))?;
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))?;
         let attached = browser
-            .call("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}))?;
+            .call("Target.attachToTarget", &json!({"targetId": target["targetId"], "flatten": true}))?;
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}))?;
+            browser.call(&format!("{domain}.enable"), &json!({}))?;
         }
         Ok(browser)
     }
@@ -107,7 +107,7 @@ impl Browser {
     ///
     /// # Errors
     /// The browser refuses it or does not answer.
-    pub fn call(&mut self, method: &str, params: Value) -> Result<Value> {
+    pub fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
         self.next += 1;
         let id = self.next;
         let mut message = json!({"id": id, "method": method, "params": params});
@@ -148,7 +148,7 @@ impl Browser {
     /// # Errors
     /// It is not.
     pub fn open(&mut self, url: &str) -> Result<()> {
-        self.call("Page.navigate", json!({"url": url}))?;
+        self.call("Page.navigate", &json!({"url": url}))?;
         self.wait("document.readyState === 'complete'")
     }
 
@@ -158,7 +158,7 @@ impl Browser {
     /// It throws.
     pub fn evaluate(&mut self, expression: &str) -> Result<Value> {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let answer = self.call("Runtime.evaluate", params)?;
+        let answer = self.call("Runtime.evaluate", &params)?;
         if answer.get("exceptionDetails").is_some() {
             bail!("{expression}: {}", answer["exceptionDetails"]);
         }
@@ -188,10 +188,10 @@ impl Browser {
         let is_phone = width < 600;
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone}),
+            &json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone}),
         )?;
         let features = json!([{"name": "prefers-color-scheme", "value": theme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"features": features}))?;
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}))?;
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl Browser {
         for kind in ["keyDown", "keyUp"] {
             self.call(
                 "Input.dispatchKeyEvent",
-                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}),
+                &json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}),
             )?;
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Browser {
     /// There is none.
     pub fn picture(&mut self) -> Result<Vec<u8>> {
         let answer =
-            self.call("Page.captureScreenshot", json!({"format": "png", "optimizeForSpeed": false}))?;
+            self.call("Page.captureScreenshot", &json!({"format": "png", "optimizeForSpeed": false}))?;
         Ok(STANDARD.decode(answer["data"].as_str().context("no picture")?)?)
     }
 
@@ -234,7 +234,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         self.session = None;
-        let _ = self.call("Browser.close", json!({}));
+        let _ = self.call("Browser.close", &json!({}));
         let deadline = Instant::now() + Duration::from_secs(3);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(50));

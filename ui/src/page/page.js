@@ -180,8 +180,8 @@ function showExperiments(state) {
     const ratio = card.querySelector(".head .chip");
     const p = experiment.sample_ratio_p;
     const [kind, label] = p == null ? ["", "sample ratio: not tested"]
-      : p < 0.001 ? ["bad", "sample ratio: does not fit the weights (p < 0.001)"]
-        : [p < 0.01 ? "warn" : "good", `sample ratio: fits the weights (p = ${p.toFixed(3)})`];
+      : p < 0.01 ? ["bad", `sample ratio: does not fit the weights (p ${p < 0.001 ? "< 0.001" : `= ${p}`})`]
+        : ["good", `sample ratio: fits the weights (p = ${p})`];
     attribute(ratio, "class", `chip ${kind}`);
     text(ratio, label);
     rows(card.children[1], ARMS, experiment.arms.map((arm) => ({ ...arm, key: `${experiment.name}/${arm.name}` })), (arm) => arm.key);
