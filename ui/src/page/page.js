@@ -22,6 +22,7 @@ function showEnvoy(state) {
     envoy.uptime_seconds == null ? null : `up ${span(envoy.uptime_seconds)}`,
     envoy.restarts > 0 ? `started anew ${plural(envoy.restarts, "time", "times")}` : null];
   text(byId("envoy"), parts.filter(Boolean).join(" · "));
+  document.title = envoy.is_up ? `Outrigger · ${rate(state.points.at(-1)?.requests ?? 0)} /s` : "Outrigger · no answer";
   text(byId("footer"), `outrigger ${state.version} · read at ${clock.format(state.now_ms)}${envoy.is_up ? `, in ${count(envoy.read_ms)} ms` : ""} · `
     + "numbers are Envoy's own, since it started; rates are of the last five seconds");
 }
@@ -70,7 +71,7 @@ function showTiles(state) {
   const tiles = [
     { id: "requests", label: "Requests", value: rate(requests), unit: "/s", sum: `${count(totals.requests)} in all`, list: points.map((point) => point.requests) },
     { id: "errors", label: "Answered 5xx", value: requests > 0 ? hundredth.format(errors * 100 / requests) : "0", unit: "%", sum: `${count(totals.errors)} in all`, list: points.map((point) => point.errors), kind: "bad" },
-    { id: "latency", label: "95 % answered within", value: latency == null ? "–" : time(latency).split(" ")[0], unit: latency == null ? "" : time(latency).split(" ")[1],
+    { id: "latency", label: "95 % answered within", value: latency == null ? "–" : time(latency).slice(0, time(latency).lastIndexOf(" ")), unit: latency == null ? "" : time(latency).split(" ").at(-1),
       sum: isOff(state.routes) ?? "in the last 5 s", list: points.map((point) => point.p95_ms), kind: "violet" },
     { id: "exposures", label: "Exposures", value: rate(mean("exposures")), unit: "/s", sum: isOff(state.has_experiments) ?? `${count(totals.exposures)} in all`, list: points.map((point) => point.exposures) },
     { id: "denied", label: "Denied by policy", value: rate(mean("denied")), unit: "/s", sum: isOff(state.policy) ?? `${count(totals.denied)} in all`, list: points.map((point) => point.denied), kind: "bad" },
@@ -226,7 +227,8 @@ function showPolicy(state) {
   } else {
     slot(rules, "table", () => [make("div", { class: "head" }, make("h3", {}, "Decisions by rule"), make("span", { class: "muted small" })), table("Decisions by rule", RULES), make("p", { class: "muted small" })]);
     text(rules.querySelector(".head .muted"), `${count(policy.allowed)} allowed, ${count(policy.denied)} denied`);
-    rows(rules.children[1], RULES, policy.rules.rows, (rule) => `${rule.policy}|${rule.action}`);
+    const isTelling = (rule) => rule.policy || rule.denied + rule.allowed + rule.audited + rule.dry_run + rule.errors > 0;
+    rows(rules.children[1], RULES, policy.rules.rows.filter(isTelling), (rule) => `${rule.policy}|${rule.action}`);
     more(rules.lastChild, policy.rules.more, "rule", "rules");
   }
   const candidates = byId("candidates");
@@ -365,9 +367,12 @@ function showFilters(state) {
 // ---- The loop
 
 let isPaused = false;
+let isShown = false;
 let isLost = false;
 
 function show(state) {
+  // Of an Envoy that never answered nothing is known but what the logs say.
+  document.body.classList.toggle("unknown", !state.envoy.version);
   showEnvoy(state);
   showProblems(problems(state));
   showTiles(state);
@@ -377,6 +382,9 @@ function show(state) {
   showPersonal(state);
   showLog(state);
   showFilters(state);
+  // Only now is the section there that the address names.
+  if (!isShown && location.hash) byId(location.hash.slice(1))?.scrollIntoView();
+  isShown = true;
 }
 
 async function look() {
@@ -401,7 +409,6 @@ function begin() {
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
     attribute(pause, "aria-pressed", String(isPaused));
-    text(pause, isPaused ? "Paused" : "Pause");
   });
   const themes = ["auto", "light", "dark"];
   const theme = byId("theme");

@@ -5,13 +5,16 @@ const SVG = "http://www.w3.org/2000/svg";
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 export const tenth = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 export const hundredth = new Intl.NumberFormat("en-US", { maximumFractionDigits: 2 });
+// In a column, numbers of one size have the same places.
+const [onePlace, twoPlaces] = [1, 2].map((places) => new Intl.NumberFormat("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }));
 
 // ---- Numbers
 
 export const count = (value) => whole.format(value);
-export const rate = (value) => (value >= 100 ? whole : value >= 10 ? tenth : hundredth).format(value);
-export const time = (ms) => (ms >= 10000 ? `${tenth.format(ms / 1000)} s` : `${(ms >= 100 ? whole : tenth).format(ms)} ms`);
-export const percent = (part, all) => (all > 0 ? `${(part * 100 / all >= 10 ? tenth : hundredth).format(part * 100 / all)} %` : "–");
+export const rate = (value) => (value === 0 ? "0" : (value >= 100 ? whole : value >= 10 ? onePlace : twoPlaces).format(value));
+// Filters measure whole milliseconds: nought is less than one.
+export const time = (ms) => (ms < 1 ? "< 1 ms" : ms >= 10000 ? `${tenth.format(ms / 1000)} s` : `${(ms >= 100 ? whole : onePlace).format(ms)} ms`);
+export const percent = (part, all) => (all > 0 ? `${onePlace.format(part * 100 / all)} %` : "–");
 export const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
 
 export function span(seconds) {
@@ -160,7 +163,7 @@ export function spark(svg, values) {
   }
   const some = values.slice(-60);
   const top = Math.max(...some.map((value) => value ?? 0), 0.001) * 1.15;
-  const path = some.length > 1 ? line(some, 100, 28, top) : "";
+  const path = some.length > 1 && some.some((value) => value > 0) ? line(some, 100, 28, top) : "";
   attribute(svg.children[1], "d", path);
   attribute(svg.children[0], "d", path && !some.includes(null) ? `${path}L100,31L0,31Z` : "");
 }
@@ -195,11 +198,11 @@ export function chart(title, unit, series) {
       const y = 8 + (height - bottom - 8) * (1 - part);
       parts.push(draw("line", { class: "grid", x1: left, x2: width, y1: y, y2: y }));
       const tick = draw("text", { class: "tick", x: left - 8, y: y + 4, "text-anchor": "end" });
-      tick.textContent = rate(top * part);
+      tick.textContent = tenth.format(top * part);
       parts.push(tick);
     }
     const ago = points.length > 1 ? Math.round((points.at(-1).at_ms - points[0].at_ms) / 1000) : 0;
-    for (const [x, anchor, label] of [[left, "start", `${ago} s ago`], [width, "end", "now"]]) {
+    for (const [x, anchor, label] of [[left, "start", ago > 90 ? `${Math.round(ago / 60)} min ago` : `${ago} s ago`], [width, "end", "now"]]) {
       const tick = draw("text", { class: "tick", x, y: height - 4, "text-anchor": anchor });
       tick.textContent = label;
       parts.push(tick);

@@ -3,10 +3,15 @@
 use crate::{
     envoy::{Envoy, plugin_stats},
     http,
+    upstream::{Answer, Upstream},
     visitor::Visitor,
 };
 use anyhow::{Result, ensure};
-use harness::{Bytes, series};
+use harness::{
+    Bytes,
+    scenario::{Chunk, Response},
+    series,
+};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -34,11 +39,24 @@ pub const TARGETS: [&str; 12] = [
 /// How long the page may take to say what Envoy says: it asks each second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long shop v2 takes to answer then, in milliseconds, and how often it fails: once in so many times that it is told what to do.
+const SLOW_MS: u64 = 25;
+const FAILS_EVERY: usize = 12;
+
+/// Tells shop v2 to be slow, and now and then to fail.
+pub fn tell(shop: &Upstream, number: usize) {
+    let status = if number.is_multiple_of(FAILS_EVERY) { 503 } else { 200 };
+    let chunks = vec![Chunk::from(Bytes::from("{}\n"))];
+    let after_ms = SLOW_MS + number as u64 % 7 * 5;
+    shop.set_answer(Answer::from(&Response { status, chunks, after_ms, ..Response::default() }));
+}
+
 /// Lets visitors come for ever, some ten each second.
-pub fn keep_coming(listener: SocketAddr) -> ! {
+pub fn keep_coming(listener: SocketAddr, shop: &Upstream) -> ! {
     let mut visitors = vec![Visitor::default(); 60];
     let mut number = 0_usize;
     loop {
+        tell(shop, number);
         if let Some(visitor) = visitors.get_mut(number % 60) {
             // Whoever ends Envoy sees on the page that it is gone.
             let _ = visitor.ask(listener, "shop.example", TARGETS[number * 7 % TARGETS.len()], &[]);

@@ -14,7 +14,6 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -69,7 +68,7 @@ pub fn run(what: What) -> Result<Count> {
     let mut browser = Browser::start(&program)?;
     browser.show(1280, 900, "light")?;
     browser.open(&format!("http://{}/", page.address()))?;
-    let traffic = Traffic::start(stage.listener, what);
+    let traffic = Traffic::start(&stage, what);
     browser.wait("document.querySelectorAll('#records li').length > 3")?;
     thread::sleep(LIVE[usize::from(what == What::Pictures)]);
     let pictures = pictures(&mut browser)?;
@@ -102,16 +101,17 @@ struct Traffic {
 }
 
 impl Traffic {
-    fn start(listener: SocketAddr, what: What) -> Self {
+    fn start(stage: &Stage, what: What) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let visitor = |number: usize| {
-            let is_over = Arc::clone(&is_over);
+            let (is_over, listener, shop) = (Arc::clone(&is_over), stage.listener, stage.shops[1].clone());
             thread::spawn(move || {
                 let begun = Instant::now();
                 for round in 0_usize.. {
                     if is_over.load(Ordering::Relaxed) {
                         return;
                     }
+                    visitors::tell(&shop, round);
                     let user = format!("user-{}", (round * 31 + number * 7) % 400);
                     let cookie = format!("visitor={user}");
                     let target = visitors::TARGETS[(round + number) % visitors::TARGETS.len()];
@@ -145,13 +145,12 @@ impl Traffic {
 /// The page as it is, by the names of the docs' files.
 fn pictures(browser: &mut Browser) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     let mut all = BTreeMap::new();
-    for (name, width, height, theme) in [
-        ("ui-light.png", 1280, 1000, "light"),
-        ("ui-dark.png", 1280, 1000, "dark"),
-        ("ui-phone.png", 390, 844, "light"),
+    for (name, width, height, theme, shown) in [
+        ("ui-light.png", 1280, 960, "light", "overview"),
+        ("ui-dark.png", 1280, 960, "dark", "experiments"),
+        ("ui-phone.png", 390, 844, "light", "personal"),
     ] {
         browser.show(width, height, theme)?;
-        let shown = if name == "ui-dark.png" { "experiments" } else { "overview" };
         browser.evaluate(&format!("document.documentElement.style.scrollBehavior = 'auto'; document.getElementById('{shown}').scrollIntoView(); 0"))?;
         // The charts are drawn anew with the next state.
         thread::sleep(Duration::from_millis(1500));
@@ -185,7 +184,11 @@ fn numbers(browser: &mut Browser, stage: &Stage) -> Result<usize> {
         match visitors::compare(&shown(browser)?, &visitors::counted(&stage.envoy)?) {
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => thread::sleep(Duration::from_millis(300)),
-            done => return done,
+            Ok(count) => {
+                let failed = shown(browser)?.get("total/errors").copied().unwrap_or(0);
+                ensure!(failed > 0, "nothing failed, so errors were not compared");
+                return Ok(count);
+            }
         }
     }
 }
