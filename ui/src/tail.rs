@@ -33,6 +33,8 @@ pub struct Counts {
     access: u64,
     verdicts: u64,
     own: u64,
+    /// Lines of a format of ours whose request has no record: they end in `-`, as Envoy writes what is not there.
+    empty: u64,
     /// Lines that are not ours, or are too long to be.
     others: u64,
     /// Bytes that were left out, because the file grew faster than it is read.
@@ -97,6 +99,7 @@ impl Logs {
                     Some(Line::Access(_)) => (0, &mut counts.access),
                     Some(Line::Verdict { .. }) => (1, &mut counts.verdicts),
                     Some(Line::Own { .. }) => (2, &mut counts.own),
+                    None if text.ends_with(b" -") => (3, &mut counts.empty),
                     None => (3, &mut counts.others),
                 };
                 *count += u64::from(!text.is_empty());

@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     story.check()?;
     if !args.once {
         println!("\nThe page is at http://{}/ and visitors keep coming, until Ctrl-C.", page.address());
-        visitors::keep_coming(stage.listener, &stage.shops[1]);
+        visitors::keep_coming(stage.listener, &stage.shops);
     }
     let count = visitors::check_page(&page, &stage.envoy)?;
     println!("\nThe page of it all says {count} numbers, each as Envoy counts it.");

@@ -325,7 +325,8 @@ function showLog(state) {
   }
   const sum = (name) => state.logs.reduce((all, log) => all + log.counts[name], 0);
   const says = state.logs.length === 0 ? "" : [plural(sum("access"), "record", "records"),
-    sum("others") ? `${plural(sum("others"), "other line", "other lines")}, not ours or without a record, not shown` : null,
+    sum("empty") ? `${plural(sum("empty"), "line", "lines")} without one` : null,
+    sum("others") ? `${plural(sum("others"), "line is", "lines are")} not ours and not shown` : null,
     sum("skipped_bytes") ? `${tenth.format(sum("skipped_bytes") / 1e6)} MB skipped: the file grows faster than it is read` : null,
     sum("rotations") ? `rotated ${plural(sum("rotations"), "time", "times")}` : null,
     `read from ${state.logs.map((log) => log.path.split("/").at(-1)).join(", ")}`].filter(Boolean).join(" · ");
@@ -426,12 +427,19 @@ function begin() {
     try { localStorage.setItem("theme", theme.value); } catch { /* The choice lasts as long as the page. */ }
   });
   const links = [...document.querySelectorAll("nav a")];
-  const watch = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((entry) => entry.isIntersecting)) {
-      for (const link of links) attribute(link, "aria-current", link.hash === `#${entry.target.id}` ? "true" : null);
-    }
-  }, { rootMargin: "-30% 0px -60% 0px" });
-  document.querySelectorAll("main section").forEach((section) => watch.observe(section));
+  const sections = links.map((link) => byId(link.hash.slice(1)));
+  const mark = () => {
+    const isAtEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    const passed = sections.findLastIndex((section) => section.getBoundingClientRect().top < innerHeight / 4);
+    const current = isAtEnd ? sections.length - 1 : Math.max(passed, 0);
+    links.forEach((link, place) => {
+      const isNew = place === current && !link.hasAttribute("aria-current");
+      attribute(link, "aria-current", place === current ? "true" : null);
+      if (isNew) link.closest("nav").scrollLeft = link.offsetLeft - 32;
+    });
+  };
+  addEventListener("scroll", mark, { passive: true });
+  mark();
   look();
 }
 

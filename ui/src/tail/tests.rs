@@ -57,8 +57,9 @@ fn a_file_is_read_as_it_grows_rotates_and_is_cut() {
     folder.append(half);
     check(&mut logs, 1, 0, 0);
     folder.append(rest);
-    folder.append("GET /users/joe@example.com\n");
+    folder.append("GET /users/joe@example.com\nvia_upstream -\n");
     check(&mut logs, 2, 1, 0);
+    assert_eq!(logs.files[0].counts.empty, 1);
     // Rotated, with a line that came before the move.
     folder.append(RECORD);
     fs::rename(folder.log(), folder.0.join("old")).unwrap();

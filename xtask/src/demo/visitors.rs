@@ -39,24 +39,27 @@ pub const TARGETS: [&str; 12] = [
 /// How long the page may take to say what Envoy says: it asks each second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long shop v2 takes to answer then, in milliseconds, and how often it fails: once in so many times that it is told what to do.
-const SLOW_MS: u64 = 25;
+/// How long the shops take to answer then, in milliseconds, and how often v2 fails: once in so many times that it is told what to do.
+const TAKES_MS: [u64; 2] = [4, 25];
 const FAILS_EVERY: usize = 12;
 
-/// Tells shop v2 to be slow, and now and then to fail.
-pub fn tell(shop: &Upstream, number: usize) {
-    let status = if number.is_multiple_of(FAILS_EVERY) { 503 } else { 200 };
-    let chunks = vec![Chunk::from(Bytes::from("{}\n"))];
-    let after_ms = SLOW_MS + number as u64 % 7 * 5;
-    shop.set_answer(Answer::from(&Response { status, chunks, after_ms, ..Response::default() }));
+/// Tells the shops how long to take, and v2 to fail now and then.
+pub fn tell(shops: &[Upstream; 2], number: usize) {
+    for ((shop, takes), fails) in shops.iter().zip(TAKES_MS).zip([false, number.is_multiple_of(FAILS_EVERY)])
+    {
+        let status = if fails { 503 } else { 200 };
+        let chunks = vec![Chunk::from(Bytes::from("{}\n"))];
+        let after_ms = takes + number as u64 % 7 * takes / 5;
+        shop.set_answer(Answer::from(&Response { status, chunks, after_ms, ..Response::default() }));
+    }
 }
 
 /// Lets visitors come for ever, some ten each second.
-pub fn keep_coming(listener: SocketAddr, shop: &Upstream) -> ! {
+pub fn keep_coming(listener: SocketAddr, shops: &[Upstream; 2]) -> ! {
     let mut visitors = vec![Visitor::default(); 60];
     let mut number = 0_usize;
     loop {
-        tell(shop, number);
+        tell(shops, number);
         if let Some(visitor) = visitors.get_mut(number % 60) {
             // Whoever ends Envoy sees on the page that it is gone.
             let _ = visitor.ask(listener, "shop.example", TARGETS[number * 7 % TARGETS.len()], &[]);

@@ -8,6 +8,7 @@ use crate::{
         visitors::{self, Numbers},
     },
     progress, project,
+    upstream::Upstream,
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -104,14 +105,14 @@ impl Traffic {
     fn start(stage: &Stage, what: What) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let visitor = |number: usize| {
-            let (is_over, listener, shop) = (Arc::clone(&is_over), stage.listener, stage.shops[1].clone());
+            let (is_over, listener, shops) = (Arc::clone(&is_over), stage.listener, stage.shops.clone());
             thread::spawn(move || {
                 let begun = Instant::now();
                 for round in 0_usize.. {
                     if is_over.load(Ordering::Relaxed) {
                         return;
                     }
-                    visitors::tell(&shop, round);
+                    visitors::tell(&shops, round);
                     let user = format!("user-{}", (round * 31 + number * 7) % 400);
                     let cookie = format!("visitor={user}");
                     let target = visitors::TARGETS[(round + number) % visitors::TARGETS.len()];
@@ -311,6 +312,7 @@ fn themes(browser: &mut Browser) -> Result<()> {
 /// While requests come as fast as this machine takes them, the page goes on; and soon after, it says them all.
 fn hurry(browser: &mut Browser, stage: &Stage, page: &Page) -> Result<String> {
     let (connections, each) = HURRY;
+    stage.shops.iter().for_each(Upstream::reset);
     let before = browser.evaluate("document.getElementById('footer').textContent")?;
     let begun = Instant::now();
     let listener = stage.listener;
