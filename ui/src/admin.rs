@@ -145,6 +145,7 @@ impl Admin {
                 ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
                     return self.no_envoy(&format!("the answer is no HTTP ({error})"));
                 }
+                ureq::Error::Io(error) => format!("{} cannot be reached: {error}", self.url),
                 other => format!("{} cannot be reached: {other}", self.url),
             };
             Problem {

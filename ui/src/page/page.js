@@ -386,6 +386,7 @@ function show(state) {
   // Only now is the section there that the address names.
   if (!isShown && location.hash) byId(location.hash.slice(1))?.scrollIntoView();
   isShown = true;
+  mark();
 }
 
 async function look() {
@@ -403,6 +404,20 @@ async function look() {
     }
   }
   setTimeout(look, PERIOD);
+}
+
+// Which section is being read, in the navigation.
+function mark() {
+  const links = [...document.querySelectorAll("nav a")];
+  const sections = links.map((link) => byId(link.hash.slice(1)));
+  const isAtEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+  const passed = sections.findLastIndex((section) => section.getBoundingClientRect().top < innerHeight / 4);
+  const current = isAtEnd ? sections.length - 1 : Math.max(passed, 0);
+  links.forEach((link, place) => {
+    const isNew = place === current && !link.hasAttribute("aria-current");
+    attribute(link, "aria-current", place === current ? "true" : null);
+    if (isNew) link.closest("nav").scrollLeft = link.offsetLeft - 32;
+  });
 }
 
 function begin() {
@@ -426,20 +441,7 @@ function begin() {
     choose(themes[(themes.indexOf(theme.value) + 1) % themes.length]);
     try { localStorage.setItem("theme", theme.value); } catch { /* The choice lasts as long as the page. */ }
   });
-  const links = [...document.querySelectorAll("nav a")];
-  const sections = links.map((link) => byId(link.hash.slice(1)));
-  const mark = () => {
-    const isAtEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
-    const passed = sections.findLastIndex((section) => section.getBoundingClientRect().top < innerHeight / 4);
-    const current = isAtEnd ? sections.length - 1 : Math.max(passed, 0);
-    links.forEach((link, place) => {
-      const isNew = place === current && !link.hasAttribute("aria-current");
-      attribute(link, "aria-current", place === current ? "true" : null);
-      if (isNew) link.closest("nav").scrollLeft = link.offsetLeft - 32;
-    });
-  };
   addEventListener("scroll", mark, { passive: true });
-  mark();
   look();
 }
 

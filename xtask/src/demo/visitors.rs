@@ -190,15 +190,19 @@ pub fn check_page(page: &Page, envoy: &Envoy) -> Result<usize> {
     }
 }
 
-/// Asks for targets one after the other on a connection of its own, which stays open.
+/// Asks for targets one after the other on a connection of its own, which stays open, so many each second.
 ///
 /// # Errors
 /// Envoy does not answer.
-pub fn hurry(listener: SocketAddr, visitor: &str, count: usize) -> Result<()> {
+pub fn hurry(listener: SocketAddr, visitor: &str, count: usize, a_second: usize) -> Result<()> {
     let mut connection = http::Connection::open(listener, PATIENCE)?;
     let headers = [("host", "shop.example".to_owned()), ("cookie", format!("visitor={visitor}"))];
     let headers = headers.map(|(name, value)| (Bytes::from(name), Bytes::from(value.as_str()))).to_vec();
+    let begun = Instant::now();
     for number in 0..count {
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
+        let due = Duration::from_secs_f64(number as f64 / a_second as f64);
+        thread::sleep(due.saturating_sub(begun.elapsed()));
         connection.exchange("GET", TARGETS[number % TARGETS.len()], &headers, b"")?;
     }
     Ok(())
