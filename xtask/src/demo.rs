@@ -5,22 +5,26 @@ mod mesh;
 mod metrics;
 mod policy;
 mod seen;
+pub mod visitors;
 
 use crate::{
     bootstrap::Bootstrap, build, envoy::Envoy, progress, project, setup, upstream::Upstream, visitor::Visitor,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use hmac::{Hmac, Mac as _};
 use logs::Logs;
 use seen::{Answer, Seen};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, process::ExitCode, thread};
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, process::ExitCode};
+use ui::{Options, Page, admin::Url};
 
 const USERS: usize = 200;
 const REQUESTS: usize = 1000;
 /// The ports of keep-running mode, those of envoy-configs/all.yaml; others are taken if these are not free.
 const PORTS: [u16; 2] = [8081, 8082];
+/// The port of the page, that of `outrigger ui`.
+const PAGE: u16 = 9980;
 /// The environment variable with the testers' secret, and the demo's own.
 const SECRET: (&str, &str) = ("AB_QA_SECRET", "only for this demonstration");
 /// The plugin that picks arms.
@@ -49,10 +53,13 @@ struct Arm {
 }
 
 /// The demo's processes.
-struct Stage {
-    envoy: Envoy,
-    listener: SocketAddr,
-    shops: [Upstream; 2],
+pub struct Stage {
+    /// Envoy, with all filters.
+    pub envoy: Envoy,
+    /// Where visitors come.
+    pub listener: SocketAddr,
+    /// The two versions of the shop.
+    pub shops: [Upstream; 2],
     arms: Vec<Arm>,
     logs: Logs,
     records: policy::Records,
@@ -64,6 +71,7 @@ struct Stage {
 /// Something is missing, or the outcome is not what it must be.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let stage = Stage::start(args.once)?;
+    let page = stage.page(if args.once { 0 } else { PAGE })?;
     let seen = stage.traffic()?;
     let logged = stage.logs.collect(stage.listener)?;
     let decisions = stage.records.collect(&stage.envoy, stage.listener)?;
@@ -76,17 +84,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     rates.check()?;
     story.check()?;
     if !args.once {
-        println!("\nEnvoy keeps running; Ctrl-C ends it.");
-        loop {
-            thread::park();
-        }
+        println!("\nThe page is at http://{}/ and visitors keep coming, until Ctrl-C.", page.address());
+        visitors::keep_coming(stage.listener, &stage.shops);
     }
+    let count = visitors::check_page(&page, &stage.envoy)?;
+    println!("\nThe page of it all says {count} numbers, each as Envoy counts it.");
     anstream::println!("demo: {}ok{:#}", progress::GREEN, progress::GREEN);
     Ok(ExitCode::SUCCESS)
 }
 
 impl Stage {
-    fn start(once: bool) -> Result<Self> {
+    /// Starts Envoy and the shops; `once` takes free ports alone.
+    ///
+    /// # Errors
+    /// Something is missing, or does not start.
+    pub fn start(once: bool) -> Result<Self> {
         let program = setup::envoy(None)?;
         build::modules()?;
         let _work = progress::begin("starting Envoy and two shops");
@@ -107,6 +119,8 @@ impl Stage {
         let text = plugin["configuration"]["value"].as_str().context("ab-routing has no configuration")?;
         let mut config: Value = serde_json::from_str(text)?;
         config["overrides"] = json!({"header": ASKING, "secret_env": SECRET.0});
+        // Responses are counted by arm; a user comes five times.
+        config["experiments"][0]["health"] = json!({"requests_per_user": REQUESTS / USERS});
         plugin["configuration"]["value"] = json!(config.to_string());
         let (name, secret) = SECRET;
         bootstrap.set_environment(&BTreeMap::from([(name.to_owned(), secret.to_owned())]));
@@ -131,6 +145,20 @@ impl Stage {
             logs,
             records,
         })
+    }
+
+    /// The page of this Envoy and its logs, at this port of loopback or a free one.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn page(&self, port: u16) -> Result<Page> {
+        let admin: Url = self.envoy.admin().to_string().parse().map_err(Error::msg)?;
+        let options = |port| Options {
+            admin: admin.clone(),
+            logs: vec![self.logs.records.clone(), self.records.path().to_owned()],
+            listen: SocketAddr::from(([127, 0, 0, 1], port)),
+        };
+        Page::start(&options(port)).or_else(|_| Page::start(&options(0))).map_err(Error::msg)
     }
 
     /// Every user comes five times with the cookies of a browser, all users in turn; then a tester comes.

@@ -12,6 +12,7 @@
 
 mod bench;
 mod bootstrap;
+mod browser;
 mod build;
 mod command;
 mod compose;

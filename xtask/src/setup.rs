@@ -36,7 +36,7 @@ const KUBECTL: (&str, &str) = ("1.37.1", "fc6e3426c7981ab32148a4562817ccf076bfc7
 /// Prepares this machine: the wasm32-wasip1 target and Envoy; with --all also what `bench` and `e2e --compose` need from the system.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Also h2load, Docker, docker-compose, docker-registry and skopeo.
+    /// Also h2load, Docker, docker-compose, docker-registry, skopeo and Chromium.
     #[arg(long)]
     all: bool,
 }
@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             ("docker-compose", "docker-compose"),
             ("docker-registry", "docker-registry"),
             ("skopeo", "skopeo"),
+            ("chromium", "chromium"),
         ] {
             println!("{program}: {}", system(program, package)?.display());
         }

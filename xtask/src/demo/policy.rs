@@ -76,6 +76,11 @@ impl Records {
         Ok(Self(path))
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Sends the requests, and reads what was said of them.
     pub fn collect(&self, envoy: &Envoy, listener: SocketAddr) -> Result<Decisions> {
         let exposures = || -> Result<i64> {

@@ -11,6 +11,7 @@ pub mod rbac;
 mod site;
 pub mod sticky;
 pub mod tool;
+pub mod ui;
 
 pub use site::Site;
 
@@ -76,6 +77,12 @@ pub struct Args {
     /// Published modules instead: through a real registry, by the rules of Istio's agent, back into Envoy.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
     publish: bool,
+    /// The page instead, in a headless Chromium: live traffic, and numbers that equal Envoy's; `--ui=pictures` also takes those of the docs.
+    #[arg(
+        long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "check",
+        conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"]
+    )]
+    ui: Option<ui::What>,
     /// Only scenarios of which the file, the name, or the suite ("policy in all-in-one") has this text.
     only: Option<String>,
 }
@@ -153,6 +160,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         metrics::run()?
     } else if args.publish {
         publish::run()?
+    } else if let Some(what) = args.ui {
+        ui::run(what)?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };
