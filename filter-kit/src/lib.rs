@@ -29,6 +29,7 @@ pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod shell;
+mod sort;
 mod template;
 mod trace;
 mod view;
@@ -46,6 +47,7 @@ pub use load::load;
 pub use load::load_recorded;
 pub use pairs::Pairs;
 pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
+pub use sort::{sort, sort_unique};
 pub use template::{InvalidTemplate, Template};
 pub use trace::TraceParent;
 pub use view::{Buffer, Phase, SINGLE_LIMIT, Source, View};

@@ -304,8 +304,7 @@ impl AllInOne {
             return Vec::new();
         }
         let mut all: Vec<_> = all.into_iter().flatten().flatten().collect();
-        all.sort();
-        all.dedup();
+        filter_kit::sort_unique(&mut all);
         if all.len() > SINGLE_LIMIT { Vec::new() } else { all }
     }
 

@@ -136,8 +136,7 @@ impl Policy {
     /// What the rules say that the request may concern.
     #[inline(never)]
     fn judge(&self, facts: &Facts<'_>, mut candidates: Vec<u32>) -> Tally {
-        candidates.sort_unstable();
-        candidates.dedup();
+        filter_kit::sort_unique(&mut candidates);
         let mut tally = Tally::default();
         for candidate in candidates {
             if let Some(rule) = self.program.rules.get(candidate as usize) {

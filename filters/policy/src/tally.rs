@@ -106,6 +106,6 @@ impl Tally {
 
     /// Puts what was said into the order of rules.
     pub fn sort(&mut self) {
-        self.said.sort_unstable();
+        filter_kit::sort(&mut self.said);
     }
 }
