@@ -18,6 +18,7 @@ pub mod fake;
 mod filter;
 mod header_name;
 mod host_bytes;
+pub mod json;
 pub mod json_body;
 mod load;
 pub mod matcher;

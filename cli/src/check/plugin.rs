@@ -295,7 +295,7 @@ pub fn envoy<'n>(path: &str, filter: &'n Node) -> Option<Plugin<'n>> {
 #[derive(Debug, Clone)]
 enum Verdict {
     /// With what the module said of fields, and of which.
-    Taken(Vec<(String, String)>),
+    Taken(Vec<(&'static Rule, String, String)>),
     Refused(&'static Rule, String, String),
 }
 
@@ -349,8 +349,8 @@ impl<'a> Modules<'a> {
         match verdict {
             Verdict::Refused(rule, inner, message) => add(rule, inner, message),
             Verdict::Taken(warnings) => {
-                for (inner, message) in warnings {
-                    add(&CONFIG_DROPPED, inner, message);
+                for (rule, inner, message) in warnings {
+                    add(rule, inner, message);
                 }
             }
         }
@@ -410,10 +410,16 @@ fn ask(module: &Module, config: Option<&[u8]>, environment: BTreeMap<String, Str
     }
 }
 
-/// The field and the message of a warning: `NAME: configuration: FIELD: MESSAGE`.
-fn warning(line: &LogLine) -> Option<(String, String)> {
-    let (_, said) = line.text.split_once(": configuration: ").filter(|_| line.level == "warn")?;
-    Some(field_and_message(said))
+/// The field and the message of a warning, `NAME: configuration: FIELD: MESSAGE`, or of a candidate that is refused while the live set decides:
+/// `policy: candidate refused: FIELD: MESSAGE`.
+fn warning(line: &LogLine) -> Option<(&'static Rule, String, String)> {
+    let (rule, mark) = match line.level.as_str() {
+        "warn" => (&CONFIG_DROPPED, ": configuration: "),
+        "error" => (&CONFIG_REFUSED, ": candidate refused: "),
+        _ => return None,
+    };
+    let (field, message) = field_and_message(line.text.split_once(mark)?.1);
+    Some((rule, field, message))
 }
 
 /// The field and the message of the line that the module logged when it refused: `NAME: configuration refused: FIELD: MESSAGE`.

@@ -1,10 +1,7 @@
 //! What can be logged, and what it is called.
 
-use crate::{
-    host::{OwnNumber, OwnText},
-    json,
-};
-use filter_kit::choices;
+use crate::host::{OwnNumber, OwnText};
+use filter_kit::{choices, json};
 
 /// A part of a record that is the same for all exchanges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,6 @@ mod fields;
 mod flags;
 mod flow;
 mod host;
-mod json;
 mod otlp;
 mod outputs;
 pub mod record;

@@ -4,9 +4,9 @@ use crate::{
     fields::{Duration, Name},
     flags,
     host::HostText,
-    json, time,
+    time,
 };
-use filter_kit::{TraceParent, routes::RouteLabel};
+use filter_kit::{TraceParent, json, routes::RouteLabel};
 use pii::{Entity, Redacted};
 
 /// A value that may be logged.

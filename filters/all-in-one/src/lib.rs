@@ -91,6 +91,9 @@ impl Filter for AllInOne {
 
     fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
         let mut all = Effects::default();
+        if let Some(policy) = &self.policy {
+            all.join(POLICY, policy.on_configured(view));
+        }
         if let Some(ab_routing) = &self.ab_routing {
             all.join(AB_ROUTING, ab_routing.on_configured(view));
         }

@@ -4,8 +4,10 @@
 use crate::{
     Policy,
     address::Address,
-    facts::Facts,
+    facts::{Facts, Known},
+    fields::Body,
     pattern::{Form, Pattern, SPIFFE},
+    pending::Incoming,
     program::{Action, Attribute, Rule, Test},
     rules::CLAIMS,
     tally::{Tally, Verdict},
@@ -42,19 +44,24 @@ pub struct Seen<'v> {
 impl Policy {
     /// Asks every rule about an exchange.
     pub fn explain(&self, seen: Seen<'_>) -> Explained {
-        let facts = Facts::new(&self.program, seen.request);
-        let body = self.body_of(seen);
+        let known = Known::new(seen.request);
+        let set = &self.live;
+        let facts = set.facts(&known);
+        let incoming = Incoming::of(seen.request);
+        let is_empty = seen.body.is_empty() || seen.request.is_last();
+        let is_read = seen.body.len() <= self.shared.limit_bytes;
+        let body = if is_empty { Body::Empty } else { incoming.read(is_read.then_some(seen.body)) };
         let (mut headers, mut request, mut response) = (Tally::default(), Tally::default(), Tally::default());
         let mut may_allow_by_body = false;
         let mut clauses = Vec::new();
-        for (rule, number) in self.program.rules.iter().zip(0..) {
+        for (rule, number) in self.live.program.rules.iter().zip(0..) {
             let at = ["policies[", &rule.policy.to_string(), "].spec.rules[", &rule.number.to_string(), "]"]
                 .concat();
             let mut truth = self.explain_rule(rule, &at, &facts, &mut clauses);
             let extension = rule.extension.as_deref();
             if let Some(extension) = extension {
                 let at = [&at, ".outrigger"].concat();
-                truth = truth.and(extension.explain(&facts, &self.shared, &at, &mut clauses));
+                truth = truth.and(extension.explain(&facts, set, &self.shared.pii, &at, &mut clauses));
                 if let Some(fields) = &extension.body {
                     may_allow_by_body |=
                         truth != Truth::False && rule.action == Action::Allow && !rule.is_dry;
@@ -86,9 +93,10 @@ impl Policy {
             clauses.push(clause(&at, truth, &self.told(rule, truth)));
         }
         // What is denied by the headers for good does not wait for the body.
-        let verdict = |tally: &Tally| tally.verdict(&self.program, &self.policies, self.on_error, false);
+        let verdict = |tally: &Tally| set.verdict(tally, false);
         let is_denial = |rule: u32| {
-            self.program
+            self.live
+                .program
                 .rules
                 .get(rule as usize)
                 .is_some_and(|rule| rule.action == Action::Deny && !rule.is_dry)
@@ -102,7 +110,7 @@ impl Policy {
         };
         let mut verdict = if is_decided { by_headers } else { verdict(&request) };
         if verdict.is_allow() && !response.is_empty() {
-            verdict = match response.verdict(&self.program, &self.policies, self.on_error, false) {
+            verdict = match set.verdict(&response, false) {
                 // Whether an ALLOW policy matches was decided before.
                 Verdict::NotAllowed | Verdict::Allow(_) => verdict,
                 denied => denied,
@@ -110,12 +118,12 @@ impl Policy {
         }
         let rule = verdict
             .rule()
-            .and_then(|rule| self.program.rules.get(rule as usize))
-            .map(|rule| self.policies.id(rule));
+            .and_then(|rule| self.live.program.rules.get(rule as usize))
+            .map(|rule| self.live.policies.id(rule));
         clauses.push(Clause::new(
             "policies",
             verdict.is_allow(),
-            conclusion(verdict, rule.as_deref(), self.policies.has_allow),
+            conclusion(verdict, rule.as_deref(), self.live.policies.has_allow),
         ));
         Explained { is_allowed: verdict.is_allow(), rule, clauses }
     }
@@ -124,7 +132,7 @@ impl Policy {
     fn explain_rule(&self, rule: &Rule, at: &str, facts: &Facts<'_>, clauses: &mut Vec<Clause>) -> Truth {
         let mut group = |at: &str, group: u32| {
             let mut truth = Truth::True;
-            for test in self.program.group(group) {
+            for test in self.live.program.group(group) {
                 let said = facts.test(test);
                 let path = [at, &self.field(test, at.ends_with("when"))].concat();
                 clauses.push(clause(&path, said, &self.reason(test, said, facts)));
@@ -159,13 +167,13 @@ impl Policy {
             Action::Allow => "ALLOW",
         };
         let dry = if rule.is_dry { "dry run: " } else { "" };
-        [dry, action, " rule ", &self.policies.id(rule), said].concat()
+        [dry, action, " rule ", &self.live.policies.id(rule), said].concat()
     }
 
     /// The field of a source, an operation or a condition that a test is of.
     fn field(&self, test: &Test, is_condition: bool) -> String {
-        let read = |text| String::from_utf8_lossy(self.program.texts.get(text)).into_owned();
-        let form = self.program.patterns(test).first().map(|pattern| pattern.form);
+        let read = |text| String::from_utf8_lossy(self.live.program.texts.get(text)).into_owned();
+        let form = self.live.program.patterns(test).first().map(|pattern| pattern.form);
         let key: String = match test.attribute {
             Attribute::Header(name) => ["request.headers[", &read(name), "]"].concat(),
             Attribute::Metadata(path) => {
@@ -210,7 +218,7 @@ impl Policy {
     /// What a test saw, and what it asks for.
     fn reason(&self, test: &Test, said: Truth, facts: &Facts<'_>) -> String {
         let patterns: Vec<String> =
-            self.program.patterns(test).iter().map(|pattern| self.written(*pattern)).collect();
+            self.live.program.patterns(test).iter().map(|pattern| self.written(*pattern)).collect();
         let wanted = listed(patterns.iter().map(String::as_bytes));
         let seen = seen(test.attribute, facts);
         if said == Truth::Error {
@@ -235,7 +243,7 @@ impl Policy {
 
     /// A pattern as it is written in a policy.
     fn written(&self, pattern: Pattern) -> String {
-        let bytes = self.program.texts.get(pattern.text);
+        let bytes = self.live.program.texts.get(pattern.text);
         let text = String::from_utf8_lossy(bytes);
         let scheme = String::from_utf8_lossy(SPIFFE);
         let text = text.strip_prefix(&*scheme).unwrap_or(&text);

@@ -29,8 +29,6 @@ const MOST_BYTES: i64 = 1 << 20;
 /// What rules share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Named sets.
-    pub sets: Sets,
     /// What finds personal data.
     pub pii: Pii,
     /// The most bytes of a body that are read.
@@ -46,7 +44,6 @@ impl Shared {
         body.only(&["limit_bytes", "hold_headers"]);
         let limit = body.get("limit_bytes").whole(1, MOST_BYTES).unwrap_or(BODY_BYTES);
         Self {
-            sets: Sets::read(&root.get("sets")),
             pii: Pii::read(&root.get("pii"), environment),
             limit_bytes: usize::try_from(limit).unwrap_or(0),
             is_held: body.get("hold_headers").flag(false),
@@ -104,7 +101,7 @@ pub struct Extension {
 
 impl Extension {
     /// Reads them.
-    pub fn read(field: &Field<'_, '_>, action: Action, shared: &Shared) -> Self {
+    pub fn read(field: &Field<'_, '_>, action: Action, sets: &Sets) -> Self {
         field.only(&[
             "match",
             "in",
@@ -134,11 +131,7 @@ impl Extension {
         let types = field.get("content_type");
         Self {
             matchers: matcher::compile_all(&field.get("match")),
-            members: field
-                .get("in")
-                .items_up_to(64)
-                .filter_map(|item| Member::read(&item, &shared.sets))
-                .collect(),
+            members: field.get("in").items_up_to(64).filter_map(|item| Member::read(&item, sets)).collect(),
             content_types: types.items_up_to(64).filter_map(|item| item.text()).map(Into::into).collect(),
             size: size
                 .is_given()
@@ -152,7 +145,7 @@ impl Extension {
     }
 
     /// What they say of a request's headers.
-    pub fn holds(&self, facts: &Facts<'_>, shared: &Shared) -> Truth {
+    pub fn holds(&self, facts: &Facts<'_>, sets: &Sets, pii: &Pii) -> Truth {
         let view = facts.view();
         let mut truth = Truth::all(self.matchers.iter().map(|matcher| matcher.matches(view).into()));
         if let Some(window) = &self.window {
@@ -178,10 +171,10 @@ impl Extension {
             if truth == Truth::False {
                 return truth;
             }
-            truth = truth.and(member.holds(facts, &shared.sets));
+            truth = truth.and(member.holds(facts, sets));
         }
         match &self.personal {
-            Some(personal) if truth != Truth::False => truth.and(personal.is_found(view, &shared.pii)),
+            Some(personal) if truth != Truth::False => truth.and(personal.is_found(view, pii)),
             _ => truth,
         }
     }

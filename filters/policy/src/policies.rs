@@ -3,9 +3,9 @@
 use crate::{
     config::Mode,
     denial::{Denial, DenialField},
-    extension::Shared,
     program::{Action, Builder, Rule},
     rules,
+    sets::Sets,
     trust::TrustDomains,
 };
 use filter_kit::{ConfigError, choices, settings::Field};
@@ -95,8 +95,8 @@ pub struct Reader<'r, 't> {
     pub mode: Mode,
     /// The mesh's trust domains.
     pub trust_domains: TrustDomains<'t>,
-    /// What rules name that stands beside the policies.
-    pub shared: &'r Shared,
+    /// Named sets that rules look things up in.
+    pub sets: &'r Sets,
     /// What is dropped from the policies, as Istio drops it.
     pub dropped: RefCell<Vec<ConfigError>>,
 }

@@ -28,6 +28,12 @@ pub enum Verdict {
     NotAllowed,
 }
 
+impl Default for Verdict {
+    fn default() -> Self {
+        Self::Allow(None)
+    }
+}
+
 impl Verdict {
     /// Whether the request goes on.
     pub fn is_allow(self) -> bool {

@@ -1,12 +1,20 @@
 //! What each condition beyond Istio's says of a request's headers.
 
-use super::{Extension, On, Shared, media_type, size};
-use crate::{facts::Facts, truth::Truth};
+use super::{Extension, On, media_type, size};
+use crate::{facts::Facts, policy_set::PolicySet, truth::Truth};
 use filter_kit::explain::{Clause, listed};
+use pii::Pii;
 
 impl Extension {
     /// Notes what the conditions at `at` say; what they say together is what [`holds`](Self::holds) says.
-    pub fn explain(&self, facts: &Facts<'_>, shared: &Shared, at: &str, clauses: &mut Vec<Clause>) -> Truth {
+    pub fn explain(
+        &self,
+        facts: &Facts<'_>,
+        set: &PolicySet,
+        pii: &Pii,
+        at: &str,
+        clauses: &mut Vec<Clause>,
+    ) -> Truth {
         let view = facts.view();
         let mut all = Truth::True;
         for (place, matcher) in self.matchers.iter().enumerate() {
@@ -65,14 +73,10 @@ impl Extension {
             };
             let must = if member.is_negated { " must not be in the set" } else { " must be in the set" };
             let path = [".in[", &place.to_string(), "]"].concat();
-            note(&path, member.holds(facts, &shared.sets), [what, must].concat());
+            note(&path, member.holds(facts, &set.sets), [what, must].concat());
         }
         if let Some(personal) = &self.personal {
-            note(
-                ".personal_data",
-                personal.is_found(view, &shared.pii),
-                "whether there is such data".to_owned(),
-            );
+            note(".personal_data", personal.is_found(view, pii), "whether there is such data".to_owned());
         }
         all
     }
