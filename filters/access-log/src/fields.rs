@@ -161,6 +161,11 @@ impl Names {
         }
     }
 
+    /// What the record of a policy's decision is called.
+    pub fn policy_record(self) -> Name {
+        Name::new(if self == Self::Istio { "policy_record" } else { "outrigger.policy.record" })
+    }
+
     /// What a header is called: `user_agent`, `http.request.header.user-agent`, `http.request.headers.user-agent`.
     pub fn header(self, header: &str, is_response: bool) -> Name {
         let side = if is_response { "response" } else { "request" };

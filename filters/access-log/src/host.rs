@@ -1,6 +1,6 @@
 //! What Envoy says of an exchange, each by one host call of about the price of all headers.
 
-use filter_kit::{Bounded, View};
+use filter_kit::{Bounded, View, settings::Node};
 use std::net::{IpAddr, SocketAddr};
 
 /// Text of Envoy's own: names of routes and clusters, addresses of upstreams, details of a response code. No client writes it.
@@ -25,6 +25,37 @@ impl HostText {
     }
 
     /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The record of a decision that the policy filter leaves in filter state: a JSON object of names that its configuration has, and no value of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRecord(Bounded<'static>);
+
+impl PolicyRecord {
+    /// The longest that is logged, in bytes.
+    const LONGEST: usize = 16_384;
+
+    /// A record; `None` for what is no JSON object of plain ASCII, or is too long: filter state may be written by others.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        let record = Bounded::new(text, Self::LONGEST);
+        let is_whole = record.as_str().as_bytes() == text;
+        (is_whole && matches!(Node::parse(text), Ok(Node::Map(_)))).then(|| Self(record.into_owned()))
+    }
+
+    /// Reads it from filter state; `None` where there is none.
+    pub fn read(view: &View<'_>) -> Option<Self> {
+        Self::new(&view.property(&["filter_state", "wasm.outrigger.policy"])?)
+    }
+
+    /// Whether an AUDIT policy matched, or one that is only tried would deny: such an exchange is logged, whatever the sampling says.
+    pub fn is_kept(&self) -> bool {
+        ["\"audit\":", "\"dry_run_verdict\":\"deny\""].iter().any(|mark| self.0.as_str().contains(mark))
+    }
+
+    /// The object.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

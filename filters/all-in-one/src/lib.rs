@@ -68,6 +68,10 @@ impl Filter for AllInOne {
             single_headers: Vec::new(),
             own: Metrics::default(),
         };
+        // What policies say of a request stands in its line of the access log.
+        if let (Some(policy), Some(_)) = (&mut filter.policy, &filter.access_log) {
+            policy.leave_log();
+        }
         filter.single_headers = filter.singles();
         config.finish(filter)
     }
@@ -141,6 +145,7 @@ impl Filter for AllInOne {
             if !is_end && self.ab_routing.is_some() {
                 view.follow(&effects);
             }
+            streams.note_record(&effects);
             all.join(POLICY, effects);
         }
         if !streams.is_held
@@ -176,6 +181,7 @@ impl Filter for AllInOne {
             let effects = policy.on_request_body(view, &mut streams.policy);
             let is_end = effects.is_end();
             streams.held_body = if is_end { view.body_size() } else { 0 };
+            streams.note_record(&effects);
             all.join(POLICY, effects);
             if !is_end {
                 self.release(view, &mut streams, &mut all);
@@ -199,6 +205,7 @@ impl Filter for AllInOne {
         {
             let effects = policy.on_request_trailers(view, &mut streams.policy);
             let is_end = effects.is_end();
+            streams.note_record(&effects);
             all.join(POLICY, effects);
             if !is_end {
                 self.release(view, &mut streams, &mut all);
@@ -230,6 +237,7 @@ impl Filter for AllInOne {
         {
             let effects = policy.on_response_headers(view, &mut streams.policy);
             is_end = effects.is_end();
+            streams.note_record(&effects);
             all.join(POLICY, effects);
         }
         if !is_end

@@ -88,6 +88,11 @@ impl Record {
 }
 
 impl Policy {
+    /// Leaves records to the access log, which has them in its lines.
+    pub fn leave_log(&mut self) {
+        self.record.log = None;
+    }
+
     /// Tells of a verdict, and answers where the request is denied.
     pub fn settle<'a>(&'a self, tally: &Tally, verdict: Verdict, view: &View<'_>, effects: &mut Effects<'a>) {
         if tally.is_empty() && verdict == Verdict::Allow(None) && !self.live.policies.has_dry_allow {
