@@ -26,6 +26,7 @@ pub mod metrics;
 mod pairs;
 mod reader;
 pub mod routes;
+mod secret;
 pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -48,6 +49,7 @@ pub use load::load;
 pub use load::load_recorded;
 pub use pairs::Pairs;
 pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
+pub use secret::Secret;
 pub use sort::{sort, sort_unique};
 pub use template::{InvalidTemplate, Template};
 pub use trace::TraceParent;

@@ -112,7 +112,7 @@ impl Policy {
 
 impl PolicySet {
     /// What decides: a rule's id, or that no ALLOW policy matches, or `none`.
-    fn told(&self, verdict: Verdict) -> String {
+    pub fn told(&self, verdict: Verdict) -> String {
         match (verdict, verdict.rule()) {
             (_, Some(rule)) => self.id(rule),
             (Verdict::NotAllowed, None) => "no_allow_policy_matched".to_owned(),

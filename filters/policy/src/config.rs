@@ -2,6 +2,7 @@
 
 use crate::{
     Policy,
+    ask::Ask,
     candidate::Candidate,
     denial::{Denial, DenialField},
     extension::Shared,
@@ -44,6 +45,7 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Po
         "verdict_header",
         "record_allowed",
         "decision_log",
+        "explain",
         "sets",
         "body",
         "pii",
@@ -58,9 +60,11 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Po
     let (live, mut dropped) = read_set(root, root, None);
     let candidate = read_candidate(root, &live, &mut dropped, &mut metrics);
     let (candidate, refused) = candidate.map_or_else(|error| (None, Some(error)), |read| (read, None));
+    let ask = Ask::read(&root.get("explain"), environment, &mut metrics);
     let filter = Policy {
         denial: Denial::read(&root.get("denial"), DenialField::Default),
-        single_headers: single_headers(&live, candidate.as_ref()),
+        single_headers: single_headers(&live, candidate.as_ref(), ask.as_ref()),
+        ask,
         live,
         candidate,
         refused,
@@ -126,9 +130,9 @@ fn read_candidate(
     root.finish(Some(candidate))
 }
 
-/// The request headers that both sets read of any request, where these are few.
-fn single_headers(live: &PolicySet, candidate: Option<&Candidate>) -> Vec<Box<str>> {
-    let mut all = Vec::new();
+/// The request headers that both sets and who asks read of any request, where these are few.
+fn single_headers(live: &PolicySet, candidate: Option<&Candidate>, ask: Option<&Ask>) -> Vec<Box<str>> {
+    let mut all: Vec<Box<str>> = ask.map(|ask| ask.header.as_str().into()).into_iter().collect();
     for set in [Some(live), candidate.map(|candidate| &candidate.set)].into_iter().flatten() {
         let names = set.index.single_headers();
         if names.is_empty() && !set.program.rules.is_empty() {

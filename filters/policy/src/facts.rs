@@ -209,7 +209,8 @@ impl<'f> Facts<'f> {
         self.asked().remote.get_or_init(|| self.view.property(&["source", "address"])).as_deref()
     }
 
-    fn destination(&self) -> Option<&[u8]> {
+    /// The address that was connected to, with a port.
+    pub fn destination(&self) -> Option<&[u8]> {
         self.asked().destination.get_or_init(|| self.view.property(&["destination", "address"])).as_deref()
     }
 
@@ -270,6 +271,7 @@ impl<'f> Facts<'f> {
     }
 
     /// Calls `each` with every text of the attribute that a test may look at: what an index is asked for.
+    #[inline]
     pub fn each_text(&self, attribute: Attribute, each: &mut dyn FnMut(&[u8])) {
         match attribute {
             Attribute::Path => {

@@ -11,12 +11,12 @@
 //! ```
 
 mod address;
+mod ask;
 mod bucket;
 mod candidate;
 mod clock;
 mod config;
 mod denial;
-#[cfg(not(target_arch = "wasm32"))]
 mod explain;
 mod extension;
 mod facts;
@@ -48,6 +48,7 @@ mod values;
 #[cfg(not(target_arch = "wasm32"))]
 pub use explain::{Explained, Seen};
 
+use ask::Ask;
 use candidate::Candidate;
 use denial::Denial;
 use extension::Shared;
@@ -61,6 +62,7 @@ use policy_set::PolicySet;
 use record::Record;
 use tally::Verdict;
 
+pub use ask::{LONGEST as LONGEST_SECONDS, sign};
 pub use record::STATE;
 
 #[cfg(feature = "module")]
@@ -74,6 +76,8 @@ pub struct Policy {
     candidate: Option<Candidate>,
     /// Why there is no such set, where the configuration has one.
     refused: Option<ConfigError>,
+    /// Who may ask why.
+    ask: Option<Ask>,
     denial: Denial,
     record: Record,
     shared: Shared,
@@ -121,6 +125,32 @@ impl Filter for Policy {
     }
 
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        let mut effects = self.headers(view, stream);
+        if let Some(ask) = &self.ask
+            && view.request_header(ask.header.as_str()).is_some()
+        {
+            self.answer(ask, view, stream, &mut effects);
+        }
+        effects
+    }
+
+    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.body(view, stream)
+    }
+
+    fn on_request_trailers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.trailers(view, stream)
+    }
+
+    fn on_response_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.response(view, stream)
+    }
+}
+
+impl Policy {
+    /// Decides by the request's headers.
+    #[inline]
+    fn headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
         let known = Known::new(view);
         let found = self.live.found(&known);
         let beside = match &self.candidate {
@@ -137,17 +167,5 @@ impl Filter for Policy {
             return effects;
         }
         self.begin(view, &known, (found, beside), stream)
-    }
-
-    fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
-        self.body(view, stream)
-    }
-
-    fn on_request_trailers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
-        self.trailers(view, stream)
-    }
-
-    fn on_response_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
-        self.response(view, stream)
     }
 }

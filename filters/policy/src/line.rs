@@ -45,10 +45,10 @@ pub fn member(out: &mut String, name: &str, text: &str) {
 
 impl Policy {
     /// A value of the request, redacted and cut.
-    pub fn shown(&self, value: &[u8], view: &View<'_>, most: usize) -> String {
+    pub fn shown(&self, value: &[u8], place: Place<'_>, view: &View<'_>, most: usize) -> String {
         let day = u32::try_from(view.now() / 86_400_000_000_000).unwrap_or(u32::MAX);
         let pii = &self.shared.pii;
-        pii.engine.redact(value, Place::Text, pii.tokens.key(day).as_ref()).cut(most).into_string()
+        pii.engine.redact(value, place, pii.tokens.key(day).as_ref()).cut(most).into_string()
     }
 
     /// Writes a line: what is told, which is JSON under this name, and the request that it is of, whose headers are at hand where none is remembered.
@@ -78,7 +78,7 @@ impl Policy {
             ("authority", &request.authority, host),
             ("path", &request.target, path),
         ] {
-            member(&mut line, name, &self.shown(value, view, most));
+            member(&mut line, name, &self.shown(value, Place::Text, view, most));
         }
         line.push('}');
         effects.log(Level::Info, Bounded::json(line));

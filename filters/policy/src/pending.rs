@@ -12,7 +12,7 @@ use crate::{
     tally::{Tally, Verdict},
     truth::Truth,
 };
-use filter_kit::{Effects, View};
+use filter_kit::{Bounded, Effects, View};
 use std::mem;
 
 /// What is remembered of a request until its rules are through.
@@ -24,6 +24,8 @@ pub struct Pending {
     body: Option<Box<Incoming>>,
     /// What log lines have of the request, whose headers are gone by then.
     request: Option<Box<Request<'static>>>,
+    /// What the response says of the decision, where it was asked for.
+    pub trace: Option<Bounded<'static>>,
 }
 
 /// A request's body that comes.
@@ -90,7 +92,7 @@ impl Policy {
             self.redact(view, &live.tally, live.verdict, &mut effects);
         }
         let mut pending = Pending { live, candidate, ..Pending::default() };
-        if !self.conclude(&pending, view, &mut effects) {
+        if !self.conclude(&mut pending, view, &mut effects) {
             let waits = is_held || pending.candidate.as_ref().is_some_and(|course| course.waits_for_body());
             pending.body = waits.then(|| Box::new(Incoming::of(view)));
             let is_told =
@@ -102,7 +104,7 @@ impl Policy {
     }
 
     /// Compares the two verdicts, when both are known or one can no more be; whether nothing is left to wait for.
-    fn conclude(&self, pending: &Pending, view: &View<'_>, effects: &mut Effects<'_>) -> bool {
+    fn conclude(&self, pending: &mut Pending, view: &View<'_>, effects: &mut Effects<'_>) -> bool {
         let is_over = pending.live.is_final();
         let Some(course) = &pending.candidate else { return is_over };
         // Nothing comes any more of a request that is denied.
@@ -112,6 +114,7 @@ impl Policy {
         }
         let verdict = course.is_final().then_some(course.verdict);
         self.compare(pending.live.verdict, verdict, view, pending.request.as_deref(), effects);
+        pending.candidate = None;
         true
     }
 
@@ -171,7 +174,7 @@ impl Policy {
         if let (Some(candidate), Some(course)) = (&self.candidate, &mut pending.candidate) {
             candidate.set.with_body(course, &read);
         }
-        if self.conclude(pending, view, effects) {
+        if self.conclude(pending, view, effects) && pending.trace.is_none() {
             *stream = None;
         }
     }
@@ -195,6 +198,9 @@ impl Policy {
                 let verdict = course.is_final().then_some(course.verdict);
                 self.compare(live.verdict, verdict, view, pending.request.as_deref(), &mut effects);
             }
+        }
+        if let (Some(ask), Some(trace)) = (&self.ask, pending.trace) {
+            effects.set_response_header(&ask.header, trace);
         }
         effects
     }

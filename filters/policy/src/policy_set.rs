@@ -72,7 +72,7 @@ impl PolicySet {
     }
 
     /// The rules that the request may concern, in no order, some perhaps twice.
-    #[inline]
+    #[inline(never)]
     pub fn found(&self, known: &Known<'_>) -> Vec<u32> {
         let mut found = Vec::new();
         self.index.each_candidate(&self.facts(known), self.program.rules.len(), &mut |rule| found.push(rule));
