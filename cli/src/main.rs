@@ -18,6 +18,7 @@ mod redact;
 mod replay;
 mod scenarios;
 mod schema;
+mod sign_explain;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ enum Command {
     Run(replay::run::Args),
     Inspect(replay::inspect::Args),
     Schema(schema::Args),
+    SignExplain(sign_explain::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Run(args) => replay::run::run(&args),
         Command::Inspect(args) => replay::inspect::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::SignExplain(args) => sign_explain::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);
