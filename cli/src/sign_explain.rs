@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let secret =
         Secret::new(secret.as_bytes()).ok_or_else(|| format!("${name}: must have at least 16 bytes"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
-    let request = [&args.method, &args.authority, &args.path].map(|part| part.as_bytes());
+    let request = [&args.method, &args.authority, &args.path].map(String::as_bytes);
     anstream::println!("{}", policy::sign(&secret, request, now.as_secs() + args.seconds));
     Ok(ExitCode::SUCCESS)
 }

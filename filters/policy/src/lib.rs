@@ -148,6 +148,11 @@ impl Filter for Policy {
 }
 
 impl Policy {
+    /// Why the configuration's candidate is left out, if it is.
+    pub fn refused(&self) -> Option<&ConfigError> {
+        self.refused.as_ref()
+    }
+
     /// Decides by the request's headers.
     #[inline]
     fn headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
