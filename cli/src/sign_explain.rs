@@ -4,11 +4,12 @@ use clap::builder::RangedU64ValueParser;
 use filter_kit::Secret;
 use std::{env, process::ExitCode, time::SystemTime};
 
-/// Prints a header's value for one request, which asks the policy filter to log why it decides as it does
+/// Prints a header for one request, which has the policy filter log why it decides as it does.
 ///
-///   curl -H "x-outrigger-explain: $(outrigger sign-explain --authority shop.example /admin/users)" http://shop.example/admin/users
+///   outrigger sign-explain --authority shop.example /admin/users
 ///
-/// The filter's configuration has `explain`, and its VM the same secret.
+/// The filter's configuration has `explain`, its VM the same secret, and the request the header:
+/// curl -H "x-outrigger-explain: $(outrigger sign-explain ...)" http://shop.example/admin/users
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
