@@ -120,3 +120,27 @@ impl OwnNumber {
         value.first_chunk().filter(|_| value.len() == 8).map(|bytes| u64::from_le_bytes(*bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PolicyRecord;
+
+    #[track_caller]
+    fn check(text: &[u8], expected: Option<bool>) {
+        assert_eq!(PolicyRecord::new(text).map(|record| record.is_kept()), expected);
+    }
+
+    #[test]
+    fn what_is_no_record_gets_into_no_line() {
+        check(br#"{"verdict":"deny","policy":"ns[a]-policy[b]-rule[0]"}"#, Some(false));
+        check(br#"{"verdict":"allow","audit":["ns[a]-policy[b]-rule[0]"]}"#, Some(true));
+        check(br#"{"verdict":"allow","dry_run":["x"],"dry_run_verdict":"deny"}"#, Some(true));
+        check(br#"{"verdict":"allow","dry_run":["x"],"dry_run_verdict":"allow"}"#, Some(false));
+        let long = [b"{\"audit\":\"", "a".repeat(20_000).as_bytes(), b"\"}"].concat();
+        let line = b"{\"audit\":\"x\"\n}";
+        for other in [&b""[..], b"[]", b"{", b"\"audit\":", "{\"audit\":\"\u{e9}\"}".as_bytes(), line, &long]
+        {
+            check(other, None);
+        }
+    }
+}

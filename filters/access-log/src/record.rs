@@ -12,7 +12,7 @@ use pii::{Entity, Redacted};
 /// A value that may be logged.
 ///
 /// There is none for plain text of the request: text gets in as what the pii engine made of it ([`Redacted`]), as a word of this program, as a route's
-/// label or as what Envoy says of itself ([`HostText`]).
+/// label, as what Envoy says of itself ([`HostText`]), or as the record of a policy's decision, which has no value of the request ([`PolicyRecord`]).
 ///
 /// ```compile_fail,E0277
 /// use access_log::record::Value;
