@@ -50,12 +50,12 @@ impl Candidate {
 
     /// Whether there is room for further examples.
     pub fn has_room(&self) -> bool {
-        self.most > 0 && self.shown.borrow().len() < ALL_EXAMPLES
+        self.most > 0 && self.shown.try_borrow().is_ok_and(|shown| shown.len() < ALL_EXAMPLES)
     }
 
     /// Whether an example of a pair is to be written, which is then one more.
     fn is_shown(&self, pair: Pair) -> bool {
-        let mut shown = self.shown.borrow_mut();
+        let Ok(mut shown) = self.shown.try_borrow_mut() else { return false };
         let known = shown.iter().filter(|other| **other == pair).count();
         let is_shown = known < self.most && shown.len() < ALL_EXAMPLES;
         if is_shown {
