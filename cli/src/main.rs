@@ -18,6 +18,7 @@ mod redact;
 mod replay;
 mod scenarios;
 mod schema;
+mod sign_explain;
 mod ui;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +57,7 @@ enum Command {
     Inspect(replay::inspect::Args),
     Schema(schema::Args),
     Ui(ui::Args),
+    SignExplain(sign_explain::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => replay::inspect::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Ui(args) => ui::run(&args),
+        Command::SignExplain(args) => sign_explain::run(&args),
     };
     done.unwrap_or_else(|usage| {
         anstream::eprintln!("{}: {usage}", finding::Severity::Error);

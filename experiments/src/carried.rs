@@ -3,8 +3,8 @@
 //! They are a list of `EXPERIMENT:ARM`, joined by `~`. Behind it stands a `~` and the first half of the list's HMAC-SHA-256 in hexadecimal digits,
 //! where there is a secret. A list counts if its signature holds or if the client is trusted by its certificate. Any other is a client's.
 
-use crate::{baggage, config::is_name, experiment::Experiment, secret::Secret, trust::Trust};
-use filter_kit::{Effects, HeaderName, View, metrics::SeriesId};
+use crate::{baggage, config::is_name, experiment::Experiment, trust::Trust};
+use filter_kit::{Effects, HeaderName, Secret, View, metrics::SeriesId};
 use std::{cell::RefCell, hint};
 
 /// The longest list that is read or written, in bytes, with its signature.

@@ -17,7 +17,6 @@ pub mod health;
 pub mod key;
 pub mod overrides;
 pub mod paths;
-pub mod secret;
 pub mod sticky;
 mod time;
 pub mod trust;

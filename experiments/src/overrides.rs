@@ -4,8 +4,10 @@
 //! for the time, in seconds since 1970, from which on it is worth nothing. Behind it stands a `~` and the list's HMAC-SHA-256 in hexadecimal
 //! digits, unless the client is trusted. Whatever comes of it, the upstream does not see it unless it is to.
 
-use crate::{experiment::Experiment, secret::Secret, trust::Trust};
-use filter_kit::{Effects, HeaderName, View, metrics::SeriesId, without_cookie, without_query_parameter};
+use crate::{experiment::Experiment, trust::Trust};
+use filter_kit::{
+    Effects, HeaderName, Secret, View, metrics::SeriesId, without_cookie, without_query_parameter,
+};
 use std::borrow::Cow;
 
 /// The longest list that is read, in bytes.

@@ -3,7 +3,8 @@
 //! Its value is a list of `EXPERIMENT:VERSION:ARM:SIGNATURE`, joined by `~`. The signature binds the assignment to the user's key and where it
 //! was found, so that nobody can write one, and nobody takes over another user's. Without a secret there is no signature.
 
-use crate::{config::is_name, cookie::SetCookie, secret::Secret};
+use crate::{config::is_name, cookie::SetCookie};
+use filter_kit::Secret;
 
 /// The longest cookie that is read or written, in bytes. Browsers keep 4,096 with name and attributes.
 const LIMIT: usize = 3072;
@@ -155,7 +156,8 @@ fn parts<'p>(experiment: &'p str, version: &'p str, arm: &'p str, (place, key): 
 #[cfg(test)]
 mod tests {
     use super::{Kept, LIMIT, Sticky, Versions};
-    use crate::{cookie::SetCookie, secret::Secret};
+    use crate::cookie::SetCookie;
+    use filter_kit::Secret;
     use filter_kit::{
         Environment,
         settings::{Field, Node},

@@ -208,6 +208,13 @@ impl<'a> Effects<'a> {
         self.rare().state.push((key, value));
     }
 
+    /// What is left in filter state under a key.
+    #[cfg(feature = "parts")]
+    pub fn state(&self, key: &str) -> Option<&str> {
+        let mut all = self.rare.as_ref()?.state.iter();
+        all.find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
+    }
+
     /// Changes a metric.
     pub fn measure(&mut self, change: MetricChange<'a>) {
         match change {

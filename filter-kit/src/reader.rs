@@ -52,6 +52,12 @@ pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
             one.first_chunk::<8>() == other.first_chunk::<8>()
                 && one.last_chunk::<8>() == other.last_chunk::<8>()
         }
+        17..=32 => {
+            let halves = |name: &[u8]| Some((*name.first_chunk::<16>()?, *name.last_chunk::<16>()?));
+            let words =
+                |name: &[u8]| halves(name).map(|(a, b)| (u128::from_ne_bytes(a), u128::from_ne_bytes(b)));
+            words(one) == words(other)
+        }
         _ => one == other,
     }
 }

@@ -65,6 +65,7 @@ const STEPS: &[Step] = &[
     ("stickiness on Envoy", e2e::sticky::run),
     ("one arm through two Envoys", e2e::hops::run),
     ("a guardrail on Envoy", e2e::guardrail::run),
+    ("policy tried on Envoy", e2e::candidate::run),
     ("access logs on Envoy", e2e::outputs::run),
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),

@@ -416,16 +416,15 @@ fn ask(module: &Module, config: Option<&[u8]>, environment: BTreeMap<String, Str
     }
 }
 
-/// The field and the message of what a module says of a configuration that it takes: `NAME: configuration: FIELD: MESSAGE`. A warning is of what it left
-/// out, an error of a part that it refused and does without, such as a candidate.
+/// The field and the message of a warning, `NAME: configuration: FIELD: MESSAGE`, or of a candidate that is refused while the live set decides:
+/// `policy: candidate refused: FIELD: MESSAGE`.
 fn said(line: &LogLine) -> Option<(&'static Rule, String, String)> {
-    let rule = match line.level.as_str() {
-        "warn" => &CONFIG_DROPPED,
-        "error" => &CONFIG_REFUSED,
+    let (rule, mark) = match line.level.as_str() {
+        "warn" => (&CONFIG_DROPPED, ": configuration: "),
+        "error" => (&CONFIG_REFUSED, ": candidate refused: "),
         _ => return None,
     };
-    let (_, said) = line.text.split_once(": configuration: ")?;
-    let (field, message) = field_and_message(said);
+    let (field, message) = field_and_message(line.text.split_once(mark)?.1);
     Some((rule, field, message))
 }
 

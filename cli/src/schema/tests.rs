@@ -34,7 +34,12 @@ fn load(filter: &str, config: &str) -> (Result<(), String>, Vec<(String, Asked)>
         "access-log" => of!(AccessLog),
         "all-in-one" => of!(AllInOne),
         "metrics" => of!(MetricsFilter),
-        _ => of!(Policy),
+        _ => {
+            let (loaded, asked) = load_recorded::<Policy>(config.as_bytes(), &environment);
+            // What is wrong with a candidate stops no filter, and is wrong all the same.
+            let loaded = loaded.and_then(|policy| policy.refused().cloned().map_or(Ok(()), Err));
+            (loaded.map_err(|error| error.to_string()), asked)
+        }
     }
 }
 

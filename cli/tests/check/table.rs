@@ -22,6 +22,7 @@ pub const ROWS: &[Row] = &[
     ("unknown-rule", W, "{ team: checkout }", "{ outrigger.dev/ignore: replica }", "metadata.annotations[\"outrigger.dev/ignore\"]"),
     ("config-refused", P, "registry.example/ab-routing.wasm", "registry.example/refuses.wasm", "spec.wasm.pluginConfig.experiments[0].arms"),
     ("config-refused", B, "\"@type\": type.googleapis.com/google.protobuf.StringValue, value: '{\"outputs\": {\"log\": true}}'", "\"@type\": type.googleapis.com/google.protobuf.Struct, value: {}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.access_log[1].typed_config.config.configuration"),
+    ("config-refused", P, "registry.example/ab-routing.wasm", "registry.example/tries.wasm", "spec.wasm.pluginConfig.candidate.policies[0]"),
     ("config-dropped", P, "registry.example/ab-routing.wasm", "registry.example/drops.wasm", "spec.wasm.pluginConfig.experiments[0].name"),
     ("module-fails", P, "registry.example/ab-routing.wasm", "registry.example/traps.wasm", "spec.wasm.pluginConfig"),
     ("module-unknown", P, "registry.example/ab-routing.wasm", "registry.example/somebodys.wasm", "spec.wasm"),

@@ -25,12 +25,11 @@ use crate::{
     key::{KeyList, KeySource},
     overrides::Overrides,
     paths::Paths,
-    secret::Secret,
     sticky::Sticky,
 };
 use arms::check_name;
 use filter_kit::{
-    ConfigError, Environment, HeaderName, SINGLE_LIMIT,
+    ConfigError, Environment, HeaderName, SINGLE_LIMIT, Secret,
     matcher::Matcher,
     metrics::{FamilyId, Kind, Metrics, MetricsConfig},
     settings::Field,

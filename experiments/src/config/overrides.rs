@@ -1,8 +1,8 @@
 //! Arms that testers may ask for.
 
-use crate::{overrides::Overrides, secret::Secret, trust::Trust};
+use crate::{overrides::Overrides, trust::Trust};
 use filter_kit::{
-    Bounded, Environment,
+    Bounded, Environment, Secret,
     metrics::{Kind, Metrics},
     settings::Field,
 };

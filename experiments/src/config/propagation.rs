@@ -1,8 +1,8 @@
 //! Assignments that travel through the mesh.
 
-use crate::{carried::Propagation, secret::Secret, trust::Trust};
+use crate::{carried::Propagation, trust::Trust};
 use filter_kit::{
-    Bounded, ConfigError, Environment, HeaderName,
+    Bounded, ConfigError, Environment, HeaderName, Secret,
     metrics::{Kind, Metrics},
     settings::Field,
 };

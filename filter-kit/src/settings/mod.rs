@@ -98,6 +98,11 @@ impl<'p, 't> Field<'p, 't> {
         }
     }
 
+    /// The same, with what is wrong noted in `refused`: it stops nothing that is read by the field itself.
+    pub fn aside<'q>(&'q self, refused: &'q RefCell<Option<ConfigError>>) -> Field<'q, 't> {
+        Field { refused, ..*self }
+    }
+
     /// The result of reading the document that this field stands in.
     ///
     /// # Errors

@@ -103,8 +103,7 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
         let (from, to) = ((offset * 8).div_ceil(6), padded.len() * 8 / 6);
         forms.push(encoded.get(from..to).unwrap_or_default().to_vec());
     }
-    forms.sort();
-    forms.dedup();
+    filter_kit::sort_unique(&mut forms);
     forms
 }
 

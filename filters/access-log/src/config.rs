@@ -48,8 +48,9 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Ac
     let headers = root.get("headers");
     headers.only(&["request", "response", "others"]);
     let (arms, verdict) = (root.get("arms"), root.get("verdict"));
-    verdict.only(&["header"]);
-    if verdict.is_given() && !verdict.get("header").is_given() {
+    verdict.only(&["header", "record"]);
+    let is_record_read = verdict.get("record").flag(false);
+    if verdict.is_given() && !is_record_read && !verdict.get("header").is_given() {
         verdict.get("header").refuse("must be the name of the header with the verdict, got nothing");
     }
     let (body, body_names) = read_body(&root.get("body"));
@@ -81,6 +82,8 @@ pub fn compile(root: &Field<'_, '_>, environment: &Environment<'_>) -> Result<Ac
         others: headers.get("others").flag(false).then(|| Name::new("other_headers")),
         arms: read_arms(&arms),
         verdict: verdict.get("header").header(false),
+        record_name: names.policy_record(),
+        is_record_read,
         single_headers: if body.is_empty() { Vec::new() } else { BODY_HEADERS.map(Into::into).to_vec() },
         body,
         body_names,

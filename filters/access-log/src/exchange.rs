@@ -5,7 +5,7 @@ use crate::{
     body::BodyReader,
     fields::Item,
     flow::{Found, Part},
-    host::{HostText, OwnNumber},
+    host::{HostText, OwnNumber, PolicyRecord},
     record::{Frame, Record, Value},
     sampling, time,
 };
@@ -53,7 +53,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Logs it.
-    pub fn log(mut self, seen: Option<Seen>) -> Effects<'a> {
+    pub fn log(mut self, mut seen: Option<Seen>) -> Effects<'a> {
         let filter = self.filter;
         let engine = &filter.pii.engine;
         let target = Target::of(self.view);
@@ -76,11 +76,13 @@ impl<'a> Exchange<'a> {
         };
         let label = filter.routes.label(route);
         let of_it = sampling::Seen { status, duration, route: &label };
-        if filter.sampling.is_logged(&of_it, || self.draw(trace.as_ref())) {
+        let record = self.policy_record(seen.as_mut());
+        let is_kept = record.as_ref().is_some_and(PolicyRecord::is_kept);
+        if is_kept || filter.sampling.is_logged(&of_it, || self.draw(trace.as_ref())) {
             let is_error = of_it.is_error();
             let query =
                 target.query.clone().filter(|_| is_read).map(|query| self.part(&target, query, &findings));
-            let facts = Facts { path, query, route: label, status, start, duration, trace };
+            let facts = Facts { path, query, route: label, status, start, duration, trace, record };
             self.write(facts, seen, is_error);
         } else {
             self.effects.count(filter.counters.sampled_out);
@@ -89,6 +91,15 @@ impl<'a> Exchange<'a> {
         self.scan();
         filter.flow.note(&self.found, &filter.routes, route, self.now, &mut self.effects);
         self.effects
+    }
+
+    /// The record of a policy's decision: from a filter of the same module, or from filter state where that is asked for.
+    fn policy_record(&self, seen: Option<&mut Seen>) -> Option<PolicyRecord> {
+        match seen.and_then(|seen| seen.record.take()) {
+            Some(record) => Some(*record),
+            None if self.filter.is_record_read => PolicyRecord::read(self.view),
+            None => None,
+        }
     }
 
     /// When the exchange began and how long it took. One that the filter has not seen pass was answered before it, or this is an access logger.
@@ -176,6 +187,9 @@ impl<'a> Exchange<'a> {
             if let Some(value) = self.value(*item, &mut facts) {
                 record.add(name, value);
             }
+        }
+        if let Some(policy) = facts.record.take() {
+            record.add(&filter.record_name, Value::Policy(policy));
         }
         for arm in &filter.arms {
             self.header(arm, self.view.request_headers(), &mut record);
@@ -342,6 +356,7 @@ struct Facts<'a> {
     start: u64,
     duration: u64,
     trace: Option<TraceParent<'a>>,
+    record: Option<PolicyRecord>,
 }
 
 /// The method, if RFC 9110 or RFC 5789 has it; a client may write anything there.

@@ -1,10 +1,7 @@
 //! What can be logged, and what it is called.
 
-use crate::{
-    host::{OwnNumber, OwnText},
-    json,
-};
-use filter_kit::choices;
+use crate::host::{OwnNumber, OwnText};
+use filter_kit::{choices, json};
 
 /// A part of a record that is the same for all exchanges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +159,11 @@ impl Names {
             Self::OpenTelemetry => Duration::Seconds,
             Self::Ecs => Duration::Nanoseconds,
         }
+    }
+
+    /// What the record of a policy's decision is called.
+    pub fn policy_record(self) -> Name {
+        Name::new(if self == Self::Istio { "policy_record" } else { "outrigger.policy.record" })
     }
 
     /// What a header is called: `user_agent`, `http.request.header.user-agent`, `http.request.headers.user-agent`.

@@ -17,7 +17,6 @@ mod fields;
 mod flags;
 mod flow;
 mod host;
-mod json;
 mod otlp;
 mod outputs;
 pub mod record;
@@ -37,6 +36,7 @@ use filter_kit::{
     settings::Field,
 };
 use flow::{Flow, Found, Part};
+use host::PolicyRecord;
 use outputs::Outputs;
 use pii::{Memo, Pii, Stream};
 use sampling::Sampling;
@@ -57,6 +57,10 @@ pub struct AccessLog {
     others: Option<Name>,
     arms: Vec<Header>,
     verdict: Option<HeaderName>,
+    /// What the record of a policy's decision is called.
+    record_name: Name,
+    /// Whether it is read from filter state.
+    is_record_read: bool,
     single_headers: Vec<Box<str>>,
     body: BodyFields,
     body_names: Vec<Name>,
@@ -109,6 +113,16 @@ pub struct Seen {
     /// When the request's headers arrived, in nanoseconds since 1970 (UTC).
     start: u64,
     body: Option<Box<Body>>,
+    /// The record of a policy's decision, from a filter of the same module.
+    record: Option<Box<PolicyRecord>>,
+}
+
+impl Seen {
+    /// Remembers the record of a policy's decision.
+    #[cold]
+    pub fn note_record(&mut self, text: &str) {
+        self.record = PolicyRecord::new(text.as_bytes()).map(Box::new);
+    }
 }
 
 /// A request's body that is gone through.
@@ -149,7 +163,7 @@ impl Filter for AccessLog {
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Seen>) -> Effects<'a> {
         let mut effects = Effects::default();
         let body = if view.is_last() { None } else { self.begin_body(view, &mut effects) };
-        *stream = Some(Seen { start: view.now(), body });
+        *stream = Some(Seen { start: view.now(), body, record: None });
         effects
     }
 

@@ -3,16 +3,16 @@
 use crate::{
     fields::{Duration, Name},
     flags,
-    host::HostText,
-    json, time,
+    host::{HostText, PolicyRecord},
+    time,
 };
-use filter_kit::{TraceParent, routes::RouteLabel};
+use filter_kit::{TraceParent, json, routes::RouteLabel};
 use pii::{Entity, Redacted};
 
 /// A value that may be logged.
 ///
 /// There is none for plain text of the request: text gets in as what the pii engine made of it ([`Redacted`]), as a word of this program, as a route's
-/// label or as what Envoy says of itself ([`HostText`]).
+/// label, as what Envoy says of itself ([`HostText`]), or as the record of a policy's decision, which has no value of the request ([`PolicyRecord`]).
 ///
 /// ```compile_fail,E0277
 /// use access_log::record::Value;
@@ -50,6 +50,8 @@ pub enum Value<'a> {
     Route(RouteLabel),
     /// What Envoy says of itself.
     Host(HostText),
+    /// The record of a policy's decision, an object of JSON.
+    Policy(PolicyRecord),
     /// A count or a number of bytes.
     Number(u64),
     /// A length of time in nanoseconds, and how it is written.
@@ -193,6 +195,7 @@ impl Value<'_> {
             Self::Word(word) => out.push_str(word),
             Self::Route(label) => out.push_str(label.as_str()),
             Self::Host(text) => out.push_str(text.as_str()),
+            Self::Policy(record) => out.push_str(record.as_str()),
             Self::Number(number) => json::unsigned(out, *number),
             Self::Duration(nanoseconds, unit) => unit.write(*nanoseconds, out),
             Self::Time(nanoseconds) => time::write(*nanoseconds, out),
@@ -207,7 +210,7 @@ impl Value<'_> {
             Self::Text(text) => json::string(out, text.as_str()),
             Self::Route(label) => json::string(out, label.as_str()),
             Self::Host(text) => json::string(out, text.as_str()),
-            Self::Number(_) | Self::Duration(..) => self.write_plain(out),
+            Self::Policy(_) | Self::Number(_) | Self::Duration(..) => self.write_plain(out),
             // Nothing of these has to be escaped.
             Self::Word(_) | Self::Time(_) | Self::TraceId(_) | Self::SpanId(_) | Self::Flags(_) => {
                 out.push('"');
@@ -229,6 +232,11 @@ impl Value<'_> {
                 out.push_str("{\"intValue\":\"");
                 self.write_plain(out);
                 out.push_str("\"}");
+            }
+            Self::Policy(record) => {
+                out.push_str("{\"stringValue\":");
+                json::string(out, record.as_str());
+                out.push('}');
             }
             Self::Duration(_, Duration::Seconds) => {
                 out.push_str("{\"doubleValue\":");

@@ -68,6 +68,10 @@ impl Filter for AllInOne {
             single_headers: Vec::new(),
             own: Metrics::default(),
         };
+        // What policies say of a request stands in its line of the access log.
+        if let (Some(policy), Some(_)) = (&mut filter.policy, &filter.access_log) {
+            policy.leave_log();
+        }
         filter.single_headers = filter.singles();
         config.finish(filter)
     }
@@ -91,6 +95,9 @@ impl Filter for AllInOne {
 
     fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
         let mut all = Effects::default();
+        if let Some(policy) = &self.policy {
+            all.join(POLICY, policy.on_configured(view));
+        }
         if let Some(ab_routing) = &self.ab_routing {
             all.join(AB_ROUTING, ab_routing.on_configured(view));
         }
@@ -138,6 +145,7 @@ impl Filter for AllInOne {
             if !is_end && self.ab_routing.is_some() {
                 view.follow(&effects);
             }
+            streams.note_record(&effects);
             all.join(POLICY, effects);
         }
         if !streams.is_held
@@ -173,6 +181,7 @@ impl Filter for AllInOne {
             let effects = policy.on_request_body(view, &mut streams.policy);
             let is_end = effects.is_end();
             streams.held_body = if is_end { view.body_size() } else { 0 };
+            streams.note_record(&effects);
             all.join(POLICY, effects);
             if !is_end {
                 self.release(view, &mut streams, &mut all);
@@ -196,6 +205,7 @@ impl Filter for AllInOne {
         {
             let effects = policy.on_request_trailers(view, &mut streams.policy);
             let is_end = effects.is_end();
+            streams.note_record(&effects);
             all.join(POLICY, effects);
             if !is_end {
                 self.release(view, &mut streams, &mut all);
@@ -227,6 +237,7 @@ impl Filter for AllInOne {
         {
             let effects = policy.on_response_headers(view, &mut streams.policy);
             is_end = effects.is_end();
+            streams.note_record(&effects);
             all.join(POLICY, effects);
         }
         if !is_end
@@ -304,8 +315,7 @@ impl AllInOne {
             return Vec::new();
         }
         let mut all: Vec<_> = all.into_iter().flatten().flatten().collect();
-        all.sort();
-        all.dedup();
+        filter_kit::sort_unique(&mut all);
         if all.len() > SINGLE_LIMIT { Vec::new() } else { all }
     }
 

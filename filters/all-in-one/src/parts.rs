@@ -2,7 +2,7 @@
 
 use ab_routing::AbRouting;
 use access_log::AccessLog;
-use filter_kit::{Filter, Phase};
+use filter_kit::{Effects, Filter, Phase};
 use metrics::MetricsFilter;
 use policy::Policy;
 
@@ -28,6 +28,14 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// The access log learns what the policy has left in filter state.
+    #[inline]
+    pub fn note_record(&mut self, effects: &Effects<'_>) {
+        if let (Some(seen), Some(record)) = (&mut self.access_log, effects.state(policy::STATE)) {
+            seen.note_record(record);
+        }
+    }
+
     /// Whether a part remembers anything.
     pub fn is_worth_keeping(&self) -> bool {
         self.metrics.is_some()

@@ -1,133 +1,45 @@
-//! Why a request is allowed or denied, clause by clause: every rule is asked, whatever the index says and whichever rule comes first, and every test of
-//! it. What comes of the clauses is compared with what the filter does, by a property test and by the tool.
+//! What each clause of a rule says of a request, and a trace of it for the proxy's log.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{Explained, Seen};
 
 use crate::{
     Policy,
-    address::Address,
-    facts::Facts,
-    pattern::{Form, Pattern, SPIFFE},
-    program::{Action, Attribute, Rule, Test},
+    facts::{Facts, Known},
+    line,
+    pattern::Form,
+    policy_set::PolicySet,
+    program::{Attribute, Rule, Test},
     rules::CLAIMS,
-    tally::{Tally, Verdict},
     truth::Truth,
 };
-use filter_kit::{
-    View,
-    explain::{Clause, listed},
-};
-use std::{net::IpAddr, ops::Range};
+use filter_kit::{View, json};
+use pii::Place;
+use std::ops::Range;
 
-/// Why a request is allowed or denied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained {
-    /// Whether it goes on.
-    pub is_allowed: bool,
-    /// The rule that decides, by Istio's id; none where no rule does.
-    pub rule: Option<String>,
-    /// The clauses of each rule, behind them the rule as a whole, and at the end what comes of all.
-    pub clauses: Vec<Clause>,
-}
+/// The most bytes of a trace: of the clauses that would go beyond, only the count of rules is told.
+const TRACE: usize = 6144;
+/// The most bytes of a value in it, and the most values of one clause.
+const VALUE: usize = 80;
+const VALUES: usize = 4;
 
-/// What an exchange has, as far as it has come: the request's headers, its body and the response's headers.
-#[derive(Clone, Copy)]
-pub struct Seen<'v> {
-    /// In the callback of request headers.
-    pub request: &'v View<'v>,
-    /// The whole body; empty where there is none.
-    pub body: &'v [u8],
-    /// In the callback of response headers.
-    pub response: &'v View<'v>,
-}
-
-impl Policy {
-    /// Asks every rule about an exchange.
-    pub fn explain(&self, seen: Seen<'_>) -> Explained {
-        let facts = Facts::new(&self.program, seen.request);
-        let body = self.body_of(seen);
-        let (mut headers, mut request, mut response) = (Tally::default(), Tally::default(), Tally::default());
-        let mut may_allow_by_body = false;
-        let mut clauses = Vec::new();
-        for (rule, number) in self.program.rules.iter().zip(0..) {
-            let at = ["policies[", &rule.policy.to_string(), "].spec.rules[", &rule.number.to_string(), "]"]
-                .concat();
-            let mut truth = self.explain_rule(rule, &at, &facts, &mut clauses);
-            let extension = rule.extension.as_deref();
-            if let Some(extension) = extension {
-                let at = [&at, ".outrigger"].concat();
-                truth = truth.and(extension.explain(&facts, &self.shared, &at, &mut clauses));
-                if let Some(fields) = &extension.body {
-                    may_allow_by_body |=
-                        truth != Truth::False && rule.action == Action::Allow && !rule.is_dry;
-                    let said = fields.hold(&body);
-                    clauses.push(clause(
-                        &[&at, ".body"].concat(),
-                        said,
-                        "what its fields say of the request's body",
-                    ));
-                    truth = truth.and(said);
-                }
-            }
-            let late = extension.and_then(|extension| extension.response.as_ref());
-            if let Some(wanted) = late {
-                let said = wanted.holds(seen.response);
-                clauses.push(clause(
-                    &[&at, ".outrigger.response"].concat(),
-                    said,
-                    "what it says of the response",
-                ));
-                truth = truth.and(said);
-                response.note(number, truth);
-            } else {
-                request.note(number, truth);
-                if extension.is_none_or(|extension| extension.body.is_none()) {
-                    headers.note(number, truth);
-                }
-            }
-            clauses.push(clause(&at, truth, &self.told(rule, truth)));
-        }
-        // What is denied by the headers for good does not wait for the body.
-        let verdict = |tally: &Tally| tally.verdict(&self.program, &self.policies, self.on_error, false);
-        let is_denial = |rule: u32| {
-            self.program
-                .rules
-                .get(rule as usize)
-                .is_some_and(|rule| rule.action == Action::Deny && !rule.is_dry)
-        };
-        let by_headers = verdict(&headers);
-        let is_decided = match by_headers {
-            Verdict::Allow(_) => false,
-            Verdict::Deny(_) => true,
-            Verdict::Undecided(rule) if is_denial(rule) => true,
-            Verdict::Undecided(_) | Verdict::NotAllowed => !may_allow_by_body,
-        };
-        let mut verdict = if is_decided { by_headers } else { verdict(&request) };
-        if verdict.is_allow() && !response.is_empty() {
-            verdict = match response.verdict(&self.program, &self.policies, self.on_error, false) {
-                // Whether an ALLOW policy matches was decided before.
-                Verdict::NotAllowed | Verdict::Allow(_) => verdict,
-                denied => denied,
-            };
-        }
-        let rule = verdict
-            .rule()
-            .and_then(|rule| self.program.rules.get(rule as usize))
-            .map(|rule| self.policies.id(rule));
-        clauses.push(Clause::new(
-            "policies",
-            verdict.is_allow(),
-            conclusion(verdict, rule.as_deref(), self.policies.has_allow),
-        ));
-        Explained { is_allowed: verdict.is_allow(), rule, clauses }
-    }
-
-    /// One of `from`, one of `to`, all of `when`.
-    fn explain_rule(&self, rule: &Rule, at: &str, facts: &Facts<'_>, clauses: &mut Vec<Clause>) -> Truth {
+impl PolicySet {
+    /// Calls `each` with every clause of `from`, `to` and `when`: where it stands, what it says, and its test. What they say together.
+    pub fn each_clause(
+        &self,
+        rule: &Rule,
+        at: &str,
+        facts: &Facts<'_>,
+        each: &mut dyn FnMut(&str, Truth, &Test),
+    ) -> Truth {
         let mut group = |at: &str, group: u32| {
             let mut truth = Truth::True;
             for test in self.program.group(group) {
                 let said = facts.test(test);
-                let path = [at, &self.field(test, at.ends_with("when"))].concat();
-                clauses.push(clause(&path, said, &self.reason(test, said, facts)));
+                each(&[at, &self.field(test, at.ends_with("when"))].concat(), said, test);
                 truth = truth.and(said);
             }
             truth
@@ -146,20 +58,9 @@ impl Policy {
         from.and(to).and(group(&[at, ".when"].concat(), rule.when))
     }
 
-    /// What a rule comes to.
-    fn told(&self, rule: &Rule, truth: Truth) -> String {
-        let said = match truth {
-            Truth::True => " matches",
-            Truth::False => " does not match",
-            Truth::Error => " cannot say whether it matches",
-        };
-        let action = match rule.action {
-            Action::Audit => "AUDIT",
-            Action::Deny => "DENY",
-            Action::Allow => "ALLOW",
-        };
-        let dry = if rule.is_dry { "dry run: " } else { "" };
-        [dry, action, " rule ", &self.policies.id(rule), said].concat()
+    /// Where a rule stands in the configuration.
+    pub fn place(rule: &Rule) -> String {
+        ["policies[", &rule.policy.to_string(), "].spec.rules[", &rule.number.to_string(), "]"].concat()
     }
 
     /// The field of a source, an operation or a condition that a test is of.
@@ -206,107 +107,107 @@ impl Policy {
         };
         ["[", &key, if test.is_negated { "].notValues" } else { "].values" }].concat()
     }
-
-    /// What a test saw, and what it asks for.
-    fn reason(&self, test: &Test, said: Truth, facts: &Facts<'_>) -> String {
-        let patterns: Vec<String> =
-            self.program.patterns(test).iter().map(|pattern| self.written(*pattern)).collect();
-        let wanted = listed(patterns.iter().map(String::as_bytes));
-        let seen = seen(test.attribute, facts);
-        if said == Truth::Error {
-            let why = match test.attribute {
-                Attribute::Path => "the path has two readings",
-                Attribute::Peer
-                | Attribute::Remote
-                | Attribute::DestinationIp
-                | Attribute::DestinationPort => "the host does not say the address",
-                _ => "the value is of another type",
-            };
-            return [why, ": it cannot be said whether it is one of ", &wanted].concat();
-        }
-        let holds = (said == Truth::True) != test.is_negated;
-        let is = if holds { " is one of " } else { " is none of " };
-        if seen.is_empty() {
-            ["there is none, and so it", is, &wanted].concat()
-        } else {
-            [&seen, is, &wanted].concat()
-        }
-    }
-
-    /// A pattern as it is written in a policy.
-    pub(crate) fn written(&self, pattern: Pattern) -> String {
-        let bytes = self.program.texts.get(pattern.text);
-        let text = String::from_utf8_lossy(bytes);
-        let scheme = String::from_utf8_lossy(SPIFFE);
-        let text = text.strip_prefix(&*scheme).unwrap_or(&text);
-        match pattern.form {
-            Form::Present | Form::Any => "*".to_owned(),
-            Form::Prefix => [text, "*"].concat(),
-            Form::Suffix | Form::SpiffeSuffix => ["*", text].concat(),
-            Form::Port => match bytes {
-                [high, low] => u16::from_be_bytes([*high, *low]).to_string(),
-                _ => String::new(),
-            },
-            Form::Block => block(bytes).unwrap_or_default(),
-            Form::Exact | Form::Namespace | Form::ServiceAccount | Form::TrustDomain | Form::Template => {
-                text.to_owned()
-            }
-        }
-    }
 }
 
 /// What a request has of an attribute.
-fn seen(attribute: Attribute, facts: &Facts<'_>) -> String {
-    let address = |text: Option<&[u8]>| listed(text);
+fn seen(attribute: Attribute, facts: &Facts<'_>) -> Vec<Vec<u8>> {
+    let mut texts: Vec<Vec<u8>> = Vec::new();
+    let mut note = |text: &[u8]| texts.push(text.to_vec());
     match attribute {
-        Attribute::Peer => address(facts.peer()),
-        Attribute::Remote => address(facts.remote()),
+        Attribute::Peer => facts.peer().into_iter().for_each(note),
+        Attribute::Remote => facts.remote().into_iter().for_each(note),
         Attribute::DestinationIp | Attribute::DestinationPort => {
-            address(facts.view().property(&["destination", "address"]).as_deref())
+            facts.destination().into_iter().for_each(note);
         }
-        Attribute::RequestPrincipal => "the token's issuer and subject".to_owned(),
-        _ => {
-            let mut texts: Vec<Vec<u8>> = Vec::new();
-            facts.each_text(attribute, &mut |text| texts.push(text.to_vec()));
-            listed(texts.iter().map(Vec::as_slice))
-        }
+        Attribute::RequestPrincipal => note(b"the token's issuer and subject"),
+        _ => facts.each_text(attribute, &mut note),
     }
+    texts
 }
 
-/// A block by its key: the count of the address' bits, that of those that count, and the address.
-fn block(key: &[u8]) -> Option<String> {
-    let (bits, rest) = key.split_first()?;
-    let (length, bytes) = rest.split_first()?;
-    let address = match bits {
-        32 => IpAddr::from(bytes.first_chunk::<4>().copied()?),
-        _ => IpAddr::from(bytes.first_chunk::<16>().copied()?),
-    };
-    // An address reads back, so that nothing is told that is no block.
-    Address::read(address.to_string().as_bytes())?;
-    Some(if length == bits {
-        address.to_string()
-    } else {
-        [&address.to_string(), "/", &length.to_string()].concat()
-    })
+/// Adds a clause to a trace: where it stands, what it says, and why.
+fn add(out: &mut String, path: &str, said: Truth, reason: &str) {
+    out.push_str(if out.is_empty() { "[{\"path\":" } else { ",{\"path\":" });
+    json::string(out, path);
+    out.push_str(match said {
+        Truth::True => ",\"result\":true",
+        Truth::False => ",\"result\":false",
+        Truth::Error => ",\"result\":\"error\"",
+    });
+    if !reason.is_empty() {
+        line::member(out, "reason", reason);
+    }
+    out.push('}');
 }
 
-fn clause(path: &str, truth: Truth, reason: &str) -> Clause {
-    let result = match truth {
-        Truth::True => Some(true),
-        Truth::False => Some(false),
-        Truth::Error => None,
-    };
-    Clause::new(path, result, reason)
-}
+impl Policy {
+    /// The clauses of the live set's rules, those first that the index finds, as a list of JSON. What stands in a request is redacted and cut; what
+    /// rules say of the body and of the response is not known yet.
+    #[cold]
+    #[inline(never)]
+    pub fn trace(&self, view: &View<'_>) -> String {
+        let set = &self.live;
+        let known = Known::new(view);
+        let facts = set.facts(&known);
+        let mut found = set.found(&known);
+        filter_kit::sort_unique(&mut found);
+        let others = (0..).take(set.program.rules.len()).filter(|rule| found.binary_search(rule).is_err());
+        let mut out = String::new();
+        let mut told = 0;
+        for number in found.iter().copied().chain(others) {
+            let Some(rule) = set.rule(number) else { continue };
+            let mut of_rule = out.clone();
+            let at = PolicySet::place(rule);
+            let mut truth = set.each_clause(rule, &at, &facts, &mut |path, said, test| {
+                add(&mut of_rule, path, said, &self.reason_of(test, &facts));
+            });
+            if let Some(extension) = rule.extension.as_deref() {
+                extension.each(&facts, &set.sets, &self.shared.pii, &mut |part, said| {
+                    add(&mut of_rule, &[&at, ".outrigger", &part.path()].concat(), said, "");
+                    truth = truth.and(said);
+                    true
+                });
+                let late = [(extension.body.is_some(), "body"), (extension.response.is_some(), "response")];
+                for (_, name) in late.into_iter().filter(|(is_there, _)| *is_there) {
+                    add(&mut of_rule, &[&at, ".outrigger.", name].concat(), Truth::Error, "not known yet");
+                    truth = truth.and(Truth::Error);
+                }
+            }
+            let dry = if rule.is_dry { "dry run of " } else { "" };
+            let reason = [dry, rule.action.name(), ": ", &set.id(number)].concat();
+            add(&mut of_rule, &at, truth, &reason);
+            if of_rule.len() > TRACE {
+                break;
+            }
+            (out, told) = (of_rule, told + 1);
+        }
+        out.push_str(if out.is_empty() { "[]" } else { "]" });
+        let left = set.program.rules.len() - told;
+        let course = set.begin(set.judge(&known, &self.shared.pii, found, false), view.is_last());
+        let verdict = match course.verdict.is_allow() {
+            _ if course.waits_for_body() => "waits for the body",
+            true => "allow",
+            false => "deny",
+        };
+        let mut trace = String::new();
+        line::member(&mut trace, "verdict", verdict);
+        line::member(&mut trace, "policy", &set.told(course.verdict));
+        for part in [",\"rules_left_out\":", &left.to_string(), ",\"clauses\":", &out, "}"] {
+            trace.push_str(part);
+        }
+        trace
+    }
 
-fn conclusion(verdict: Verdict, rule: Option<&str>, has_allow: bool) -> String {
-    let rule = rule.unwrap_or_default();
-    match verdict {
-        Verdict::Deny(_) => ["denied by ", rule].concat(),
-        Verdict::Undecided(_) => ["denied, for it cannot be said whether ", rule, " matches"].concat(),
-        Verdict::NotAllowed => "denied: there are ALLOW policies, and no rule of them matches".to_owned(),
-        Verdict::Allow(Some(_)) => ["allowed by ", rule].concat(),
-        Verdict::Allow(None) if has_allow => "allowed".to_owned(),
-        Verdict::Allow(None) => "allowed: no DENY rule matches, and there is no ALLOW policy".to_owned(),
+    /// What a test saw, redacted.
+    fn reason_of(&self, test: &Test, facts: &Facts<'_>) -> String {
+        let name = match test.attribute {
+            Attribute::Header(name) => Some(self.live.program.texts.get(name)),
+            _ => None,
+        };
+        let place = name.map_or(Place::Text, Place::Field);
+        let texts = seen(test.attribute, facts);
+        let shown: Vec<String> =
+            texts.iter().take(VALUES).map(|text| self.shown(text, place, facts.view(), VALUE)).collect();
+        shown.join(", ")
     }
 }

@@ -29,8 +29,6 @@ const MOST_BYTES: i64 = 1 << 20;
 /// What rules share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Named sets.
-    pub sets: Sets,
     /// What finds personal data.
     pub pii: Pii,
     /// The most bytes of a body that are read.
@@ -46,7 +44,6 @@ impl Shared {
         body.only(&["limit_bytes", "hold_headers"]);
         let limit = body.get("limit_bytes").whole(1, MOST_BYTES).unwrap_or(BODY_BYTES);
         Self {
-            sets: Sets::read(&root.get("sets")),
             pii: Pii::read(&root.get("pii"), environment),
             limit_bytes: usize::try_from(limit).unwrap_or(0),
             is_held: body.get("hold_headers").flag(false),
@@ -85,6 +82,34 @@ struct Member {
     is_negated: bool,
 }
 
+/// A condition of a rule beyond Istio's, by its place where there may be several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Match(usize),
+    Time,
+    ContentType,
+    Size,
+    Headers,
+    In(usize),
+    PersonalData,
+}
+
+impl Part {
+    /// Where it stands in `outrigger`.
+    pub fn path(self) -> String {
+        let (name, place) = match self {
+            Self::Match(place) => (".match", Some(place)),
+            Self::Time => (".time", None),
+            Self::ContentType => (".content_type", None),
+            Self::Size => (".size", None),
+            Self::Headers => (".headers", None),
+            Self::In(place) => (".in", Some(place)),
+            Self::PersonalData => (".personal_data", None),
+        };
+        place.map_or_else(|| name.to_owned(), |place| [name, "[", &place.to_string(), "]"].concat())
+    }
+}
+
 /// Conditions of a rule beyond Istio's. All must hold.
 #[derive(Debug)]
 pub struct Extension {
@@ -104,7 +129,7 @@ pub struct Extension {
 
 impl Extension {
     /// Reads them.
-    pub fn read(field: &Field<'_, '_>, action: Action, shared: &Shared) -> Self {
+    pub fn read(field: &Field<'_, '_>, action: Action, sets: &Sets) -> Self {
         field.only(&[
             "match",
             "in",
@@ -134,11 +159,7 @@ impl Extension {
         let types = field.get("content_type");
         Self {
             matchers: matcher::compile_all(&field.get("match")),
-            members: field
-                .get("in")
-                .items_up_to(64)
-                .filter_map(|item| Member::read(&item, &shared.sets))
-                .collect(),
+            members: field.get("in").items_up_to(64).filter_map(|item| Member::read(&item, sets)).collect(),
             content_types: types.items_up_to(64).filter_map(|item| item.text()).map(Into::into).collect(),
             size: size
                 .is_given()
@@ -152,37 +173,59 @@ impl Extension {
     }
 
     /// What they say of a request's headers.
-    pub fn holds(&self, facts: &Facts<'_>, shared: &Shared) -> Truth {
+    pub fn holds(&self, facts: &Facts<'_>, sets: &Sets, pii: &Pii) -> Truth {
+        let mut truth = Truth::True;
+        self.each(facts, sets, pii, &mut |_, said| {
+            truth = truth.and(said);
+            truth != Truth::False
+        });
+        truth
+    }
+
+    /// Calls `each` with what every condition says of a request's headers, as long as it answers that it wants to hear more.
+    pub fn each(
+        &self,
+        facts: &Facts<'_>,
+        sets: &Sets,
+        pii: &Pii,
+        each: &mut dyn FnMut(Part, Truth) -> bool,
+    ) -> bool {
         let view = facts.view();
-        let mut truth = Truth::all(self.matchers.iter().map(|matcher| matcher.matches(view).into()));
-        if let Some(window) = &self.window {
-            truth = truth.and(window.is_open(view.now()).into());
+        let mut matchers = self.matchers.iter().zip(0..);
+        if !matchers.all(|(matcher, place)| each(Part::Match(place), matcher.matches(view).into())) {
+            return false;
+        }
+        if let Some(window) = &self.window
+            && !each(Part::Time, window.is_open(view.now()).into())
+        {
+            return false;
         }
         if !self.content_types.is_empty() {
             let kind = view.request_header("content-type").map(media_type).unwrap_or_default();
-            let mut types = self.content_types.iter();
-            truth = truth.and(types.any(|one| kind.eq_ignore_ascii_case(one.as_bytes())).into());
+            let has = self.content_types.iter().any(|one| kind.eq_ignore_ascii_case(one.as_bytes()));
+            if !each(Part::ContentType, has.into()) {
+                return false;
+            }
         }
         if let Some((least, most)) = self.size {
-            truth = truth.and(size(view).map_or(Truth::Error, |size| (least..=most).contains(&size).into()));
+            let said = size(view).map_or(Truth::Error, |size| (least..=most).contains(&size).into());
+            if !each(Part::Size, said) {
+                return false;
+            }
         }
         if let Some((count, bytes)) = self.headers_over {
-            let (mut headers, mut size) = (0_usize, 0_usize);
-            for (name, value) in view.request_headers().iter().filter(|(name, _)| !name.starts_with(b":")) {
-                headers += 1;
-                size = size.saturating_add(name.len()).saturating_add(value.len());
+            let (headers, size) = headers_of(view);
+            if !each(Part::Headers, (headers > count || size > bytes).into()) {
+                return false;
             }
-            truth = truth.and((headers > count || size > bytes).into());
         }
-        for member in &self.members {
-            if truth == Truth::False {
-                return truth;
-            }
-            truth = truth.and(member.holds(facts, &shared.sets));
+        let mut members = self.members.iter().zip(0..);
+        if !members.all(|(member, place)| each(Part::In(place), member.holds(facts, sets))) {
+            return false;
         }
         match &self.personal {
-            Some(personal) if truth != Truth::False => truth.and(personal.is_found(view, &shared.pii)),
-            _ => truth,
+            Some(personal) => each(Part::PersonalData, personal.is_found(view, pii)),
+            None => true,
         }
     }
 
@@ -238,6 +281,14 @@ impl Member {
 /// The media type of a `content-type`, without its parameters.
 pub fn media_type(value: &[u8]) -> &[u8] {
     value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// How many headers a request has, and of how many bytes, but for those that begin with `:`.
+fn headers_of(view: &View<'_>) -> (usize, usize) {
+    let headers = view.request_headers().iter().filter(|(name, _)| !name.starts_with(b":"));
+    headers.fold((0, 0), |(count, size), (name, value)| {
+        (count + 1, size.saturating_add(name.len()).saturating_add(value.len()))
+    })
 }
 
 /// The size of the request's body by `content-length`; 0 where none comes.

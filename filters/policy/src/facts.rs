@@ -11,16 +11,30 @@ use crate::{
 use filter_kit::{HostBytes, View};
 use std::{borrow::Cow, cell::OnceCell};
 
-/// What is known of a request.
+/// What is known of a request, for the rules of a program. Several programs share it.
+#[derive(Clone, Copy)]
 pub struct Facts<'f> {
     program: &'f Program,
+    known: &'f Known<'f>,
     view: &'f View<'f>,
-    asked: OnceCell<Box<Asked<'f>>>,
+}
+
+/// What is known of a request.
+pub struct Known<'f> {
+    view: &'f View<'f>,
+    asked: OnceCell<Box<Asked>>,
+}
+
+impl<'f> Known<'f> {
+    /// Nothing yet, of the request of a view.
+    pub fn new(view: &'f View<'f>) -> Self {
+        Self { view, asked: OnceCell::new() }
+    }
 }
 
 /// What was asked for beside the headers. Most requests need none of it, and pay nothing for it.
 #[derive(Default)]
-struct Asked<'f> {
+struct Asked {
     peer: OnceCell<Option<HostBytes>>,
     remote: OnceCell<Option<HostBytes>>,
     destination: OnceCell<Option<HostBytes>>,
@@ -28,20 +42,30 @@ struct Asked<'f> {
     names: [OnceCell<Option<HostBytes>>; 2],
     metadata: OnceCell<Option<HostBytes>>,
     host: OnceCell<Vec<u8>>,
-    canonical: OnceCell<Option<Cow<'f, [u8]>>>,
+    canonical: OnceCell<Canonical>,
+}
+
+/// A path as the most lenient of servers reads it.
+enum Canonical {
+    /// None can say.
+    Unknown,
+    /// It is as it came.
+    Same,
+    Other(Vec<u8>),
 }
 
 /// The further names of a peer, which Envoy's `authenticated` principal looks at behind the URIs: the first DNS name, and the subject.
 const NAMES: [&str; 2] = ["dns_san_peer_certificate", "subject_peer_certificate"];
 
 impl<'f> Facts<'f> {
-    /// The facts of the request of a view.
-    pub fn new(program: &'f Program, view: &'f View<'f>) -> Self {
-        Self { program, view, asked: OnceCell::new() }
+    /// The facts for a program.
+    #[inline]
+    pub fn new(program: &'f Program, known: &'f Known<'f>) -> Self {
+        Self { program, known, view: known.view }
     }
 
-    fn asked(&self) -> &Asked<'f> {
-        self.asked.get_or_init(Box::default)
+    fn asked(&self) -> &Asked {
+        self.known.asked.get_or_init(Box::default)
     }
 
     /// The view.
@@ -114,7 +138,16 @@ impl<'f> Facts<'f> {
 
     /// The path as the most lenient of servers reads it; `None` where none can say.
     fn canonical_path(&self) -> Option<&[u8]> {
-        self.asked().canonical.get_or_init(|| normal::canonical(self.view.path())).as_deref()
+        let read = || match normal::canonical(self.view.path()) {
+            None => Canonical::Unknown,
+            Some(Cow::Borrowed(_)) => Canonical::Same,
+            Some(Cow::Owned(path)) => Canonical::Other(path),
+        };
+        match self.asked().canonical.get_or_init(read) {
+            Canonical::Unknown => None,
+            Canonical::Same => Some(self.view.path()),
+            Canonical::Other(path) => Some(path),
+        }
     }
 
     /// The host in lower case.
@@ -176,7 +209,8 @@ impl<'f> Facts<'f> {
         self.asked().remote.get_or_init(|| self.view.property(&["source", "address"])).as_deref()
     }
 
-    fn destination(&self) -> Option<&[u8]> {
+    /// The address that was connected to, with a port.
+    pub fn destination(&self) -> Option<&[u8]> {
         self.asked().destination.get_or_init(|| self.view.property(&["destination", "address"])).as_deref()
     }
 
@@ -237,6 +271,7 @@ impl<'f> Facts<'f> {
     }
 
     /// Calls `each` with every text of the attribute that a test may look at: what an index is asked for.
+    #[inline]
     pub fn each_text(&self, attribute: Attribute, each: &mut dyn FnMut(&[u8])) {
         match attribute {
             Attribute::Path => {

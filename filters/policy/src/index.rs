@@ -255,8 +255,7 @@ impl Maker<'_> {
         for pattern in patterns {
             keys.push(self.key_of(test.attribute, *pattern)?);
         }
-        keys.sort_unstable();
-        keys.dedup();
+        filter_kit::sort_unique(&mut keys);
         Some(keys)
     }
 
@@ -361,8 +360,7 @@ impl Maker<'_> {
                 None => residual.push(number),
             }
         }
-        pairs.sort_unstable();
-        pairs.dedup();
+        filter_kit::sort_unique(&mut pairs);
         let used = pairs.chunk_by(|one, other| one.0 == other.0).count();
         let mut slots = vec![FREE; (used * 2).next_power_of_two().max(2)];
         let mask = slots.len() - 1;

@@ -13,10 +13,12 @@
 mod address;
 #[cfg(not(target_arch = "wasm32"))]
 mod analyse;
+mod ask;
+mod bucket;
+mod candidate;
 mod clock;
 mod config;
 mod denial;
-#[cfg(not(target_arch = "wasm32"))]
 mod explain;
 mod extension;
 mod facts;
@@ -24,12 +26,14 @@ mod fields;
 mod index;
 mod intern;
 mod lengths;
+mod line;
 mod metadata;
 mod normal;
 mod pattern;
 mod pending;
 mod personal;
 mod policies;
+mod policy_set;
 mod program;
 mod record;
 mod response;
@@ -46,19 +50,22 @@ pub use analyse::{Analysis, Caveat, Finding, Kind, Place, Said};
 #[cfg(not(target_arch = "wasm32"))]
 pub use explain::{Explained, Seen};
 
+use ask::Ask;
+use candidate::Candidate;
 use denial::Denial;
-use extension::{Extension, Shared};
-use facts::Facts;
+use extension::Shared;
+use facts::Known;
 use filter_kit::{
-    Callbacks, ConfigError, Effects, Environment, Filter, View, metrics::Metrics, settings::Field,
+    Bounded, Callbacks, ConfigError, Effects, Environment, Filter, Level, MetricChange, View,
+    metrics::Metrics, settings::Field,
 };
-use index::Index;
 use pending::Pending;
-use policies::{OnError, Policies};
-use program::{Action, Program, Rule};
+use policy_set::PolicySet;
 use record::Record;
-use tally::{Tally, Verdict};
-use truth::Truth;
+use tally::Verdict;
+
+pub use ask::{LONGEST as LONGEST_SECONDS, sign};
+pub use record::STATE;
 
 #[cfg(feature = "module")]
 filter_kit::export!(Policy: request_headers, request_body, request_trailers, response_headers);
@@ -66,10 +73,13 @@ filter_kit::export!(Policy: request_headers, request_body, request_trailers, res
 /// The filter.
 #[derive(Debug)]
 pub struct Policy {
-    program: Program,
-    index: Index,
-    policies: Policies,
-    on_error: OnError,
+    live: PolicySet,
+    /// A set that is tried beside it.
+    candidate: Option<Candidate>,
+    /// Why there is no such set, where the configuration has one.
+    refused: Option<ConfigError>,
+    /// Who may ask why.
+    ask: Option<Ask>,
     denial: Denial,
     record: Record,
     shared: Shared,
@@ -101,32 +111,37 @@ impl Filter for Policy {
         &self.dropped
     }
 
+    fn on_configured<'a>(&'a self, _: &'a View<'_>) -> Effects<'a> {
+        let mut effects = Effects::default();
+        let is_refused = u64::from(self.refused.is_some());
+        effects.measure(MetricChange::Known(self.record.refused, is_refused));
+        if let Some(error) = &self.refused {
+            let text = ["policy: candidate refused: ", &error.to_string()].concat();
+            effects.log(Level::Error, Bounded::own(text));
+        }
+        effects
+    }
+
     fn single_headers(&self) -> &[Box<str>] {
         &self.single_headers
     }
 
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
-        let facts = Facts::new(&self.program, view);
-        let mut candidates = Vec::new();
-        self.index.each_candidate(&facts, self.program.rules.len(), &mut |rule| candidates.push(rule));
-        if candidates.is_empty() && !self.policies.has_allow && !self.policies.has_dry_allow {
-            let mut effects = Effects::default();
-            effects.count(self.record.passed);
-            if self.record.has_header() {
-                self.mark(Verdict::Allow(None), &mut effects);
-            }
-            return effects;
+        let mut effects = self.headers(view, stream);
+        if let Some(ask) = &self.ask
+            && view.request_header(ask.header.as_str()).is_some()
+        {
+            self.answer(ask, view, stream, &mut effects);
         }
-        let tally = self.judge(&facts, candidates);
-        self.begin(view, tally, stream)
+        effects
     }
 
     fn on_request_body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
         self.body(view, stream)
     }
 
-    fn on_request_trailers<'a>(&'a self, _: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
-        self.trailers(stream)
+    fn on_request_trailers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        self.trailers(view, stream)
     }
 
     fn on_response_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
@@ -135,51 +150,29 @@ impl Filter for Policy {
 }
 
 impl Policy {
-    /// What the rules say that the request may concern.
-    #[inline(never)]
-    fn judge(&self, facts: &Facts<'_>, mut candidates: Vec<u32>) -> Tally {
-        candidates.sort_unstable();
-        candidates.dedup();
-        let mut tally = Tally::default();
-        for candidate in candidates {
-            if let Some(rule) = self.program.rules.get(candidate as usize) {
-                let truth = self.holds(rule, facts);
-                let waits = |extension: &Extension| extension.body.is_some() || extension.response.is_some();
-                if truth != Truth::False && rule.extension.as_deref().is_some_and(waits) {
-                    tally.waiting.push((candidate, truth));
-                } else {
-                    tally.note(candidate, truth);
-                }
-                // AUDIT rules came before it, and nothing that comes after it changes what is done.
-                if truth == Truth::True
-                    && rule.action == Action::Deny
-                    && tally.waiting.is_empty()
-                    && !self.policies.has_dry
-                {
-                    break;
-                }
-            }
-        }
-        tally
+    /// Why the configuration's candidate is left out, if it is.
+    pub fn refused(&self) -> Option<&ConfigError> {
+        self.refused.as_ref()
     }
 
-    /// What a rule says: one of `from`, one of `to`, all of `when`, and what goes beyond.
-    fn holds(&self, rule: &Rule, facts: &Facts<'_>) -> Truth {
-        let group = |group| Truth::all(self.program.group(group).map(|test| facts.test(test)));
-        let any = |groups: &std::ops::Range<u32>| {
-            if groups.is_empty() { Truth::True } else { Truth::any(groups.clone().map(group)) }
+    /// Decides by the request's headers.
+    #[inline]
+    fn headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
+        let known = Known::new(view);
+        let found = self.live.found(&known);
+        let beside = match &self.candidate {
+            Some(candidate) => candidate.set.found(&known),
+            None => Vec::new(),
         };
-        let parts = [&rule.to, &rule.from];
-        let mut truth = group(rule.when);
-        for part in parts {
-            if truth == Truth::False {
-                return truth;
+        let passes = |candidate: &Candidate| candidate.set.lets_pass(&beside);
+        if self.live.lets_pass(&found) && self.candidate.as_ref().is_none_or(passes) {
+            let mut effects = Effects::default();
+            effects.count(self.record.passed);
+            if self.record.has_header() {
+                self.mark(Verdict::Allow(None), &mut effects);
             }
-            truth = truth.and(any(part));
+            return effects;
         }
-        match &rule.extension {
-            Some(extension) if truth != Truth::False => truth.and(extension.holds(facts, &self.shared)),
-            _ => truth,
-        }
+        self.begin(view, &known, (found, beside), stream)
     }
 }

@@ -1,145 +1,180 @@
 //! Requests that wait for their body or their response.
 
-#[cfg(not(target_arch = "wasm32"))]
-mod explain;
-
 use crate::{
     Policy,
+    candidate::Candidate,
     extension::media_type,
+    facts::Known,
     fields::Body,
-    program::{Action, Rule},
+    line::Request,
+    policy_set::Course,
+    program::Action,
     tally::{Tally, Verdict},
     truth::Truth,
 };
-use filter_kit::{Effects, View};
+use filter_kit::{Bounded, Effects, View};
+use std::mem;
 
 /// What is remembered of a request until its rules are through.
 #[derive(Debug, Default)]
 pub struct Pending {
-    /// What is said so far, while rules wait for the body.
-    body: Option<Box<Waiting>>,
-    /// Rules that wait for the response.
-    response: Vec<(u32, Truth)>,
+    live: Course,
+    candidate: Option<Box<Course>>,
+    /// The body, while rules wait for it.
+    body: Option<Box<Incoming>>,
+    /// What log lines have of the request, whose headers are gone by then.
+    request: Option<Box<Request<'static>>>,
+    /// What the response says of the decision, where it was asked for.
+    pub trace: Option<Bounded<'static>>,
 }
 
+/// A request's body that comes.
 #[derive(Debug)]
-struct Waiting {
-    tally: Tally,
+pub struct Incoming {
     is_json: bool,
     is_form: bool,
     is_encoded: bool,
-    /// What has come, for a body that trailers end.
+    /// What has come.
     seen: Vec<u8>,
 }
 
-impl Policy {
-    /// Decides where the headers are enough, and else says what to wait for.
-    #[inline(never)]
-    pub fn begin<'a>(
-        &'a self,
-        view: &'a View<'_>,
-        mut tally: Tally,
-        stream: &mut Option<Pending>,
-    ) -> Effects<'a> {
-        let mut effects = Effects::default();
-        let waiting = std::mem::take(&mut tally.waiting);
-        if waiting.is_empty() {
-            let verdict = tally.verdict(&self.program, &self.policies, self.on_error, false);
-            self.settle(&tally, verdict, &mut effects);
-            self.redact(view, &tally, verdict, &mut effects);
-            return effects;
-        }
-        let (body, response): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(rule, _)| self.is_on(*rule, |rule| rule.body.is_some()));
-        let mut pending = Pending { body: None, response };
-        let verdict = tally.verdict(&self.program, &self.policies, self.on_error, false);
-        // A rule that waits can deny, or allow what no other allows; what is denied for good must not wait, for its headers would go on.
-        let is_of = |rule: u32, action| {
-            self.program.rules.get(rule as usize).is_some_and(|rule| rule.action == action && !rule.is_dry)
-        };
-        let is_decided = match verdict {
-            Verdict::Allow(_) => false,
-            Verdict::Deny(_) => true,
-            Verdict::Undecided(rule) if is_of(rule, Action::Deny) => true,
-            Verdict::Undecided(_) | Verdict::NotAllowed => {
-                !body.iter().any(|(rule, _)| is_of(*rule, Action::Allow))
-            }
-        };
-        if body.is_empty() || view.is_last() || is_decided {
-            for (rule, truth) in body.iter().filter(|_| !is_decided) {
-                self.note_body(&mut tally, *rule, *truth, &Body::Empty);
-            }
-            tally.sort();
-            let verdict = tally.verdict(&self.program, &self.policies, self.on_error, false);
-            self.settle(&tally, verdict, &mut effects);
-            self.redact(view, &tally, verdict, &mut effects);
-            if verdict.is_allow() && !pending.response.is_empty() {
-                *stream = Some(pending);
-            }
-            return effects;
-        }
-        self.redact(view, &tally, Verdict::Allow(None), &mut effects);
-        self.pass(&mut effects);
+impl Incoming {
+    /// The body of a request by its headers.
+    pub fn of(view: &View<'_>) -> Self {
         let kind = view.request_header("content-type").map(media_type).unwrap_or_default();
         let encoding = view.request_header("content-encoding").unwrap_or_default();
         let kind = kind.to_ascii_lowercase();
-        tally.waiting = body;
-        pending.body = Some(Box::new(Waiting {
-            tally,
+        Self {
             is_json: kind.ends_with(b"/json") || kind.ends_with(b"+json"),
             is_form: kind == b"application/x-www-form-urlencoded",
             is_encoded: !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"),
             seen: Vec::new(),
-        }));
-        *stream = Some(pending);
-        if self.shared.is_held {
-            effects.pause();
+        }
+    }
+
+    /// What can be read of it; none is a body that is too long.
+    pub fn read<'b>(&self, bytes: Option<&'b [u8]>) -> Body<'b> {
+        match bytes {
+            Some(bytes) if !self.is_encoded || bytes.is_empty() => {
+                Body::read(bytes, self.is_json, self.is_form)
+            }
+            _ => Body::Unread,
+        }
+    }
+}
+
+impl Policy {
+    /// Decides where the headers are enough, and else says what to wait for. `found` are the rules that it may concern, the live set's and the
+    /// candidate's.
+    #[inline(never)]
+    pub fn begin<'a>(
+        &'a self,
+        view: &'a View<'_>,
+        known: &Known<'_>,
+        (found, beside): (Vec<u32>, Vec<u32>),
+        stream: &mut Option<Pending>,
+    ) -> Effects<'a> {
+        let mut effects = Effects::default();
+        let live = self.live.begin(self.live.judge(known, &self.shared.pii, found, false), view.is_last());
+        let candidate = self.candidate.as_ref().map(|candidate| {
+            let set = &candidate.set;
+            Box::new(set.begin(set.judge(known, &self.shared.pii, beside, true), view.is_last()))
+        });
+        let is_held = live.waits_for_body();
+        if is_held {
+            self.redact(view, &live.tally, Verdict::Allow(None), &mut effects);
+            self.pass(&mut effects);
+            if self.shared.is_held {
+                effects.pause();
+            }
+        } else {
+            self.settle(&live.tally, live.verdict, view, &mut effects);
+            self.redact(view, &live.tally, live.verdict, &mut effects);
+        }
+        let mut pending = Pending { live, candidate, ..Pending::default() };
+        if !self.conclude(&mut pending, view, &mut effects) {
+            let waits = is_held || pending.candidate.as_ref().is_some_and(|course| course.waits_for_body());
+            pending.body = waits.then(|| Box::new(Incoming::of(view)));
+            let is_told =
+                self.record.log.is_some() || self.candidate.as_ref().is_some_and(Candidate::has_room);
+            pending.request = is_told.then(|| Box::new(Request::of(view).into_owned()));
+            *stream = Some(pending);
         }
         effects
     }
 
-    /// A part of the body has come: it is held back until it is whole.
+    /// Compares the two verdicts, when both are known or one can no more be; whether nothing is left to wait for.
+    fn conclude(&self, pending: &mut Pending, view: &View<'_>, effects: &mut Effects<'_>) -> bool {
+        let is_over = pending.live.is_final();
+        let Some(course) = &pending.candidate else { return is_over };
+        // Nothing comes any more of a request that is denied.
+        let is_denied = is_over && !pending.live.verdict.is_allow();
+        if !(is_denied || is_over && course.is_final()) {
+            return false;
+        }
+        let verdict = course.is_final().then_some(course.verdict);
+        self.compare(pending.live.verdict, verdict, view, pending.request.as_deref(), effects);
+        pending.candidate = None;
+        true
+    }
+
+    /// A part of the body has come. Where the live set waits for it, it is held back until it is whole; what the candidate alone waits for goes on.
     pub fn body<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
         let mut effects = Effects::default();
         let Some(pending) = stream.as_mut() else { return effects };
-        let Some(waiting) = pending.body.as_mut() else { return effects };
-        let is_over = view.body_size() > self.shared.limit_bytes;
+        let is_held = pending.live.waits_for_body();
+        let Some(incoming) = pending.body.as_mut() else { return effects };
+        let before = if is_held { 0 } else { incoming.seen.len() };
+        let is_over = before + view.body_size() > self.shared.limit_bytes;
+        let is_whole = is_held && view.is_last();
+        let mut seen = mem::take(&mut incoming.seen);
+        if !is_over && !is_whole {
+            seen.truncate(before);
+            seen.extend_from_slice(view.body());
+        }
         if !view.is_last() && !is_over {
-            waiting.seen = view.body().to_vec();
-            effects.pause();
+            incoming.seen = seen;
+            if is_held {
+                effects.pause();
+            }
             return effects;
         }
-        let bytes = if is_over { None } else { Some(view.body()) };
-        self.decide(bytes, stream, &mut effects);
+        let bytes = if is_whole { view.body() } else { &seen };
+        self.decide((!is_over).then_some(bytes), view, stream, &mut effects);
         effects
     }
 
     /// Trailers end the body.
-    pub fn trailers<'a>(&'a self, stream: &mut Option<Pending>) -> Effects<'a> {
+    pub fn trailers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
         let mut effects = Effects::default();
-        if let Some(waiting) = stream.as_mut().and_then(|pending| pending.body.as_mut()) {
-            let seen = std::mem::take(&mut waiting.seen);
-            self.decide(Some(&seen), stream, &mut effects);
+        if let Some(incoming) = stream.as_mut().and_then(|pending| pending.body.as_mut()) {
+            let seen = mem::take(&mut incoming.seen);
+            self.decide(Some(&seen), view, stream, &mut effects);
         }
         effects
     }
 
     /// Decides by the body; none is one that is too long.
-    fn decide<'a>(&'a self, bytes: Option<&[u8]>, stream: &mut Option<Pending>, effects: &mut Effects<'a>) {
+    fn decide<'a>(
+        &'a self,
+        bytes: Option<&[u8]>,
+        view: &View<'_>,
+        stream: &mut Option<Pending>,
+        effects: &mut Effects<'a>,
+    ) {
         let Some(pending) = stream.as_mut() else { return };
-        let Some(waiting) = pending.body.take() else { return };
-        let Waiting { mut tally, is_json, is_form, is_encoded, .. } = *waiting;
-        let read = match bytes {
-            Some(bytes) if !is_encoded || bytes.is_empty() => Body::read(bytes, is_json, is_form),
-            _ => Body::Unread,
-        };
-        for (rule, truth) in std::mem::take(&mut tally.waiting) {
-            self.note_body(&mut tally, rule, truth, &read);
+        let Some(incoming) = pending.body.take() else { return };
+        let read = incoming.read(bytes);
+        let live = &mut pending.live;
+        if live.waits_for_body() {
+            self.live.with_body(live, &read);
+            let request = pending.request.as_deref();
+            self.settle_late(&live.tally, live.verdict, bytes.is_none(), (view, request), effects);
         }
-        tally.sort();
-        let verdict = tally.verdict(&self.program, &self.policies, self.on_error, false);
-        self.settle_late(&tally, verdict, bytes.is_none(), effects);
-        if !verdict.is_allow() || pending.response.is_empty() {
+        if let (Some(candidate), Some(course)) = (&self.candidate, &mut pending.candidate) {
+            candidate.set.with_body(course, &read);
+        }
+        if self.conclude(pending, view, effects) && pending.trace.is_none() {
             *stream = None;
         }
     }
@@ -147,37 +182,27 @@ impl Policy {
     /// The response has come.
     pub fn response<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Pending>) -> Effects<'a> {
         let mut effects = Effects::default();
-        let Some(pending) = stream.take() else { return effects };
-        let mut tally = Tally::default();
-        for (number, truth) in pending.response {
-            let Some(rule) = self.program.rules.get(number as usize) else { continue };
-            let response = rule.extension.as_ref().and_then(|extension| extension.response.as_ref());
-            if let Some(response) = response {
-                tally.note(number, truth.and(response.holds(view)));
+        let Some(mut pending) = stream.take() else { return effects };
+        let live = &mut pending.live;
+        let before = live.verdict;
+        if let Some(tally) = self.live.with_response(live, view) {
+            // What the request's own rules said was told of before.
+            let verdict = if live.verdict == before { Verdict::Allow(None) } else { live.verdict };
+            let request = pending.request.as_deref();
+            self.settle_late(&tally, verdict, false, (view, request), &mut effects);
+        }
+        if let (Some(candidate), Some(course)) = (&self.candidate, &mut pending.candidate) {
+            candidate.set.with_response(course, view);
+            // A response may come before the request's end: then nobody knows what either set would have said of the body.
+            if !live.waits_for_body() {
+                let verdict = course.is_final().then_some(course.verdict);
+                self.compare(live.verdict, verdict, view, pending.request.as_deref(), &mut effects);
             }
         }
-        if !tally.is_empty() {
-            tally.sort();
-            let verdict = match tally.verdict(&self.program, &self.policies, self.on_error, false) {
-                // Whether an ALLOW policy matches was decided before.
-                Verdict::NotAllowed => Verdict::Allow(None),
-                verdict => verdict,
-            };
-            self.settle_late(&tally, verdict, false, &mut effects);
+        if let (Some(ask), Some(trace)) = (&self.ask, pending.trace) {
+            effects.set_response_header(&ask.header, trace);
         }
         effects
-    }
-
-    fn note_body(&self, tally: &mut Tally, number: u32, truth: Truth, body: &Body<'_>) {
-        let rule = self.program.rules.get(number as usize);
-        if let Some(fields) = rule.and_then(|rule| rule.extension.as_ref()?.body.as_ref()) {
-            tally.note(number, truth.and(fields.hold(body)));
-        }
-    }
-
-    fn is_on(&self, rule: u32, is: impl Fn(&crate::extension::Extension) -> bool) -> bool {
-        let rule: Option<&Rule> = self.program.rules.get(rule as usize);
-        rule.and_then(|rule| rule.extension.as_deref()).is_some_and(is)
     }
 
     /// Redacts what rules of AUDIT policies found and say to redact.
@@ -185,8 +210,8 @@ impl Policy {
         if tally.is_empty() || !verdict.is_allow() {
             return;
         }
-        for (rule, truth) in tally.said(&self.program, Action::Audit, false) {
-            let rule = self.program.rules.get(rule as usize);
+        for (rule, truth) in tally.said(&self.live.program, Action::Audit, false) {
+            let rule = self.live.rule(rule);
             let personal = rule.and_then(|rule| rule.extension.as_ref()?.personal());
             if let Some(personal) = personal.filter(|_| truth == Truth::True) {
                 personal.redact(view, &self.shared.pii, effects);

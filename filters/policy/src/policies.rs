@@ -3,9 +3,9 @@
 use crate::{
     config::Mode,
     denial::{Denial, DenialField},
-    extension::Shared,
     program::{Action, Builder, Rule},
     rules,
+    sets::Sets,
     trust::TrustDomains,
 };
 use filter_kit::{ConfigError, choices, settings::Field};
@@ -98,8 +98,8 @@ pub struct Reader<'r, 't> {
     pub mode: Mode,
     /// The mesh's trust domains.
     pub trust_domains: TrustDomains<'t>,
-    /// What rules name that stands beside the policies.
-    pub shared: &'r Shared,
+    /// Named sets that rules look things up in.
+    pub sets: &'r Sets,
     /// What is dropped from the policies, as Istio drops it.
     pub dropped: RefCell<Vec<ConfigError>>,
 }
@@ -125,13 +125,14 @@ impl Reader<'_, '_> {
         }
         let rules = &mut builder.program.rules;
         // Envoy tries policies in the order of their names, and the first that matches is the one that it names.
-        rules.sort_by_cached_key(|rule| (rule.action, policies.id(rule)));
-        if let Some(pair) = rules.windows(2).find_map(|pair| match pair {
-            [one, other] if policies.id(one) == policies.id(other) => Some(one),
-            _ => None,
-        }) {
-            field.refuse_text("must be policies of different names", &policies.id(pair));
+        let keys = rules.iter().zip(0_usize..);
+        let mut keys: Vec<_> = keys.map(|(rule, place)| (rule.action, policies.id(rule), place)).collect();
+        filter_kit::sort(&mut keys);
+        if let Some([(_, id, _), _]) = keys.array_windows().find(|[one, other]| one.1 == other.1) {
+            field.refuse_text("must be policies of different names", id);
         }
+        let mut given: Vec<_> = std::mem::take(rules).into_iter().map(Some).collect();
+        rules.extend(keys.iter().filter_map(|(_, _, place)| given.get_mut(*place)?.take()));
         policies
     }
 

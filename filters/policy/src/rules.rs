@@ -103,7 +103,7 @@ impl Reader<'_, '_, '_> {
         let extension = rule.get("outrigger");
         let extension = extension
             .is_given()
-            .then(|| Box::new(Extension::read(&extension, self.action, self.policies.shared)));
+            .then(|| Box::new(Extension::read(&extension, self.action, self.policies.sets)));
         is_kept.then_some(Parts { from, to, when, extension })
     }
 

@@ -28,6 +28,12 @@ pub enum Verdict {
     NotAllowed,
 }
 
+impl Default for Verdict {
+    fn default() -> Self {
+        Self::Allow(None)
+    }
+}
+
 impl Verdict {
     /// Whether the request goes on.
     pub fn is_allow(self) -> bool {
@@ -106,6 +112,6 @@ impl Tally {
 
     /// Puts what was said into the order of rules.
     pub fn sort(&mut self) {
-        self.said.sort_unstable();
+        filter_kit::sort(&mut self.said);
     }
 }

@@ -114,7 +114,7 @@ fn a_configuration_is_refused_with_its_path() {
         r#"{"sets":{"values":{"a":[]},"addresses":{"a":[]}}}"#,
         "sets.addresses.a: must have a name that no other set has",
     );
-    refused(r#"{"metrics":{"budget":1}}"#, "metrics.budget: must hold the 2 series");
+    refused(r#"{"metrics":{"budget":1}}"#, "metrics.budget: must hold the 4 series");
 }
 
 #[test]

@@ -18,8 +18,9 @@ fn the_readme_shows_the_example_and_every_configuration_in_it_loads() {
         README.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert_eq!(blocks.first(), Some(&EXAMPLE), "copy config.example.json into README.md");
     for text in blocks {
-        if let Err(error) = load::<Policy>(text.as_bytes(), &Environment::EMPTY) {
-            panic!("{error}\n{text}");
+        match load::<Policy>(text.as_bytes(), &Environment::EMPTY) {
+            Ok(policy) => assert_eq!(policy.refused(), None, "{text}"),
+            Err(error) => panic!("{error}\n{text}"),
         }
     }
 }

@@ -145,6 +145,39 @@ proptest! {
         prop_assert!(of_rules.count() <= rules);
     }
 
+    /// What is counted of a candidate is what two filters say, each with one of the sets.
+    #[test]
+    fn a_candidate_changes_nothing_and_counts_what_would_change(live in rules(), deny in rules(), allow in rules(), request in request(), modes in (select(vec!["istio", "strict"]), select(vec!["istio", "strict"]))) {
+        let list = |list: [(&str, &str, &Vec<Value>); 2]| -> Vec<Value> {
+            list.iter().filter(|(.., rules)| !rules.is_empty()).map(|(name, action, rules)| policy(name, action, rules)).collect()
+        };
+        let (live, beside) = (list([("a", "ALLOW", &allow), ("d", "DENY", &live)]), list([("d", "DENY", &deny), ("a", "ALLOW", &live)]));
+        let alone = request.drive(&filter(&json!({"mode": modes.0, "policies": live})));
+        let other = request.drive(&filter(&json!({"mode": modes.1, "policies": beside})));
+        let both = request.drive(&filter(&json!({"mode": modes.0, "policies": live, "candidate": {"mode": modes.1, "policies": beside}})));
+        prop_assert_eq!((&alone.reply, &alone.state, &alone.request), (&both.reply, &both.state, &both.request));
+        let counted: Vec<_> = both.metrics.iter().filter(|(name, _)| name.starts_with("policy_candidate_total")).collect();
+        if alone.reply.is_some() == other.reply.is_some() {
+            prop_assert!(counted.is_empty(), "{:?}", counted);
+        } else {
+            let result = if other.reply.is_some() { "would_deny" } else { "would_allow" };
+            prop_assert_eq!(counted.len(), 1, "{:?}", counted);
+            let id = |outcome: &filter_kit::fake::Outcome| {
+                let state: Value = outcome.state.get("outrigger.policy").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+                state["policy"].as_str().or(state["cause"].as_str()).map(str::to_owned)
+            };
+            let line: Value = serde_json::from_str(&both.log.last().unwrap().1).unwrap();
+            let told = &line["policy_candidate"];
+            prop_assert_eq!(&told["result"], result);
+            for (side, outcome) in [("live", &alone), ("candidate", &other)] {
+                // What is allowed has no record to compare with.
+                if outcome.reply.is_some() {
+                    prop_assert_eq!(told[side].as_str().map(str::to_owned), id(outcome));
+                }
+            }
+        }
+    }
+
     /// A rule that any request may concern is tried whatever the index says: a policy is the same without one.
     #[test]
     fn an_index_changes_no_decision(list in rules(), request in request(), is_strict in any::<bool>(), is_deny in any::<bool>()) {

@@ -47,6 +47,8 @@ pub struct Decisions {
     exposures: i64,
     /// How often each result was counted.
     counted: [i64; 2],
+    /// What the candidate would change: the result, what decides on either side, how many requests, and the path of an example.
+    changes: Vec<([String; 3], i64, String)>,
 }
 
 impl Records {
@@ -72,6 +74,11 @@ impl Records {
             "metadata": {"name": "exports", "namespace": "shop"},
             "spec": {"action": "AUDIT", "rules": [{"to": [{"operation": {"paths": ["/exports/*"]}}]}]}
         }));
+        // What somebody thinks of: nothing is denied any more but the products.
+        config["candidate"] = json!({"policies": [{
+            "metadata": {"name": "no-products", "namespace": "shop"},
+            "spec": {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/products"]}}]}]}
+        }]});
         plugin["configuration"]["value"] = json!(config.to_string());
         Ok(Self(path))
     }
@@ -101,7 +108,8 @@ impl Records {
             results.iter().filter(|([_, other], _)| other == result).map(|(_, count)| count).sum()
         };
         let counted = ["denied", "audited"].map(of);
-        Ok(Decisions { all: all.collect(), exposures: exposures()? - before, counted })
+        let all = all.collect();
+        Ok(Decisions { all, exposures: exposures()? - before, counted, changes: changes(envoy)? })
     }
 
     /// The lines of the requests, which others' come before.
@@ -121,6 +129,30 @@ impl Records {
     }
 }
 
+/// What the candidate would change.
+fn changes(envoy: &Envoy) -> Result<Vec<([String; 3], i64, String)>> {
+    let text = envoy.log_text();
+    let objects = text.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok());
+    let examples: Vec<Value> = objects.filter(|line: &Value| line["policy_candidate"].is_object()).collect();
+    let counted = seen::counters(envoy, "policy_candidate_total", ["result", "live", "candidate"])?;
+    let example = |labels: &[String; 3]| {
+        let is_of = |line: &&Value| {
+            ["result", "live", "candidate"]
+                .iter()
+                .zip(labels)
+                .all(|(name, label)| line["policy_candidate"][name] == *label)
+        };
+        examples.iter().find(is_of).and_then(|line| line["path"].as_str()).unwrap_or_default().to_owned()
+    };
+    Ok(counted
+        .into_iter()
+        .map(|(labels, count)| {
+            let path = example(&labels);
+            (labels, count, path)
+        })
+        .collect())
+}
+
 impl Decisions {
     /// Prints them.
     pub fn print(&self) {
@@ -135,6 +167,13 @@ impl Decisions {
         println!(
             "counted: {denied} denied, {audited} audited; exposures meanwhile: {exposures}, for what was denied has none"
         );
+        println!("\nWhat a candidate set would change, that denies /products and nothing else:");
+        let mut table = Table::new();
+        table.set_header(["result", "live", "candidate", "requests", "example"]);
+        for ([result, live, candidate], count, example) in &self.changes {
+            table.add_row([result, live, candidate, &count.to_string(), example]);
+        }
+        println!("{table}");
     }
 
     /// What must be so.
@@ -151,6 +190,16 @@ impl Decisions {
             allowed += i64::from(status == 200);
         }
         ensure!(self.counted == [1, 1], "{:?} denied and audited", self.counted);
+        let of = |result: &str, path: &str| {
+            let is_it = |change: &&([String; 3], i64, String)| change.0[0] == result && change.2 == path;
+            self.changes.iter().filter(is_it).map(|(_, count, _)| count).sum::<i64>()
+        };
+        let changes = [of("would_allow", "/admin/users"), of("would_deny", "/products")];
+        ensure!(
+            changes == [1, 1] && self.changes.len() == 2,
+            "the candidate would change {:?}",
+            self.changes
+        );
         ensure!(self.exposures == allowed, "{} exposures of {allowed} requests", self.exposures);
         Ok(())
     }

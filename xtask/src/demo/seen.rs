@@ -38,8 +38,12 @@ pub struct Seen {
     pub overrides: BTreeMap<[String; 2], i64>,
 }
 
-/// A counter's series, by the values of two labels.
-pub fn counters(envoy: &Envoy, name: &str, labels: [&str; 2]) -> Result<BTreeMap<[String; 2], i64>> {
+/// A counter's series, by the values of labels.
+pub fn counters<const N: usize>(
+    envoy: &Envoy,
+    name: &str,
+    labels: [&str; N],
+) -> Result<BTreeMap<[String; N], i64>> {
     let mut counters = BTreeMap::new();
     for (stat, value) in envoy.plugin_stats()? {
         let series = series::parse(&stat);

@@ -1,5 +1,6 @@
 //! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
 
+pub mod candidate;
 pub mod client;
 pub mod guardrail;
 pub mod hops;
@@ -50,6 +51,9 @@ pub struct Args {
     /// A guardrail instead: four workers, an arm that fails, a push, an arm that loses its hosts.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     guardrail: bool,
+    /// Policy that is tried first instead: a candidate under four workers, records through the access log, traces for signed headers.
+    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
+    candidate: bool,
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
     outputs: bool,
@@ -148,6 +152,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         hops::run()?
     } else if args.guardrail {
         guardrail::run()?
+    } else if args.candidate {
+        candidate::run()?
     } else if args.outputs {
         outputs::run()?
     } else if args.tool {

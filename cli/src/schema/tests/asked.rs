@@ -105,7 +105,7 @@ fn what_a_filter_asks_is_what_its_schema_says_and_it_asks_all_that_its_schema_sa
                 .collect();
             for (path, asked) in &all {
                 let (object, name) = path.rsplit_once('.').unwrap_or(("", path));
-                if NOT_HERE.contains(&shape_of(path).as_str()) {
+                if NOT_HERE.contains(&shape_of(path).trim_start_matches("candidate.")) {
                     continue;
                 }
                 if only.get(object).is_some_and(|names| !path.is_empty() && !is_among(names, name)) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Why filters refuse configurations that are right by their schema: what is between fields, what a text means, how bytes are counted.
-const BEYOND: [&str; 45] = [
+const BEYOND: [&str; 47] = [
     "must have weights that add up to",
     "must all have weights that add up to",
     "'s own, got ",
@@ -45,6 +45,8 @@ const BEYOND: [&str; 45] = [
     "must not keep a domain",
     "must not be given with this algorithm, or beside ranges",
     "must hold a rule: without one",
+    "must have status, content_type or header",
+    "must be an address or a block",
     "must be one of `sets.",
     "must not be given beside ranges",
     "must not be empty",

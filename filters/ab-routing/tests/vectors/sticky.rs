@@ -3,11 +3,10 @@
 use crate::{SECRET, arm, drive, json, run};
 use experiments::{
     cookie::SetCookie,
-    secret::Secret,
     sticky::{Kept, Sticky, Versions},
 };
 use filter_kit::{
-    Environment,
+    Environment, Secret,
     settings::{Field, Node},
 };
 use serde_json::{Value, json};

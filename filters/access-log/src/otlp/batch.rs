@@ -1,6 +1,6 @@
 //! Batches: the bodies of requests, built as records come.
 
-use crate::json;
+use filter_kit::json;
 
 /// What a closed batch ends in.
 const END: &str = "]}]}]}";

@@ -17,7 +17,7 @@ pub use usage::Said;
 
 use crate::{
     Policy,
-    facts::Facts,
+    facts::{Facts, Known as Request},
     pattern::{Form, Pattern},
     program::{Action, Attribute, Rule},
     tally::{Tally, Verdict},
@@ -105,9 +105,9 @@ impl Policy {
     /// What there is to say of the policies. The cost grows with the rules, and with those alone that may concern a request together.
     pub fn analyse(&self) -> Analysis {
         let mut analysis = Analysis::default();
-        let mut known = Vec::with_capacity(self.program.rules.len());
-        for (rule, number) in self.program.rules.iter().zip(0..) {
-            let ways = ways(&self.program, rule);
+        let mut known = Vec::with_capacity(self.live.program.rules.len());
+        for (rule, number) in self.live.program.rules.iter().zip(0..) {
+            let ways = ways(&self.live.program, rule);
             let dead = ways.as_deref().and_then(|ways| self.never_matches(ways));
             if let (Some(dead), Some(ways)) = (&dead, &ways) {
                 let more = match ways.len() {
@@ -129,7 +129,7 @@ impl Policy {
             known.push(Known { number, rule, ways, is_dead: dead.is_some() });
         }
         self.empty_policies(&mut analysis);
-        self.compare(&known, &mut analysis);
+        self.compare_rules(&known, &mut analysis);
         self.slips(&known, &mut analysis);
         self.hosts(&known, &mut analysis);
         self.overlaps(&known, &mut analysis);
@@ -163,11 +163,11 @@ impl Policy {
     fn odd_values(&self, rule: &Rule, analysis: &mut Analysis) {
         let mut told = BTreeSet::new();
         for group in rule.from.clone().chain(rule.to.clone()).chain([rule.when]) {
-            for test in self.program.group(group) {
-                for value in values(&self.program, test) {
+            for test in self.live.program.group(group) {
+                for value in values(&self.live.program, test) {
                     let field = field(self, test);
                     let text = written(self, test, value);
-                    if let Some(why) = never(&self.program, test.attribute, value)
+                    if let Some(why) = never(&self.live.program, test.attribute, value)
                         && told.insert((field.clone(), text.clone()))
                     {
                         let effect = if test.is_negated { "excludes nothing" } else { "never matches" };
@@ -176,7 +176,7 @@ impl Policy {
                     }
                     if test.attribute == Attribute::Method
                         && let [Pattern { form: Form::Exact, text: lower, .. }] = value
-                        && let Some(upper) = standard_method(self.program.texts.get(*lower))
+                        && let Some(upper) = standard_method(self.live.program.texts.get(*lower))
                         && told.insert((field.clone(), text.clone()))
                     {
                         let message = format!(
@@ -191,10 +191,10 @@ impl Policy {
 
     /// ALLOW policies in force of which no rule was read.
     fn empty_policies(&self, analysis: &mut Analysis) {
-        let with_rules: BTreeSet<u32> = self.program.rules.iter().map(|rule| rule.policy).collect();
+        let with_rules: BTreeSet<u32> = self.live.program.rules.iter().map(|rule| rule.policy).collect();
         let allows = |rule: &&Rule| rule.action == Action::Allow && !rule.is_dry;
-        let others = self.program.rules.iter().filter(allows).count();
-        for (policy, place) in self.policies.list.iter().zip(0..) {
+        let others = self.live.program.rules.iter().filter(allows).count();
+        for (policy, place) in self.live.policies.list.iter().zip(0..) {
             if !policy.allows || with_rules.contains(&place) {
                 continue;
             }
@@ -211,13 +211,21 @@ impl Policy {
     /// Whether a rule holds for a request's headers, as far as Istio's conditions and those beyond it go.
     fn asks(&self, rule: &Rule, stream: &Stream) -> Truth {
         let view = stream.request_view(true);
-        self.holds(rule, &Facts::new(&self.program, &view))
+        let request = Request::new(&view);
+        self.holds(rule, &self.live.facts(&request))
+    }
+
+    /// What a rule says of a request's headers.
+    fn holds(&self, rule: &Rule, facts: &Facts<'_>) -> Truth {
+        self.live.holds(rule, facts, &self.shared.pii)
     }
 
     /// The rules that a request may concern, in the order of rules.
     fn candidates(&self, facts: &Facts<'_>) -> Vec<u32> {
         let mut candidates = Vec::new();
-        self.index.each_candidate(facts, self.program.rules.len(), &mut |rule| candidates.push(rule));
+        self.live
+            .index
+            .each_candidate(facts, self.live.program.rules.len(), &mut |rule| candidates.push(rule));
         candidates.sort_unstable();
         candidates.dedup();
         candidates
@@ -226,10 +234,11 @@ impl Policy {
     /// What becomes of a request without a body by the policies in force; `None` where a rule waits for the response.
     fn verdict_on(&self, stream: &Stream) -> Option<Verdict> {
         let view = stream.request_view(true);
-        let facts = Facts::new(&self.program, &view);
+        let request = Request::new(&view);
+        let facts = self.live.facts(&request);
         let mut tally = Tally::default();
         for number in self.candidates(&facts) {
-            let rule = self.program.rules.get(number as usize)?;
+            let rule = self.live.program.rules.get(number as usize)?;
             let waits = rule
                 .extension
                 .as_deref()
@@ -240,7 +249,7 @@ impl Policy {
             }
             tally.note(number, truth);
         }
-        Some(tally.verdict(&self.program, &self.policies, self.on_error, false))
+        Some(tally.verdict(&self.live.program, &self.live.policies, self.live.on_error, false))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Analysis, Kind, Known, Way, witness::Witness};
 use crate::{
     Policy,
-    facts::Facts,
+    facts::Known as Request,
     program::{Action, Attribute},
     truth::Truth,
 };
@@ -66,7 +66,7 @@ impl Policy {
             let texts: Vec<String> = named
                 .clone()
                 .take(NAMED)
-                .map(|(allow, example)| format!("{} (`{example}`)", self.policies.id(allow.rule)))
+                .map(|(allow, example)| format!("{} (`{example}`)", self.live.policies.id(allow.rule)))
                 .collect();
             let more = allows.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -88,7 +88,7 @@ impl Policy {
         ways.flat_map(|way| allow.ways.iter().flatten().take(4).map(move |other| (way, other))).find_map(
             |(way, other)| {
                 let tests = way.tests.iter().chain(&other.tests).copied().collect();
-                let witness = Witness::of(&self.program, &Way { tests })?;
+                let witness = Witness::of(&self.live.program, &Way { tests })?;
                 let stream = witness.stream();
                 let is_met = |own: &Known<'_>| self.asks(own.rule, &stream) == Truth::True;
                 (is_met(deny) && is_met(allow)).then(|| witness.told(about.contains(&Attribute::Host)))
@@ -99,10 +99,13 @@ impl Policy {
     /// The rules that a request may concern which one of them matches.
     fn near<'k, 'p>(&self, own: &Known<'_>, known: &'k [Known<'p>]) -> Vec<&'k Known<'p>> {
         let way = own.ways.iter().flatten().find(|way| way.contradiction(self).is_none());
-        let Some(witness) = way.and_then(|way| Witness::of(&self.program, way)) else { return Vec::new() };
+        let Some(witness) = way.and_then(|way| Witness::of(&self.live.program, way)) else {
+            return Vec::new();
+        };
         let stream = witness.stream();
         let view = stream.request_view(true);
-        let candidates = self.candidates(&Facts::new(&self.program, &view));
+        let request = Request::new(&view);
+        let candidates = self.candidates(&self.live.facts(&request));
         let others = candidates.into_iter().filter_map(|number| known.get(number as usize));
         let is_in_force = |other: &&Known<'_>| {
             other.rule.action != own.rule.action

@@ -7,7 +7,9 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    Policy, normal,
+    Policy,
+    facts::Known as Request,
+    normal,
     pattern::{Form, Pattern},
     program::{Action, Attribute, Test},
     truth::Truth,
@@ -64,10 +66,11 @@ impl Policy {
 
     /// A path that a way denies, and others that get past it.
     fn past(&self, own: &Known<'_>, way: &Way<'_>, allows: &[&Way<'_>]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-        let patterns = way.on(Attribute::Path, false).flat_map(|test| values(&self.program, test).flatten());
+        let patterns =
+            way.on(Attribute::Path, false).flat_map(|test| values(&self.live.program, test).flatten());
         patterns.take(VALUES).find_map(|pattern| {
             let path = self.path_of(way, *pattern)?;
-            let denied = Witness::with_path(&self.program, way, &path)?;
+            let denied = Witness::with_path(&self.live.program, way, &path)?;
             if self.asks(own.rule, &denied.stream()) != Truth::True {
                 return None;
             }
@@ -87,17 +90,18 @@ impl Policy {
         if matches!(pattern.form, Form::Any | Form::Present) {
             return None;
         }
-        let paths = super::witness::samples(&self.program, pattern).into_iter();
+        let paths = super::witness::samples(&self.live.program, pattern).into_iter();
         let is_plain = |path: &Vec<u8>| {
             path.starts_with(b"/")
                 && path.len() > 1
                 && normal::canonical(path).as_deref() == Some(path.as_slice())
         };
         let fits = |path: &Vec<u8>| {
-            let stream = Witness::with_path(&self.program, way, path).map(|witness| witness.stream());
+            let stream = Witness::with_path(&self.live.program, way, path).map(|witness| witness.stream());
             stream.is_some_and(|stream| {
                 let view = stream.request_view(true);
-                let facts = crate::facts::Facts::new(&self.program, &view);
+                let request = Request::new(&view);
+                let facts = self.live.facts(&request);
                 let tests = way.tests.iter().filter(|test| test.attribute == Attribute::Path);
                 tests.map(|test| facts.test(test)).all(|truth| truth == Truth::True)
             })
@@ -114,26 +118,26 @@ impl Policy {
                     && self.verdict_on(&stream).is_some_and(crate::tally::Verdict::is_allow)
             })
         };
-        goes_on(Witness::with_path(&self.program, way, path))
-            || self.policies.has_allow
+        goes_on(Witness::with_path(&self.live.program, way, path))
+            || self.live.policies.has_allow
                 && allows.iter().any(|allow| {
                     let tests = way.tests.iter().chain(&allow.tests).copied().collect();
-                    goes_on(Witness::with_path(&self.program, &Way { tests }, path))
+                    goes_on(Witness::with_path(&self.live.program, &Way { tests }, path))
                 })
     }
 
     /// Says which hosts of rules are those of requests without a port alone.
     pub(super) fn hosts(&self, known: &[Known<'_>], analysis: &mut Analysis) {
-        if self.program.is_strict {
+        if self.live.program.is_strict {
             return;
         }
         for own in known.iter().filter(|known| !known.is_dead) {
             let groups = own.rule.to.clone();
-            let tests = groups.flat_map(|group| self.program.group(group));
+            let tests = groups.flat_map(|group| self.live.program.group(group));
             for test in tests.filter(|test| test.attribute == Attribute::Host) {
                 let is_loose = own.rule.action == Action::Deny && !test.is_negated
                     || own.rule.action == Action::Allow && test.is_negated;
-                let without: Vec<(&[Pattern], Vec<u8>)> = values(&self.program, test)
+                let without: Vec<(&[Pattern], Vec<u8>)> = values(&self.live.program, test)
                     .filter_map(|value| Some((value, self.with_port(test, value, is_loose)?)))
                     .collect();
                 let Some((_, example)) = without.first() else { continue };
@@ -162,7 +166,7 @@ impl Policy {
     /// A host with a port that a value means and its test does not have.
     fn with_port(&self, test: &Test, value: &[Pattern], is_loose: bool) -> Option<Vec<u8>> {
         let [pattern] = value else { return None };
-        let named = self.program.texts.get(pattern.text);
+        let named = self.live.program.texts.get(pattern.text);
         let host = match pattern.form {
             Form::Exact => named.to_vec(),
             // There is no value of Istio's for a suffix with any port, so that an ALLOW has none to add.
@@ -171,15 +175,15 @@ impl Policy {
         };
         if normal::has_port(named)
             || named.contains(&b'*')
-            || super::never(&self.program, Attribute::Host, value).is_some()
+            || super::never(&self.live.program, Attribute::Host, value).is_some()
         {
             return None;
         }
         // A port that nobody thinks of, so that a list of some ports is not taken for all.
         let with = |port: &[u8]| [&host[..], port].concat();
         let holds = |host: &[u8]| {
-            values(&self.program, test).flatten().any(|pattern| {
-                crate::pattern::holds(pattern.form, self.program.texts.get(pattern.text), host, false)
+            values(&self.live.program, test).flatten().any(|pattern| {
+                crate::pattern::holds(pattern.form, self.live.program.texts.get(pattern.text), host, false)
             })
         };
         (!holds(&with(b":8080")) && !holds(&with(b":80"))).then(|| with(b":8080"))

@@ -4,7 +4,7 @@ use super::Place;
 use crate::{
     Policy,
     explain::Seen,
-    facts::Facts,
+    facts::{Facts, Known as Request},
     policies::Answer,
     program::{Action, Rule},
     truth::Truth,
@@ -22,18 +22,23 @@ pub struct Said {
 impl Policy {
     /// The ids of all rules with their actions, by number. A rule that is only tried (dry run) has none of the effects of its action.
     pub fn rules(&self) -> impl Iterator<Item = (String, &'static str, bool)> {
-        self.program.rules.iter().map(|rule| (self.policies.id(rule), rule.action.name(), rule.is_dry))
+        self.live
+            .program
+            .rules
+            .iter()
+            .map(|rule| (self.live.policies.id(rule), rule.action.name(), rule.is_dry))
     }
 
     /// Where the rule of a number stands.
     pub fn place_of(&self, number: u32) -> Option<Place> {
-        self.program.rules.get(number as usize).map(|rule| self.place(rule))
+        self.live.program.rules.get(number as usize).map(|rule| self.place(rule))
     }
 
     /// What one rule says of an exchange; `None` where it cannot say whether it matches.
     pub fn says(&self, number: u32, seen: Seen<'_>) -> Option<bool> {
-        let facts = Facts::new(&self.program, seen.request);
-        let rule = self.program.rules.get(number as usize)?;
+        let request = Request::new(seen.request);
+        let facts = self.live.facts(&request);
+        let rule = self.live.program.rules.get(number as usize)?;
         match self.truth(rule, &facts, seen) {
             Truth::True => Some(true),
             Truth::False => Some(false),
@@ -43,10 +48,11 @@ impl Policy {
 
     /// What all rules say of an exchange that do not say that they do not match, in the order of rules.
     pub fn matching(&self, seen: Seen<'_>) -> Vec<Said> {
-        let facts = Facts::new(&self.program, seen.request);
+        let request = Request::new(seen.request);
+        let facts = self.live.facts(&request);
         let mut said = Vec::new();
         for number in self.candidates(&facts) {
-            let Some(rule) = self.program.rules.get(number as usize) else { continue };
+            let Some(rule) = self.live.program.rules.get(number as usize) else { continue };
             match self.truth(rule, &facts, seen) {
                 Truth::False => {}
                 truth => said.push(Said { rule: number, matches: truth == Truth::True }),
@@ -59,12 +65,13 @@ impl Policy {
     /// first that matches is the one that allows, and where none does the first of the others.
     pub fn allowing(&self, said: &[Said]) -> Vec<Said> {
         let is_allow = |said: &&Said| {
-            self.program
+            self.live
+                .program
                 .rules
                 .get(said.rule as usize)
                 .is_some_and(|rule| rule.action == Action::Allow && !rule.is_dry)
         };
-        let counts = |said: &&Said| said.matches || self.on_error.allow == Answer::Allow;
+        let counts = |said: &&Said| said.matches || self.live.on_error.allow == Answer::Allow;
         let mut allowing: Vec<Said> = said.iter().filter(is_allow).filter(counts).copied().collect();
         allowing.sort_by_key(|said| (!said.matches, said.rule));
         allowing

@@ -73,7 +73,7 @@ impl<'p> Way<'p> {
 
     /// What of an attribute stands against each other.
     fn against(&self, policy: &Policy, attribute: Attribute) -> Option<Contradiction> {
-        let program = &policy.program;
+        let program = &policy.live.program;
         let found = |reason: String, is_of_one_name| {
             Some(Contradiction { reason, is_of_one_name, may_be_unknown: may_be_unknown(program, attribute) })
         };
@@ -179,7 +179,7 @@ fn is_told(attribute: Attribute, program: &Program) -> bool {
 
 /// A value as it is written in a policy, short.
 pub fn written(policy: &Policy, test: &Test, value: &[Pattern]) -> String {
-    if !is_told(test.attribute, &policy.program) {
+    if !is_told(test.attribute, &policy.live.program) {
         return "a value".to_owned();
     }
     let parts: Vec<String> = value.iter().map(|pattern| policy.written(*pattern)).collect();
@@ -189,7 +189,7 @@ pub fn written(policy: &Policy, test: &Test, value: &[Pattern]) -> String {
 
 /// The field of a test, without the dot.
 pub fn field(policy: &Policy, test: &Test) -> String {
-    let field = policy.field(test, false);
+    let field = policy.live.field(test, false);
     // What no field says is a condition alone: `[KEY].values`.
     match field.strip_prefix('[').and_then(|field| field.rsplit_once("].")) {
         Some((key, list)) => format!("{key} {list}"),

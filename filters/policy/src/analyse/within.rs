@@ -3,7 +3,7 @@
 use super::{Analysis, Kind, Known, Way, witness::Witness};
 use crate::{
     Policy,
-    facts::Facts,
+    facts::Known as Request,
     policies::Answer,
     program::{Action, Rule},
     truth::Truth,
@@ -17,7 +17,7 @@ const COMPARED: usize = 64;
 
 impl Policy {
     /// Compares each rule with those that match what it matches.
-    pub(super) fn compare(&self, known: &[Known<'_>], analysis: &mut Analysis) {
+    pub(super) fn compare_rules(&self, known: &[Known<'_>], analysis: &mut Analysis) {
         let mut left = ASKED_OF_ALL;
         for own in known.iter().filter(|own| !own.is_dead) {
             let Some(ways) = own.ways.as_deref().filter(|_| own.rule.action != Action::Audit) else {
@@ -25,10 +25,11 @@ impl Policy {
             };
             // What never comes true in one way is in the others'.
             let Some(way) = ways.iter().find(|way| way.contradiction(self).is_none()) else { continue };
-            let Some(witness) = Witness::of(&self.program, way) else { continue };
+            let Some(witness) = Witness::of(&self.live.program, way) else { continue };
             let stream = witness.stream();
             let view = stream.request_view(true);
-            let facts = Facts::new(&self.program, &view);
+            let request = Request::new(&view);
+            let facts = self.live.facts(&request);
             let candidates = self.candidates(&facts);
             let others = candidates.iter().filter_map(|number| known.get(*number as usize));
             let may = |other: &&Known<'_>| {
@@ -53,7 +54,7 @@ impl Policy {
                 if !self.is_within(ways, others) {
                     continue;
                 }
-                let id = self.policies.id(other.rule);
+                let id = self.live.policies.id(other.rule);
                 if is_alike(own.rule, other.rule) {
                     // Of two that say the same the later one is told of, and where the answer of the earlier one is its own it says more.
                     let is_same = self.is_within(others, ways) && own.rule.extension.is_none();
@@ -93,7 +94,7 @@ impl Policy {
     fn is_within(&self, ways: &[Way<'_>], others: &[Way<'_>]) -> bool {
         ways.len().saturating_mul(others.len()) <= 4096
             && ways.iter().all(|way| {
-                others.iter().any(|other| way.is_within(other, &self.program))
+                others.iter().any(|other| way.is_within(other, &self.live.program))
                     || way
                         .contradiction(self)
                         .is_some_and(|found| !found.may_be_unknown && !found.is_of_one_name)
@@ -106,13 +107,17 @@ impl Policy {
             && !own.is_dry
             && other.action == Action::Deny
             && !other.is_dry
-            && self.on_error.deny == Answer::Deny
+            && self.live.on_error.deny == Answer::Deny
     }
 
     /// Whether a request that both rules deny would be answered otherwise without the first one.
     fn answers_itself(&self, own: &Known<'_>, other: &Known<'_>) -> bool {
         let has_answer = |known: &Known<'_>| {
-            self.policies.list.get(known.rule.policy as usize).is_some_and(|policy| policy.denial.is_some())
+            self.live
+                .policies
+                .list
+                .get(known.rule.policy as usize)
+                .is_some_and(|policy| policy.denial.is_some())
         };
         own.rule.action == Action::Deny
             && own.number < other.number

@@ -1,79 +1,52 @@
-//! What each condition beyond Istio's says of a request's headers.
+//! Why each condition beyond Istio's holds or does not.
 
-use super::{Extension, On, Shared, media_type, size};
-use crate::{facts::Facts, truth::Truth};
-use filter_kit::explain::{Clause, listed};
+use super::{Extension, On, Part, headers_of, media_type, size};
+use filter_kit::{
+    View,
+    explain::{Clause, listed},
+};
 
 impl Extension {
-    /// Notes what the conditions at `at` say; what they say together is what [`holds`](Self::holds) says.
-    pub fn explain(&self, facts: &Facts<'_>, shared: &Shared, at: &str, clauses: &mut Vec<Clause>) -> Truth {
-        let view = facts.view();
-        let mut all = Truth::True;
-        for (place, matcher) in self.matchers.iter().enumerate() {
-            matcher.explain(view, &[at, ".match[", &place.to_string(), "]"].concat(), clauses);
-            all = all.and(matcher.matches(view).into());
+    /// Notes the conditions in a `match`.
+    pub fn explain_match(&self, place: usize, view: &View<'_>, path: &str, clauses: &mut Vec<Clause>) {
+        if let Some(matcher) = self.matchers.get(place) {
+            matcher.explain(view, path, clauses);
         }
-        let mut note = |field: &str, said: Truth, reason: String| {
-            let result = match said {
-                Truth::True => Some(true),
-                Truth::False => Some(false),
-                Truth::Error => None,
-            };
-            clauses.push(Clause::new([at, field].concat(), result, reason));
-            all = all.and(said);
-        };
-        if let Some(window) = &self.window {
-            let is_open = window.is_open(view.now());
-            note(
-                ".time",
-                is_open.into(),
-                if is_open { "it is within the window" } else { "it is outside of the window" }.to_owned(),
-            );
-        }
-        if !self.content_types.is_empty() {
-            let kind = view.request_header("content-type").map(media_type).unwrap_or_default();
-            let has = self.content_types.iter().any(|one| kind.eq_ignore_ascii_case(one.as_bytes()));
-            let wanted = listed(self.content_types.iter().map(|one| one.as_bytes()));
-            note(".content_type", has.into(), [&listed([kind]), " must be one of ", &wanted].concat());
-        }
-        if let Some((least, most)) = self.size {
-            let size = size(view);
-            let said = size.map_or(Truth::Error, |size| (least..=most).contains(&size).into());
-            let told = size.map_or_else(
+    }
+
+    /// Why a condition says what it says.
+    pub fn reason(&self, part: Part, is_true: bool, view: &View<'_>) -> String {
+        match part {
+            Part::Match(_) => String::new(),
+            Part::Time if is_true => "it is within the window".to_owned(),
+            Part::Time => "it is outside of the window".to_owned(),
+            Part::ContentType => {
+                let kind = view.request_header("content-type").map(media_type).unwrap_or_default();
+                let wanted = listed(self.content_types.iter().map(|one| one.as_bytes()));
+                [&listed([kind]), " must be one of ", &wanted].concat()
+            }
+            Part::Size => size(view).map_or_else(
                 || "no content-length says the size".to_owned(),
                 |size| [&size.to_string(), " bytes"].concat(),
-            );
-            note(".size", said, told);
+            ),
+            Part::Headers => {
+                let (count, size) = headers_of(view);
+                [&count.to_string(), " headers of ", &size.to_string(), " bytes"].concat()
+            }
+            Part::In(place) => self.members.get(place).map_or_else(String::new, |member| {
+                let what = match member.on {
+                    On::Remote => "the client's address",
+                    On::Peer => "the direct peer's address",
+                    On::Header => "the header",
+                    On::Cookie => "the cookie",
+                    On::Query => "the query parameter",
+                    On::Path => "the path",
+                    On::Principal => "the principal",
+                };
+                let must = if member.is_negated { " must not be in the set" } else { " must be in the set" };
+                [what, must].concat()
+            }),
+            Part::PersonalData => "whether there is such data".to_owned(),
         }
-        if let Some((count, bytes)) = self.headers_over {
-            let headers = view.request_headers().iter().filter(|(name, _)| !name.starts_with(b":"));
-            let (seen, size) = headers.fold((0_usize, 0_usize), |(count, size), (name, value)| {
-                (count + 1, size.saturating_add(name.len()).saturating_add(value.len()))
-            });
-            let reason = [&seen.to_string(), " headers of ", &size.to_string(), " bytes"].concat();
-            note(".headers", (seen > count || size > bytes).into(), reason);
-        }
-        for (place, member) in self.members.iter().enumerate() {
-            let what = match member.on {
-                On::Remote => "the client's address",
-                On::Peer => "the direct peer's address",
-                On::Header => "the header",
-                On::Cookie => "the cookie",
-                On::Query => "the query parameter",
-                On::Path => "the path",
-                On::Principal => "the principal",
-            };
-            let must = if member.is_negated { " must not be in the set" } else { " must be in the set" };
-            let path = [".in[", &place.to_string(), "]"].concat();
-            note(&path, member.holds(facts, &shared.sets), [what, must].concat());
-        }
-        if let Some(personal) = &self.personal {
-            note(
-                ".personal_data",
-                personal.is_found(view, &shared.pii),
-                "whether there is such data".to_owned(),
-            );
-        }
-        all
     }
 }

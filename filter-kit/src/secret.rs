@@ -1,6 +1,6 @@
-//! What the filter signs, and believes when it comes back.
+//! What a filter signs, or has had signed by others, and believes.
 
-use filter_kit::{Environment, settings::Field};
+use crate::{Environment, settings::Field};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
@@ -40,6 +40,11 @@ impl Secret {
         Hmac::new_from_slice(secret.as_bytes()).ok().map(Self)
     }
 
+    /// A secret of at least 16 bytes.
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        if secret.len() < LEAST { None } else { Hmac::new_from_slice(secret).ok().map(Self) }
+    }
+
     fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         for part in parts {
@@ -76,7 +81,7 @@ impl Secret {
 #[cfg(test)]
 mod tests {
     use super::Secret;
-    use filter_kit::{
+    use crate::{
         Environment,
         settings::{Field, Node},
     };
