@@ -8,7 +8,7 @@ mod tests;
 mod values;
 
 pub use connection::Connection;
-pub use load::{ScenarioError, load_dir, load_file};
+pub use load::{ScenarioError, load, load_dir, load_file};
 
 use crate::{Bytes, expect::Expect};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,10 @@ pub struct Scenario {
     pub config: Option<Vec<u8>>,
     /// The VM's environment.
     pub env: BTreeMap<String, String>,
+    /// The plugin's root id, for modules that hold several plugins.
+    pub root_id: String,
+    /// The VM's configuration, as `proxy_on_vm_start` gets it; none is no bytes.
+    pub vm_config: Option<String>,
     /// The routes, the first that matches; without one a request goes to the upstream `v1`.
     pub routes: Vec<Route>,
     /// Clusters for callouts, by name.

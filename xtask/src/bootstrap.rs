@@ -116,6 +116,27 @@ impl Bootstrap {
         });
     }
 
+    /// Sets the plugins' root id, and the configuration of their VMs; none is no bytes.
+    pub fn set_root(&mut self, root_id: &str, vm_config: Option<&str>) {
+        plugins(&mut self.0, &mut |plugin| {
+            if !root_id.is_empty() {
+                plugin["root_id"] = json!(root_id);
+            }
+            if let Some(config) = vm_config {
+                plugin["vm_config"]["configuration"] = string_value(config.as_bytes());
+            }
+        });
+    }
+
+    /// Names the plugins and their VMs as the harness does by itself, and lets requests fail when they have trapped.
+    pub fn be_plain(&mut self) {
+        plugins(&mut self.0, &mut |plugin| {
+            plugin["name"] = json!("plugin");
+            plugin["vm_config"]["vm_id"] = json!("");
+            _ = plugin.as_object_mut().and_then(|plugin| plugin.remove("failure_policy"));
+        });
+    }
+
     /// Gives the plugins' VMs an environment.
     pub fn set_environment(&mut self, variables: &BTreeMap<String, String>) {
         if !variables.is_empty() {

@@ -63,6 +63,8 @@ fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) ->
             seed: scenario.seed,
             environment: scenario.env.clone(),
             vm_id: (*id).to_owned(),
+            root_id: scenario.root_id.clone(),
+            vm_config: scenario.vm_config.clone().unwrap_or_default().into_bytes(),
             ..Options::default()
         };
         match proxy.add(module, &options, config.as_deref()) {

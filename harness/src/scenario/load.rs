@@ -21,7 +21,8 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 7] = ["config", "env", "routes", "upstreams", "seed", "clock", "cookies"];
+const SHARED: [&str; 9] =
+    ["config", "env", "routes", "upstreams", "seed", "clock", "cookies", "root_id", "vm_config"];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -64,6 +65,14 @@ impl fmt::Display for ScenarioError {
 }
 
 impl std::error::Error for ScenarioError {}
+
+/// Reads the scenarios of a file, or of every `.toml` file in a folder.
+///
+/// # Errors
+/// As [`load_file`].
+pub fn load(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    if path.is_dir() { load_dir(path) } else { load_file(path) }
+}
 
 /// Reads the scenarios of a file.
 ///
@@ -191,6 +200,8 @@ impl RawScenario {
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,
             env: self.env,
+            root_id: self.root_id,
+            vm_config: self.vm_config,
             routes,
             upstreams,
             cookies: self.cookies,

@@ -15,6 +15,8 @@ pub(super) struct RawScenario {
     pub(super) clock: Option<String>,
     pub(super) config: Option<Value>,
     pub(super) env: BTreeMap<String, String>,
+    pub(super) root_id: String,
+    pub(super) vm_config: Option<String>,
     pub(super) routes: Vec<RawRoute>,
     pub(super) upstreams: BTreeMap<String, RawResponse>,
     pub(super) cookies: bool,
