@@ -44,6 +44,8 @@ pub struct Scenario {
     pub upstreams: BTreeMap<String, Cluster>,
     /// Whether the client keeps cookies from exchange to exchange.
     pub cookies: bool,
+    /// Whether the exchanges are TCP connections, and the plugin a network filter.
+    pub is_tcp: bool,
     /// The text that the log holds when the configuration is refused; there are no exchanges then.
     pub config_error: Option<String>,
     /// The exchanges, one after the other, through one VM.
@@ -185,6 +187,9 @@ pub fn nanoseconds(text: &str) -> Option<u64> {
 pub struct Exchange {
     /// How many milliseconds pass before it.
     pub after_ms: u64,
+    /// Whether it is a TCP connection: the bodies are what client and upstream send. Each chunk of the client's is answered by the upstream's next
+    /// one, and its end by those that are left.
+    pub is_tcp: bool,
     /// Who sends it.
     pub connection: Connection,
     /// What the client sends.

@@ -19,6 +19,7 @@ mod run;
 mod seen;
 mod state;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod trace;

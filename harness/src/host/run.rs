@@ -69,7 +69,14 @@ fn run_all(scenario: &Scenario, plugins: &[(&str, &Module, Option<Vec<u8>>)]) ->
         };
         match proxy.add(module, &options, config.as_deref()) {
             Ok(()) => {}
-            Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
+            // Where a refusal is expected this is one: Envoy refuses such a configuration as a whole.
+            Err(StartError::Start(trap)) if scenario.config_error.is_none() => {
+                return Err(RunError::Start(trap));
+            }
+            Err(refused @ StartError::Start(_)) => {
+                outcome.config_error = Some(refused.to_string());
+                return Ok(outcome);
+            }
             Err(StartError::Configure(refused)) => {
                 outcome.config_error = Some(refused.to_string());
                 return Ok(outcome);

@@ -86,7 +86,7 @@ pub(crate) struct Root {
 }
 
 /// A request of a plugin's own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Callout {
     pub(crate) token: u32,
     /// The root context that gets the answer.
@@ -249,14 +249,16 @@ impl State {
     /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found. The buffer of a foreign call is the
     /// one that was read last.
     pub(crate) fn buffer(&mut self, buffer: BufferType) -> Result<&[u8], Status> {
-        let body = |way| match (way, self.stream()) {
+        let body = |way, is_tcp| match (way, self.stream().filter(|stream| stream.is_tcp == is_tcp)) {
             (Way::Request, Some(stream)) if stream.request.is_body_at_hand => stream.request.body.clone(),
             (Way::Response, Some(stream)) if stream.response.is_body_at_hand => stream.response.body.clone(),
             _ => Vec::new(),
         };
         let bytes = match buffer {
-            BufferType::RequestBody => body(Way::Request),
-            BufferType::ResponseBody => body(Way::Response),
+            BufferType::RequestBody => body(Way::Request, false),
+            BufferType::ResponseBody => body(Way::Response, false),
+            BufferType::Downstream => body(Way::Request, true),
+            BufferType::Upstream => body(Way::Response, true),
             BufferType::CalloutBody => self.answer.body(buffer).ok_or(Status::NotFound)?.clone(),
             BufferType::GrpcMessage => self.answer.body(buffer).cloned().unwrap_or_default(),
             BufferType::VmConfig => self.options.vm_config.clone(),
@@ -264,7 +266,6 @@ impl State {
                 self.root().map(|root| root.config.clone()).unwrap_or_default()
             }
             BufferType::PluginConfig => return Err(Status::NotFound),
-            BufferType::Tcp => Vec::new(),
             BufferType::CallData if self.last_buffer.0 == self.context => return Ok(&self.last_buffer.1),
             BufferType::CallData => return Ok(&[]),
         };
@@ -287,8 +288,10 @@ impl State {
         }
         let stream = self.stream_mut().ok_or(Status::BadArgument)?;
         let side = match buffer {
-            BufferType::RequestBody => &mut stream.request,
-            BufferType::ResponseBody => &mut stream.response,
+            BufferType::RequestBody if !stream.is_tcp => &mut stream.request,
+            BufferType::ResponseBody if !stream.is_tcp => &mut stream.response,
+            BufferType::Downstream if stream.is_tcp => &mut stream.request,
+            BufferType::Upstream if stream.is_tcp => &mut stream.response,
             _ => return Err(Status::BadArgument),
         };
         side.is_body_at_hand.then_some(&mut side.body).ok_or(Status::BadArgument)

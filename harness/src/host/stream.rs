@@ -139,6 +139,8 @@ pub(crate) struct Stream {
     pub(crate) has_replied: bool,
     /// Whether that was in place of a response that was on its way.
     pub(crate) has_replied_late: bool,
+    /// Whether it is a TCP connection: the client's bytes are its request's body, the upstream's its response's.
+    pub(crate) is_tcp: bool,
     /// Whether the filter has closed the stream.
     pub(crate) is_closed: bool,
 }

@@ -6,6 +6,7 @@ mod grpc;
 mod hostile;
 mod phases;
 mod probe;
+mod tcp;
 
 use super::{Module, Vm};
 use probe::{get, lines, module, options};

@@ -21,8 +21,19 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 9] =
-    ["config", "env", "routes", "upstreams", "seed", "clock", "cookies", "root_id", "vm_config"];
+const SHARED: [&str; 11] = [
+    "config",
+    "env",
+    "routes",
+    "upstreams",
+    "seed",
+    "clock",
+    "cookies",
+    "root_id",
+    "vm_config",
+    "metadata",
+    "tcp",
+];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -191,6 +202,10 @@ impl RawScenario {
         if exchanges.is_empty() == config_error.is_none() {
             return Err(Problem::new(".", "must have exchanges, or `expect.config_error` and none"));
         }
+        for exchange in &mut exchanges {
+            exchange.connection.metadata.clone_from(&self.metadata);
+            exchange.is_tcp = self.tcp;
+        }
         let clock = self.clock.map(|text| values::nanoseconds("clock", &text)).transpose()?;
         Ok(Scenario {
             name: self.name,
@@ -205,6 +220,7 @@ impl RawScenario {
             routes,
             upstreams,
             cookies: self.cookies,
+            is_tcp: self.tcp,
             config_error,
             exchanges,
         })
@@ -215,6 +231,7 @@ fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) ->
     Ok(Exchange {
         connection: Connection::default(),
         after_ms: 0,
+        is_tcp: false,
         request: request.convert().map_err(|problem| problem.inside("request"))?,
         response: response.upstream().map_err(|problem| problem.inside("response"))?,
         expect: expect.convert().map_err(|problem| problem.inside("expect"))?,

@@ -3,7 +3,14 @@
 use super::{Count, Plan, Suite};
 use crate::{project, setup};
 use anyhow::{Context as _, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+/// How long a log is quiet when a plugin has started.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// Runs scenarios through one module; or each file of a folder of scenarios through the module of its name in a folder of modules, where one that is
 /// not there is said and counts as skipped.
@@ -25,6 +32,19 @@ pub fn run(module: &Path, scenarios: &Path, version: Option<&str>) -> Result<Cou
         super::run_suite(suite, &program, &mut None, None, &mut count)?;
     }
     Ok(count)
+}
+
+/// Waits until the plugin logs nothing more: a module of some megabytes is started on the worker when Envoy is ready already. One that never stops
+/// is not waited for. `logged` says how many lines there are.
+pub fn settle(logged: impl Fn() -> Result<usize>) -> Result<()> {
+    for _ in 0..10 {
+        let before = logged()?;
+        thread::sleep(QUIET);
+        if logged()? == before {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A module with its scenarios.

@@ -11,6 +11,7 @@ pub mod publish;
 pub mod rbac;
 mod site;
 pub mod sticky;
+mod tcp;
 pub mod tool;
 
 pub use site::Site;
@@ -374,6 +375,9 @@ fn judge(
     }
     bootstrap.set_root(&scenario.root_id, scenario.vm_config.as_deref());
     bootstrap.set_environment(&scenario.env);
+    if let Some(exchange) = scenario.exchanges.first() {
+        bootstrap.set_metadata(&exchange.connection.metadata);
+    }
     for (name, address) in mocks.addresses() {
         bootstrap.set_cluster(name, address);
     }
@@ -396,6 +400,8 @@ fn judge(
             Some(compose) => compose.validate(&bootstrap, suite.plan.module()?)?.err(),
             None => envoy::validate(program, &bootstrap.0)?.err(),
         };
+    } else if scenario.is_tcp {
+        outcome.exchanges = tcp::run(program, bootstrap, scenario, &mocks, &expected.exchanges)?;
     } else {
         let local;
         let place: &dyn Site = if let Some(compose) = compose {
@@ -403,6 +409,9 @@ fn judge(
             compose
         } else {
             local = Local::start(program, bootstrap)?;
+            if let Plan::Foreign(_) = suite.plan {
+                foreign::settle(|| Ok(local.log()?.len()))?;
+            }
             &local
         };
         let mut jar = CookieJar::default();

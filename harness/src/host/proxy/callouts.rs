@@ -67,7 +67,8 @@ impl Proxy {
             headers: callout.headers.clone(),
             body: Bytes(callout.body.clone()),
         });
-        let (delay, answer) = cluster::answer(self.settings.clusters.get(&callout.cluster), callout);
+        let answer = cluster::answer(self.settings.clusters.get(&callout.cluster), callout);
+        let Some((delay, answer)) = answer else { return };
         let (root, token) = (callout.root, callout.token);
         let Some(vm) = self.vm(thread, number).map(|vm| vm.state().serial) else { return };
         let event = Event::Answer { vm, root, token, answer: Box::new(answer) };
