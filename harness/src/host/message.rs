@@ -30,8 +30,11 @@ const HEADERS_LIMIT: usize = 100;
 /// A client's request: pseudo headers first, the client's in their order, then Envoy's own. What belongs to the connection is gone, `host` and the
 /// framing by chunks too.
 pub(crate) fn request(request: &Request, id: &str) -> Message {
+    // Of several `host` headers Envoy makes one authority.
+    let hosts = request.headers.iter().filter(|(name, _)| name.0.eq_ignore_ascii_case(b"host"));
+    let authority = hosts.fold(request.authority.clone(), |all, (_, host)| all + "," + &host.lossy());
     let mut headers = headers_of(&[
-        (":authority", &request.authority),
+        (":authority", &authority),
         (":path", &request.path),
         (":method", &request.method),
         (":scheme", &request.scheme),
