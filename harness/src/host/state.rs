@@ -249,7 +249,7 @@ impl State {
     /// A buffer's bytes. A body that is out of reach is empty, and no error; other buffers are not found. The buffer of a foreign call is the
     /// one that was read last.
     pub(crate) fn buffer(&mut self, buffer: BufferType) -> Result<&[u8], Status> {
-        let body = |way, is_tcp| match (way, self.stream().filter(|stream| stream.is_tcp == is_tcp)) {
+        let body = |way, is_tcp| match (way, self.stream().filter(|stream| stream.is_tcp() == is_tcp)) {
             (Way::Request, Some(stream)) if stream.request.is_body_at_hand => stream.request.body.clone(),
             (Way::Response, Some(stream)) if stream.response.is_body_at_hand => stream.response.body.clone(),
             _ => Vec::new(),
@@ -287,11 +287,12 @@ impl State {
             return self.answer.body_mut(buffer).ok_or(Status::BadArgument);
         }
         let stream = self.stream_mut().ok_or(Status::BadArgument)?;
+        let is_tcp = stream.is_tcp();
         let side = match buffer {
-            BufferType::RequestBody if !stream.is_tcp => &mut stream.request,
-            BufferType::ResponseBody if !stream.is_tcp => &mut stream.response,
-            BufferType::Downstream if stream.is_tcp => &mut stream.request,
-            BufferType::Upstream if stream.is_tcp => &mut stream.response,
+            BufferType::RequestBody if !is_tcp => &mut stream.request,
+            BufferType::ResponseBody if !is_tcp => &mut stream.response,
+            BufferType::Downstream if is_tcp => &mut stream.request,
+            BufferType::Upstream if is_tcp => &mut stream.response,
             _ => return Err(Status::BadArgument),
         };
         side.is_body_at_hand.then_some(&mut side.body).ok_or(Status::BadArgument)

@@ -50,6 +50,8 @@ pub(crate) struct Common {
     pub(crate) started: u64,
     /// Who sends it.
     pub(crate) connection: Connection,
+    /// Whether it is a TCP connection: the client's bytes are the request's body, the upstream's the response's.
+    pub(crate) is_tcp: bool,
     pub(crate) request: Half,
     pub(crate) response: Half,
     /// What Envoy says of how it ended: in words, and as the bits of `response.flags`.
@@ -139,8 +141,6 @@ pub(crate) struct Stream {
     pub(crate) has_replied: bool,
     /// Whether that was in place of a response that was on its way.
     pub(crate) has_replied_late: bool,
-    /// Whether it is a TCP connection: the client's bytes are its request's body, the upstream's its response's.
-    pub(crate) is_tcp: bool,
     /// Whether the filter has closed the stream.
     pub(crate) is_closed: bool,
 }
@@ -149,6 +149,11 @@ impl Stream {
     /// Whether a reply counts: the first one, and one in place of a response on its way.
     pub(crate) fn may_reply(&self) -> bool {
         !self.has_replied || self.has_response() && !self.has_replied_late
+    }
+
+    /// Whether it is a TCP connection.
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.common.borrow().is_tcp
     }
 
     /// Whether there is a response.

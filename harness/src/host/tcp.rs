@@ -57,7 +57,7 @@ impl Proxy {
     pub(super) fn connect(&mut self, id: u64, opening: Opening) {
         let Opening { chain, thread, exchange } = opening;
         let Exchange { connection, request, response, .. } = exchange;
-        let common = Common { started: self.world.now(), connection, ..Common::default() };
+        let common = Common { started: self.world.now(), connection, is_tcp: true, ..Common::default() };
         let common = Rc::new(RefCell::new(common));
         let of_chain = |(number, plugin): (usize, &Plugin)| (plugin.chain == chain).then_some(number);
         let plugins: Vec<_> = self.plugins.iter().enumerate().filter_map(of_chain).collect();
@@ -73,7 +73,7 @@ impl Proxy {
                 return;
             };
             let context = living.next_context();
-            let stream = Stream { root, common: Rc::clone(&common), is_tcp: true, ..Stream::default() };
+            let stream = Stream { root, common: Rc::clone(&common), ..Stream::default() };
             living.state().streams.insert(context, stream);
             links.push(Link { vm, root, context, is_told: false });
         }

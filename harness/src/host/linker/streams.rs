@@ -65,7 +65,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 return Err(Status::BadArgument.into());
             }
             is_over(guest.data())?;
-            if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.is_tcp == (side > 1)) {
+            if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.is_tcp() == (side > 1))
+            {
                 stream.is_closed = true;
             }
             Ok(())
@@ -90,7 +91,7 @@ fn resume(state: &mut State, side: u32) -> Answer {
         _ => return Err(Status::BadArgument.into()),
     }
     let Some(stream) = state.stream_mut() else { return Ok(()) };
-    if stream.is_tcp {
+    if stream.is_tcp() {
         stream.request.is_resumed |= side == 2;
         return Ok(());
     }
