@@ -206,6 +206,14 @@ impl RawScenario {
             exchange.connection.metadata.clone_from(&self.metadata);
             exchange.is_tcp = self.tcp;
         }
+        if self.tcp {
+            let of = |(index, exchange)| (format!("exchange[{index}]"), exchange);
+            exchanges
+                .iter()
+                .enumerate()
+                .map(of)
+                .try_for_each(|(key, exchange)| of_connection(&key, exchange))?;
+        }
         let clock = self.clock.map(|text| values::nanoseconds("clock", &text)).transpose()?;
         Ok(Scenario {
             name: self.name,
@@ -225,6 +233,46 @@ impl RawScenario {
             exchanges,
         })
     }
+}
+
+/// A TCP connection has bytes in both directions and nothing else to say or to expect of.
+fn of_connection(key: &str, exchange: &Exchange) -> Result<(), Problem> {
+    let Exchange { request, response, expect, .. } = exchange;
+    let (default, answer) = (Request::default(), Response::default());
+    let sent = Request {
+        chunks: request.chunks.clone(),
+        is_chunked: request.is_chunked,
+        end_after_ms: request.end_after_ms,
+        ..default
+    };
+    let answered = Response {
+        chunks: response.chunks.clone(),
+        is_chunked: response.is_chunked,
+        end_after_ms: response.end_after_ms,
+        ..answer
+    };
+    let is_of_http = expect.status.is_some()
+        || expect.reset
+        || expect.untouched
+        || [
+            &expect.request_headers,
+            &expect.request_trailers,
+            &expect.response_headers,
+            &expect.response_trailers,
+        ]
+        .iter()
+        .any(|headers| !headers.is_empty());
+    for (part, is_fine) in
+        [("request", *request == sent), ("response", *response == answered), ("expect", !is_of_http)]
+    {
+        if !is_fine {
+            return Err(Problem::new(
+                &format!("{key}.{part}"),
+                "is of a TCP connection, which has bodies alone",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) -> Result<Exchange, Problem> {
