@@ -73,8 +73,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     };
     let mut scenarios = Vec::new();
     for path in &args.files {
-        let loaded = if path.is_dir() { scenario::load_dir(path) } else { scenario::load_file(path) };
-        let loaded = loaded.map_err(|error| error.to_string())?.into_iter();
+        let loaded = scenario::load(path).map_err(|error| error.to_string())?.into_iter();
         scenarios.extend(loaded.map(|scenario| match &args.inside {
             Some(field) => scenario.inside(field),
             None => scenario,

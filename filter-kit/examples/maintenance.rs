@@ -6,6 +6,7 @@ use filter_kit::{
     settings::Field,
 };
 
+/// The filter.
 pub struct Maintenance {
     prefix: String,
     retry_after: (HeaderName, String),

@@ -186,6 +186,7 @@ fn exchange(case: &Case, key: &str, random: &mut Random) -> Exchange {
     Exchange {
         connection: Connection::default(),
         after_ms: 0,
+        is_tcp: false,
         request,
         response: Response::default(),
         expect: harness::expect::Expect::default(),

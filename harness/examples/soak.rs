@@ -152,6 +152,7 @@ fn exchange(random: &mut Random) -> Exchange {
         .unwrap_or(200);
     Exchange {
         after_ms: 0,
+        is_tcp: false,
         connection: Connection::default(),
         request,
         response: Response { status, ..Response::of(random.text(300).as_str()) },

@@ -4,12 +4,13 @@ mod connection;
 mod lines;
 mod load;
 mod raw;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod values;
 
 pub use connection::Connection;
-pub use load::{ScenarioError, load_dir, load_file};
+pub use load::{ScenarioError, load, load_dir, load_file};
 
 use crate::{Bytes, Exploration, expect::Expect, lint::Lint};
 use serde::{Deserialize, Serialize};
@@ -43,12 +44,18 @@ pub struct Scenario {
     pub config: Option<Vec<u8>>,
     /// The VM's environment.
     pub env: BTreeMap<String, String>,
+    /// The plugin's root id, for modules that hold several plugins.
+    pub root_id: String,
+    /// The VM's configuration, as `proxy_on_vm_start` gets it; none is no bytes.
+    pub vm_config: Option<String>,
     /// The routes, the first that matches; without one a request goes to the upstream `v1`.
     pub routes: Vec<Route>,
     /// Clusters for callouts, by name.
     pub upstreams: BTreeMap<String, Cluster>,
     /// Whether the client keeps cookies from exchange to exchange.
     pub cookies: bool,
+    /// Whether the exchanges are TCP connections, and the plugin a network filter.
+    pub is_tcp: bool,
     /// The text that the log holds when the configuration is refused; there are no exchanges then.
     pub config_error: Option<String>,
     /// The exchanges, one after the other, through one VM.
@@ -191,6 +198,9 @@ pub fn nanoseconds(text: &str) -> Option<u64> {
 pub struct Exchange {
     /// How many milliseconds pass before it.
     pub after_ms: u64,
+    /// Whether it is a TCP connection: the bodies are what client and upstream send. Each chunk of the client's is answered by the upstream's next
+    /// one, and its end by those that are left.
+    pub is_tcp: bool,
     /// Who sends it.
     pub connection: Connection,
     /// What the client sends.

@@ -1,6 +1,6 @@
 //! Envoy bootstraps: the files of envoy-configs/, with what a run changes.
 
-use crate::project;
+use crate::{envoy::LINE_BEGINS, project};
 use anyhow::{Context as _, Result};
 use harness::scenario::{Route, Scenario};
 use serde_json::{Value, json};
@@ -116,6 +116,61 @@ impl Bootstrap {
         });
     }
 
+    /// Sets the plugins' root id, and the configuration of their VMs; none is no bytes.
+    pub fn set_root(&mut self, root_id: &str, vm_config: Option<&str>) {
+        plugins(&mut self.0, &mut |plugin| {
+            if !root_id.is_empty() {
+                plugin["root_id"] = json!(root_id);
+            }
+            if let Some(config) = vm_config {
+                plugin["vm_config"]["configuration"] = string_value(config.as_bytes());
+            }
+        });
+    }
+
+    /// Runs the plugin as a network filter before the TCP proxy, which sends to `v1` unless the plugin says otherwise.
+    pub fn be_tcp(&mut self) {
+        let mut config = Value::Null;
+        plugins(&mut self.0, &mut |plugin| config = plugin.take());
+        let kind = |name: &str| format!("type.googleapis.com/envoy.extensions.filters.network.{name}");
+        self.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"] = json!([
+            {"name": "plugin", "typed_config": {"@type": kind("wasm.v3.Wasm"), "config": config}},
+            {"name": "tcp", "typed_config": {"@type": kind("tcp_proxy.v3.TcpProxy"), "stat_prefix": "tcp", "cluster": "v1"}}
+        ]);
+        // What speaks HTTP to upstreams has no part in it.
+        for cluster in self.0["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
+            _ = cluster
+                .as_object_mut()
+                .and_then(|cluster| cluster.remove("typed_extension_protocol_options"));
+        }
+    }
+
+    /// Names the plugins and their VMs as the harness does by itself, and lets requests fail when they have trapped.
+    pub fn be_plain(&mut self) {
+        plugins(&mut self.0, &mut |plugin| {
+            plugin["name"] = json!("plugin");
+            plugin["vm_config"]["vm_id"] = json!("");
+            _ = plugin.as_object_mut().and_then(|plugin| plugin.remove("failure_policy"));
+        });
+    }
+
+    /// Leaves dynamic metadata before the plugins, by the names of the filters that it is of.
+    pub fn set_metadata(&mut self, metadata: &BTreeMap<String, Value>) {
+        if metadata.is_empty() {
+            return;
+        }
+        let entry = |(name, value): (&String, &Value)| json!({"metadata_namespace": name, "value": value});
+        let entries: Vec<Value> = metadata.iter().map(entry).collect();
+        let filter = json!({"name": "metadata", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config", "metadata": entries
+        }});
+        each(&mut self.0, "http_filters", &mut |filters| {
+            if let Some(list) = filters.as_array_mut() {
+                list.insert(0, filter.clone());
+            }
+        });
+    }
+
     /// Gives the plugins' VMs an environment.
     pub fn set_environment(&mut self, variables: &BTreeMap<String, String>) {
         if !variables.is_empty() {
@@ -142,7 +197,7 @@ impl Bootstrap {
 
     /// Prints these keys of filter state to Envoy's own log, as lines of the logger [`STATE_LOGGER`], when an exchange is over.
     pub fn print_state<'k>(&mut self, keys: impl IntoIterator<Item = &'k str>) {
-        let line = |key| format!("info {STATE_LOGGER} {key} %FILTER_STATE(wasm.{key}:PLAIN)%\n");
+        let line = |key| format!("{LINE_BEGINS}info {STATE_LOGGER} {key} %FILTER_STATE(wasm.{key}:PLAIN)%\n");
         let format: String = keys.into_iter().map(line).collect();
         if format.is_empty() {
             return;

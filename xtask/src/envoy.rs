@@ -21,6 +21,17 @@ use std::{
 /// How long Envoy may take to be ready: a module of some megabytes takes a second to compile, on a busy machine several.
 const START: Duration = Duration::from_mins(1);
 
+/// What stands before each line of the log, and in no line: a message may have several.
+pub const LINE_BEGINS: char = '\u{1e}';
+
+/// Adds a line to the log. One that does not begin as lines do belongs to the message before it.
+fn add_line(log: &mut Vec<Line>, line: &str) {
+    match (line.strip_prefix(LINE_BEGINS), log.last_mut()) {
+        (None, Some(last)) => last.text.extend(["\n", line]),
+        (begins, _) => log.push(Line::parse(begins.unwrap_or(line))),
+    }
+}
+
 /// A line of Envoy's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -83,7 +94,7 @@ impl Envoy {
                 "--component-log-level",
                 "wasm:info",
                 "--log-format",
-                "%l %n %v",
+                &format!("{LINE_BEGINS}%l %n %v"),
                 "--file-flush-interval-msec",
                 "20",
             ])
@@ -97,8 +108,10 @@ impl Envoy {
             let log = Arc::clone(&log);
             thread::spawn(move || {
                 for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                    let text = String::from_utf8_lossy(&line).into_owned();
-                    log.lock().unwrap_or_else(PoisonError::into_inner).push(Line::parse(&text));
+                    add_line(
+                        &mut log.lock().unwrap_or_else(PoisonError::into_inner),
+                        &String::from_utf8_lossy(&line),
+                    );
                 }
             });
         }
@@ -201,6 +214,14 @@ pub fn plugin_stats(admin: SocketAddr) -> Result<BTreeMap<String, i64>> {
     Ok(stats)
 }
 
+/// The steps of stats between two moments, of those that have moved.
+pub fn steps(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    let step = |(name, value): (&String, &i64)| {
+        (name.clone(), value.wrapping_sub(before.get(name).copied().unwrap_or(0)))
+    };
+    after.iter().map(step).filter(|(_, step)| *step != 0).collect()
+}
+
 impl Drop for Envoy {
     fn drop(&mut self) {
         // Only the process that was started here, by its id. Nobody waits for what it has still to say.
@@ -240,5 +261,20 @@ impl Line {
         let (_, text) = text.split_once(": ")?;
         let level = if self.level == "warning" { "warn" } else { &self.level };
         Some(harness::outcome::LogLine { level: level.to_owned(), text: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::add_line;
+
+    #[test]
+    fn a_message_of_several_lines_is_one() {
+        let mut log = Vec::new();
+        for line in ["before all", "\u{1e}info wasm one", "two", "", "\u{1e}critical wasm three"] {
+            add_line(&mut log, line);
+        }
+        let texts: Vec<_> = log.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(texts, ["", "one\ntwo\n", "three"]);
     }
 }

@@ -49,6 +49,11 @@ pub fn yaml(folder: &Path) -> Result<Vec<String>> {
     names(folder, |path| path.extension().is_some_and(|extension| extension == "yaml"))
 }
 
+/// The TOML files of a folder, sorted, by their names without `.toml`.
+pub fn toml(folder: &Path) -> Result<Vec<String>> {
+    names(folder, |path| path.extension().is_some_and(|extension| extension == "toml"))
+}
+
 fn names(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<String>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut names = Vec::new();

@@ -84,8 +84,9 @@ pub(crate) enum BufferType {
     CalloutBody,
     VmConfig,
     PluginConfig,
-    /// Those of TCP connections, in which there is nothing here.
-    Tcp,
+    /// What the client has sent over a TCP connection, and the upstream.
+    Downstream,
+    Upstream,
     GrpcMessage,
     /// The argument of a foreign call.
     CallData,
@@ -100,7 +101,7 @@ impl BufferType {
             Self::CalloutBody => "bytes of a callout's body",
             Self::VmConfig => "bytes of the VM's configuration",
             Self::PluginConfig => "bytes of the plugin's configuration",
-            Self::Tcp => "bytes of a TCP connection",
+            Self::Downstream | Self::Upstream => "bytes of a TCP connection",
             Self::GrpcMessage => "bytes of a gRPC message",
             Self::CallData => "bytes of a foreign call",
         }
@@ -117,7 +118,8 @@ impl TryFrom<u32> for BufferType {
             4 => Self::CalloutBody,
             6 => Self::VmConfig,
             7 => Self::PluginConfig,
-            2 | 3 => Self::Tcp,
+            2 => Self::Downstream,
+            3 => Self::Upstream,
             5 => Self::GrpcMessage,
             8 => Self::CallData,
             _ => return Err(Status::BadArgument),

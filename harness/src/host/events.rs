@@ -5,6 +5,7 @@ use super::{
     grpc,
     schedule::Schedule,
     state::Answer,
+    stream::Way,
 };
 use crate::scenario::Exchange;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,8 @@ pub(super) enum Event {
     Tick { vm: u64, root: u32, period_ms: u32 },
     /// A callout is answered.
     Answer { vm: u64, root: u32, origin: u32, token: u32, answer: Box<Answer> },
+    /// Bytes come over a TCP connection, from the client or the upstream, or their end.
+    Tcp(u64, Way, Vec<u8>, bool),
     /// Something comes of a gRPC call.
     Grpc { vm: u64, token: u32, event: grpc::Event },
 }
@@ -112,7 +115,7 @@ impl Events {
     /// Takes out what concerns a stream that is over.
     pub(super) fn forget(&mut self, stream: u64) {
         self.by_time.retain(|_, event| match event {
-            Event::Client(of, _) | Event::GiveUp(of) => *of != stream,
+            Event::Client(of, _) | Event::GiveUp(of) | Event::Tcp(of, ..) => *of != stream,
             Event::Upstream(at, _) | Event::Fail(at, _) => at.stream != stream,
             _ => true,
         });

@@ -30,8 +30,11 @@ const HEADERS_LIMIT: usize = 100;
 /// A client's request: pseudo headers first, the client's in their order, then Envoy's own. What belongs to the connection is gone, `host` and the
 /// framing by chunks too.
 pub(crate) fn request(request: &Request, id: &str) -> Message {
+    // Of several `host` headers Envoy makes one authority.
+    let hosts = request.headers.iter().filter(|(name, _)| name.0.eq_ignore_ascii_case(b"host"));
+    let authority = hosts.fold(request.authority.clone(), |all, (_, host)| all + "," + &host.lossy());
     let mut headers = headers_of(&[
-        (":authority", &request.authority),
+        (":authority", &authority),
         (":path", &request.path),
         (":method", &request.method),
         (":scheme", &request.scheme),
@@ -80,11 +83,12 @@ pub(crate) fn response(response: &Response, method: &str, waited_ms: u64) -> Mes
     headers.extend(inline::all(&response.headers, MapType::ResponseHeaders));
     let is_chunked = response.is_chunked || !response.trailers.is_empty();
     let length: usize = response.chunks.iter().map(|chunk| chunk.bytes.0.len()).sum();
-    headers.push(if is_chunked {
-        (Bytes::from("transfer-encoding"), Bytes::from("chunked"))
-    } else {
-        (Bytes::from("content-length"), Bytes::from(&length.to_string()))
-    });
+    if is_chunked {
+        headers.push((Bytes::from("transfer-encoding"), Bytes::from("chunked")));
+    } else if !(response.status == 204 && length == 0) {
+        // Envoy takes the length 0 away from a 204, which may have none (RFC 9110, 8.6).
+        headers.push((Bytes::from("content-length"), Bytes::from(&length.to_string())));
+    }
     headers.push((Bytes::from("x-envoy-upstream-service-time"), Bytes::from(&waited_ms.to_string())));
     let may_have_body = !is_bodyless(method, response.status);
     let has_body = may_have_body && (length > 0 || is_chunked);

@@ -24,6 +24,7 @@ mod schedule;
 mod seen;
 mod state;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod trace;

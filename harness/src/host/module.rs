@@ -31,7 +31,7 @@ pub(super) enum Version {
 }
 
 /// The exports that the host calls: how many arguments each takes and how many results it gives. All of them are 32-bit integers.
-const EXPORTS: [(&str, usize, usize); 25] = [
+const EXPORTS: [(&str, usize, usize); 30] = [
     ("proxy_on_memory_allocate", 1, 1),
     ("malloc", 1, 1),
     ("_initialize", 0, 0),
@@ -40,6 +40,11 @@ const EXPORTS: [(&str, usize, usize); 25] = [
     ("proxy_on_vm_start", 2, 1),
     ("proxy_on_configure", 2, 1),
     ("proxy_on_tick", 1, 0),
+    ("proxy_on_new_connection", 1, 1),
+    ("proxy_on_downstream_data", 3, 1),
+    ("proxy_on_upstream_data", 3, 1),
+    ("proxy_on_downstream_connection_close", 2, 0),
+    ("proxy_on_upstream_connection_close", 2, 0),
     ("proxy_on_request_headers", 3, 1),
     ("proxy_on_request_body", 3, 1),
     ("proxy_on_request_trailers", 2, 1),

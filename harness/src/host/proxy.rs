@@ -10,6 +10,7 @@ use super::{
     module::Module,
     options::{FailurePolicy, Options, Settings},
     stream::Reply,
+    tcp::Pipe,
     vm::{ConfigureError, ROOT, Trap, Vm},
     world::World,
 };
@@ -50,6 +51,8 @@ pub struct Proxy {
     pub(super) plugins: Vec<Plugin>,
     pub(super) events: Events,
     pub(super) streams: BTreeMap<u64, Active>,
+    /// TCP connections that are under way.
+    pub(super) pipes: BTreeMap<u64, Pipe>,
     pub(super) finished: BTreeMap<u64, ExchangeOutcome>,
     /// What plugins have sent to clusters and nobody was told of yet.
     pub(super) calls: Vec<Call>,
@@ -109,6 +112,7 @@ impl Proxy {
             plugins: Vec::new(),
             events: Events::default(),
             streams: BTreeMap::new(),
+            pipes: BTreeMap::new(),
             finished: BTreeMap::new(),
             calls: Vec::new(),
             last_stream: 0,
@@ -372,10 +376,13 @@ impl Proxy {
             *clock = time.max(*clock);
         }
         match event {
+            Event::Begin(id, opening) if opening.exchange.is_tcp => self.connect(id, *opening),
             Event::Begin(stream, opening) => self.open(stream, *opening),
+            Event::Tcp(id, way, bytes, ends) => self.pour(id, way, bytes, ends),
             Event::Client(stream, part) => self.client(stream, part),
             Event::Upstream(at, part) => self.upstream(at, part),
             Event::Fail(at, failure) => self.fall_short(at, failure),
+            Event::GiveUp(id) if self.pipes.contains_key(&id) => self.hang_up(id),
             Event::GiveUp(stream) => self.give_up(stream),
             Event::Tick { vm, root, period_ms } => {
                 if let Some((thread, number)) = self.find(vm) {
@@ -391,6 +398,7 @@ impl Proxy {
         }
         self.tell_queues(None);
         self.go_on_where_told();
+        self.pipes_go_on();
         true
     }
 
@@ -463,6 +471,10 @@ impl Proxy {
         let failed: Vec<u64> = self.streams.iter_mut().filter_map(fail).collect();
         for stream in failed {
             self.reply(stream, Reply::of(503, "", "wasm_fail_stream"));
+        }
+        let is_of = |(id, pipe): (&u64, &Pipe)| pipe.is_of(thread, number).then_some(*id);
+        for pipe in self.pipes.iter().filter_map(is_of).collect::<Vec<_>>() {
+            self.hang_up(pipe);
         }
     }
 }

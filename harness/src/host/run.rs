@@ -118,14 +118,19 @@ pub(super) fn play(
             seed: scenario.seed,
             environment: scenario.env.clone(),
             vm_id: (*id).to_owned(),
+            root_id: scenario.root_id.clone(),
+            vm_config: scenario.vm_config.clone().unwrap_or_default().into_bytes(),
             ..Options::default()
         };
         let added = proxy.add(module, &options, config.as_deref());
         take_down(&mut proxy, "the configuration", last_start);
         match added {
             Ok(()) => {}
-            Err(StartError::Start(trap)) => return Err(RunError::Start(trap)),
-            Err(StartError::Configure(refused)) => {
+            // Where a refusal is expected this is one: Envoy refuses such a configuration as a whole.
+            Err(StartError::Start(trap)) if scenario.config_error.is_none() => {
+                return Err(RunError::Start(trap));
+            }
+            Err(refused) => {
                 outcome.config_error = Some(refused.to_string());
                 return Ok((outcome, proxy));
             }

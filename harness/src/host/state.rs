@@ -94,7 +94,7 @@ pub(crate) struct Root {
 }
 
 /// A request of a plugin's own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Callout {
     pub(crate) token: u32,
     /// The root context that gets the answer.
@@ -307,17 +307,21 @@ impl State {
     /// one that was read last.
     pub(crate) fn buffer(&mut self, buffer: BufferType) -> Result<&[u8], Status> {
         self.world.trace(|trace| trace.about(buffer.words()));
-        let body = |way| match (way, self.stream()) {
+        let body = |way, is_tcp: bool| match (way, self.stream().filter(|stream| stream.is_tcp() == is_tcp)) {
             (Way::Request, Some(stream)) if stream.request.is_body_at_hand => stream.request.body.clone(),
             (Way::Response, Some(stream)) if stream.response.is_body_at_hand => stream.response.body.clone(),
             _ => {
-                self.out_of_reach(buffer.words());
+                if !is_tcp {
+                    self.out_of_reach(buffer.words());
+                }
                 Vec::new()
             }
         };
         let bytes = match buffer {
-            BufferType::RequestBody => body(Way::Request),
-            BufferType::ResponseBody => body(Way::Response),
+            BufferType::RequestBody => body(Way::Request, false),
+            BufferType::ResponseBody => body(Way::Response, false),
+            BufferType::Downstream => body(Way::Request, true),
+            BufferType::Upstream => body(Way::Response, true),
             BufferType::CalloutBody if self.answer.body(buffer).is_some() => {
                 self.answer.body(buffer).cloned().unwrap_or_default()
             }
@@ -331,7 +335,6 @@ impl State {
                 self.out_of_reach(buffer.words());
                 return Err(Status::NotFound);
             }
-            BufferType::Tcp => Vec::new(),
             BufferType::CallData if self.last_buffer.0 == self.context => return Ok(&self.last_buffer.1),
             BufferType::CallData => return Ok(&[]),
         };
@@ -352,11 +355,16 @@ impl State {
             return Err(Status::NotFound);
         }
         let has_message = buffer == BufferType::GrpcMessage && self.answer.body(buffer).is_some();
+        let way = self.stream().and_then(|stream| match (buffer, stream.is_tcp()) {
+            (BufferType::RequestBody, false) | (BufferType::Downstream, true) => Some(Way::Request),
+            (BufferType::ResponseBody, false) | (BufferType::Upstream, true) => Some(Way::Response),
+            _ => None,
+        });
         let is_at_hand = has_message
-            || self.stream().is_some_and(|stream| match buffer {
-                BufferType::RequestBody => stream.request.is_body_at_hand,
-                BufferType::ResponseBody => stream.response.is_body_at_hand,
-                _ => false,
+            || self.stream().is_some_and(|stream| match way {
+                Some(Way::Request) => stream.request.is_body_at_hand,
+                Some(Way::Response) => stream.response.is_body_at_hand,
+                None => false,
             });
         if !is_at_hand {
             return Err(self.out_of_reach(buffer.words()));
@@ -365,10 +373,7 @@ impl State {
             return self.answer.body_mut(buffer).ok_or(Status::BadArgument);
         }
         let stream = self.stream_mut().ok_or(Status::BadArgument)?;
-        Ok(match buffer {
-            BufferType::ResponseBody => &mut stream.response.body,
-            _ => &mut stream.request.body,
-        })
+        Ok(&mut stream.side(way.ok_or(Status::BadArgument)?).body)
     }
 
     /// Writes a line to the log, if its level is logged.

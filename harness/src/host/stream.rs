@@ -50,6 +50,8 @@ pub(crate) struct Common {
     pub(crate) started: u64,
     /// Who sends it.
     pub(crate) connection: Connection,
+    /// Whether it is a TCP connection: the client's bytes are the request's body, the upstream's the response's.
+    pub(crate) is_tcp: bool,
     pub(crate) request: Half,
     pub(crate) response: Half,
     /// What Envoy says of how it ended: in words, and as the bits of `response.flags`.
@@ -149,6 +151,11 @@ impl Stream {
     /// Whether a reply counts: the first one, and one in place of a response on its way.
     pub(crate) fn may_reply(&self) -> bool {
         !self.has_replied || self.has_response() && !self.has_replied_late
+    }
+
+    /// Whether it is a TCP connection.
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.common.borrow().is_tcp
     }
 
     /// Whether there is a response.

@@ -8,6 +8,7 @@ mod lints;
 mod phases;
 mod plugin;
 pub(super) mod probe;
+mod tcp;
 
 use super::{Module, Vm};
 use probe::{get, lines, module, options};

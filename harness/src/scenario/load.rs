@@ -4,13 +4,12 @@ use super::{
     Chunk, Cluster, Connection, Exchange, GrpcAnswers, PAUSE_MS, Request, Response, Route, Scenario,
     UPSTREAMS,
     lines::Lines,
-    raw::{RawExpect, RawExplore, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
+    raw::{RawExpect, RawGrpc, RawRequest, RawResponse, RawRoute, RawScenario},
+    rules::{allowed, checks, explored, of_connections},
     values::{self, Problem},
 };
 use crate::{
-    Exploration,
     expect::{Expect, LogExpectation},
-    lint::Lint,
     outcome::LEVELS,
 };
 use std::{
@@ -24,8 +23,21 @@ use toml::{Table, Value};
 const DEFAULT_CLOCK: u64 = 1_767_225_600_000_000_000;
 
 /// What several scenarios in one file may share.
-const SHARED: [&str; 9] =
-    ["allow", "config", "env", "explore", "routes", "upstreams", "seed", "clock", "cookies"];
+const SHARED: [&str; 13] = [
+    "allow",
+    "config",
+    "env",
+    "explore",
+    "routes",
+    "upstreams",
+    "seed",
+    "clock",
+    "cookies",
+    "root_id",
+    "vm_config",
+    "metadata",
+    "tcp",
+];
 
 /// The most exchanges that `repeat` may stand for.
 const REPEAT_LIMIT: usize = 100_000;
@@ -70,6 +82,14 @@ impl fmt::Display for ScenarioError {
 }
 
 impl std::error::Error for ScenarioError {}
+
+/// Reads the scenarios of a file, or of every `.toml` file in a folder.
+///
+/// # Errors
+/// As [`load_file`].
+pub fn load(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    if path.is_dir() { load_dir(path) } else { load_file(path) }
+}
 
 /// Reads the scenarios of a file.
 ///
@@ -207,14 +227,17 @@ impl RawScenario {
         if exchanges.is_empty() == config_error.is_none() {
             return Err(Problem::new(".", "must have exchanges, or `expect.config_error` and none"));
         }
+        for exchange in &mut exchanges {
+            exchange.connection.metadata.clone_from(&self.metadata);
+            exchange.is_tcp = self.tcp;
+        }
+        if self.tcp {
+            of_connections(&exchanges)?;
+        }
         let clock = self.clock.map(|text| values::nanoseconds("clock", &text)).transpose()?;
         let is_checked = config_error.is_some() || snapshot.is_some() || explore.is_some();
-        if !is_checked && !exchanges.is_empty() && exchanges.iter().all(|exchange| exchange.expect.is_empty())
-        {
-            return Err(Problem::new(
-                "expect",
-                "must expect something: a scenario that checks nothing cannot fail",
-            ));
+        if !is_checked {
+            checks(&exchanges)?;
         }
         Ok(Scenario {
             name: self.name,
@@ -228,56 +251,23 @@ impl RawScenario {
             clock: clock.unwrap_or(DEFAULT_CLOCK),
             config,
             env: self.env,
+            root_id: self.root_id,
+            vm_config: self.vm_config,
             routes,
             upstreams,
             cookies: self.cookies,
+            is_tcp: self.tcp,
             config_error,
             exchanges,
         })
     }
 }
 
-/// How a scenario is explored, if it is.
-fn explored(raw: RawExplore) -> Result<Option<Exploration>, Problem> {
-    let bounds = match raw {
-        RawExplore::Switch(is_on) => return Ok(is_on.then(Exploration::default)),
-        RawExplore::Bounds(bounds) => bounds,
-    };
-    let default = Exploration::default();
-    let mut explore =
-        Exploration { budget: bounds.budget.unwrap_or(default.budget), seed: bounds.seed, ..default };
-    if explore.budget == 0 {
-        return Err(Problem::new("explore.budget", "must be a number of exchanges, got 0"));
-    }
-    for name in bounds.ignore {
-        match name.as_str() {
-            "log" => explore.ignores_log = true,
-            "metrics" => explore.ignores_metrics = true,
-            _ => {
-                let rule = format!("must be \"log\" or \"metrics\", got {name:?}");
-                return Err(Problem::new("explore.ignore", rule));
-            }
-        }
-    }
-    Ok(Some(explore))
-}
-
-/// A lint that is switched off, and why.
-fn allowed((name, reason): (String, String)) -> Result<(Lint, String), Problem> {
-    let key = format!("allow.{name}");
-    let Some(lint) = Lint::named(&name) else {
-        return Err(Problem::new(&key, format!("there is no such lint; there are {}", Lint::names())));
-    };
-    if reason.trim().is_empty() {
-        return Err(Problem::new(&key, "must say why the lint is switched off"));
-    }
-    Ok((lint, reason))
-}
-
 fn exchange(request: &RawRequest, response: &RawResponse, expect: &RawExpect) -> Result<Exchange, Problem> {
     Ok(Exchange {
         connection: Connection::default(),
         after_ms: 0,
+        is_tcp: false,
         request: request.convert().map_err(|problem| problem.inside("request"))?,
         response: response.upstream().map_err(|problem| problem.inside("response"))?,
         expect: expect.convert().map_err(|problem| problem.inside("expect"))?,

@@ -305,3 +305,38 @@ fn a_scenario_that_checks_nothing_is_refused() {
         Some(Path::new("a.trace"))
     );
 }
+
+#[test]
+fn a_connection_has_bytes_and_nothing_of_http() {
+    let [scenario] = read("tcp = true\nname = 'a'\n[[exchange]]\nrequest = { chunks = ['a', 'b'] }\nresponse = { body = 'c' }\n")
+        .try_into()
+        .unwrap();
+    assert!(scenario.is_tcp && scenario.exchanges.iter().all(|exchange| exchange.is_tcp));
+    for (line, part) in [
+        ("request = { path = '/a' }", "request"),
+        ("request = { headers = { a = 'b' } }", "request"),
+        ("request = {}\nresponse = { status = 404 }", "response"),
+        ("request = {}\nexpect = { status = 200 }", "expect"),
+        ("request = {}\nexpect = { response_headers = { a = 'b' } }", "expect"),
+    ] {
+        refused(
+            &format!("tcp = true\nname = 'a'\n[[exchange]]\n{line}\n"),
+            &format!("\"a\": exchange[0].{part}: is of a TCP connection"),
+        );
+    }
+}
+
+#[test]
+fn a_plugin_is_one_of_a_module_and_finds_what_other_filters_left() {
+    let [scenario] =
+        read(&format!("root_id = 'r'\nvm_config = 'v'\n{ONE}[metadata.'a.b']\nc = 1\n")).try_into().unwrap();
+    assert_eq!((scenario.root_id.as_str(), scenario.vm_config.as_deref()), ("r", Some("v")));
+    let metadata = &scenario.exchanges.first().unwrap().connection.metadata;
+    assert_eq!(metadata.get("a.b"), Some(&serde_json::json!({"c": 1})));
+}
+
+#[test]
+fn the_scenarios_of_modules_that_are_not_here_can_be_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules");
+    assert!(super::load(&folder).unwrap_or_else(|error| panic!("{error}")).len() >= 60);
+}

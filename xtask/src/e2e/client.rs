@@ -13,7 +13,6 @@ use harness::{
     scenario::{Exchange, Headers, Request},
 };
 use std::{
-    collections::BTreeMap,
     io::Write as _,
     thread,
     time::{Duration, Instant},
@@ -47,7 +46,7 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
     }
     let deadline = Instant::now() + SETTLING;
     loop {
-        outcome.metrics = steps(&stats, &envoy::plugin_stats(site.admin())?);
+        outcome.metrics = envoy::steps(&stats, &envoy::plugin_stats(site.admin())?);
         let lines = site.log()?;
         let lines = lines.get(logged..).unwrap_or_default();
         outcome.log = lines.iter().filter_map(Line::of_module).collect();
@@ -92,11 +91,4 @@ pub fn send(connection: &mut Connection, request: &Request) -> Result<Message> {
         write_last_chunk(writer, &request.trailers)?;
     }
     connection.read_response(&request.method)
-}
-
-fn steps(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    let step = |(name, value): (&String, &i64)| {
-        (name.clone(), value.wrapping_sub(before.get(name).copied().unwrap_or(0)))
-    };
-    after.iter().map(step).filter(|(_, step)| *step != 0).collect()
 }

@@ -2,6 +2,7 @@
 
 pub mod candidate;
 pub mod client;
+pub mod foreign;
 pub mod guardrail;
 pub mod hops;
 mod local;
@@ -11,6 +12,7 @@ pub mod publish;
 pub mod rbac;
 mod site;
 pub mod sticky;
+mod tcp;
 pub mod tool;
 pub mod ui;
 
@@ -87,6 +89,9 @@ pub struct Args {
         conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"]
     )]
     ui: Option<ui::What>,
+    /// A module of others instead, or a folder of them: the scenarios (a file, or a folder) stand behind it.
+    #[arg(long, value_names = ["MODULE", "SCENARIOS"], num_args = 2, conflicts_with_all = ["compose", "only", "sticky"])]
+    wasm: Option<Vec<PathBuf>>,
     /// Only scenarios of which the file, the name, or the suite ("policy in all-in-one") has this text.
     only: Option<String>,
 }
@@ -107,6 +112,8 @@ pub struct Suite {
 pub enum Plan {
     /// A module.
     One(PathBuf),
+    /// A module of others: its plugin has the name, and what becomes of requests when it traps, that they have on the harness.
+    Foreign(PathBuf),
     /// A module of several filters, of which the scenarios' configurations are for one: in the field of its name.
     Inside(PathBuf, &'static str),
     /// Several modules, each with the field of the scenarios' configurations that is its own, in the order in which requests meet them.
@@ -146,7 +153,9 @@ pub struct HarnessReport {
 /// # Errors
 /// Something that the run needs is missing. A scenario that fails is counted.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let count = if args.sticky {
+    let count = if let Some([module, scenarios]) = args.wasm.as_deref() {
+        foreign::run(module, scenarios, args.envoy_version.as_deref())?
+    } else if args.sticky {
         sticky::run()?
     } else if args.hops {
         hops::run()?
@@ -179,7 +188,7 @@ impl Plan {
     /// The one module.
     fn module(&self) -> Result<&Path> {
         match self {
-            Self::One(module) | Self::Inside(module, _) => Ok(module),
+            Self::One(module) | Self::Inside(module, _) | Self::Foreign(module) => Ok(module),
             Self::Chain(_) => anyhow::bail!("a chain of modules does not run through docker-compose.yml"),
         }
     }
@@ -229,11 +238,11 @@ pub fn suites() -> Result<Vec<Suite>> {
 /// # Errors
 /// `outrigger` does not build or does not run.
 pub fn on_harness(suite: &Suite) -> Result<Vec<(Scenario, HarnessReport)>> {
-    let mut scenarios = scenario::load_dir(&suite.folder)?;
+    let mut scenarios = scenario::load(&suite.folder)?;
     let mut outrigger = Command::new(build::outrigger()?);
     outrigger.args(["test", "--json"]).arg(&suite.folder);
     match &suite.plan {
-        Plan::One(module) => _ = outrigger.arg("--wasm").arg(module),
+        Plan::One(module) | Plan::Foreign(module) => _ = outrigger.arg("--wasm").arg(module),
         Plan::Inside(module, field) => {
             outrigger.arg("--wasm").arg(module).args(["--inside", field]);
             scenarios = scenarios.into_iter().map(|scenario| scenario.inside(field)).collect();
@@ -273,26 +282,7 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
         if compose.is_some() && matches!(suite.plan, Plan::Chain(_)) {
             continue;
         }
-        let picked = |scenario: &Scenario| {
-            only.is_none_or(|only| {
-                suite.name.contains(only)
-                    || scenario.name.contains(only)
-                    || scenario.file.to_string_lossy().contains(only)
-            })
-        };
-        let mut runs = on_harness(suite)?;
-        runs.retain(|(scenario, _)| picked(scenario));
-        let work = progress::begin_counted(&format!("{} on Envoy", suite.name), runs.len() as u64);
-        let verdicts = match &mut compose {
-            Some(compose) => {
-                runs.iter().map(|run| verdict(run, suite, &program, Some(compose), &work)).collect()
-            }
-            None => parallel::map(&runs, AT_ONCE, |run| verdict(run, suite, &program, None, &work)),
-        };
-        drop(work);
-        for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
-            report(scenario, &verdict, &mut count);
-        }
+        run_suite(suite, &program, &mut compose, only, &mut count)?;
     }
     if let Some(compose) = compose.filter(|_| only.is_none_or(|only| "docker-compose.yml".contains(only))) {
         let whole = compose.whole()?;
@@ -301,6 +291,35 @@ pub fn all(version: Option<&str>, through_compose: bool, only: Option<&str>) -> 
         count.skipped += whole.skipped;
     }
     Ok(count)
+}
+
+/// Runs a suite's scenarios that `only` picks on both hosts, and counts them.
+fn run_suite(
+    suite: &Suite,
+    program: &Path,
+    compose: &mut Option<compose::Compose>,
+    only: Option<&str>,
+    count: &mut Count,
+) -> Result<()> {
+    let picked = |scenario: &Scenario| {
+        only.is_none_or(|only| {
+            suite.name.contains(only)
+                || scenario.name.contains(only)
+                || scenario.file.to_string_lossy().contains(only)
+        })
+    };
+    let mut runs = on_harness(suite)?;
+    runs.retain(|(scenario, _)| picked(scenario));
+    let work = progress::begin_counted(&format!("{} on Envoy", suite.name), runs.len() as u64);
+    let verdicts = match compose {
+        Some(compose) => runs.iter().map(|run| verdict(run, suite, program, Some(compose), &work)).collect(),
+        None => parallel::map(&runs, AT_ONCE, |run| verdict(run, suite, program, None, &work)),
+    };
+    drop(work);
+    for ((scenario, _), verdict) in runs.iter().zip(verdicts) {
+        report(scenario, &verdict, count);
+    }
+    Ok(())
 }
 
 /// What became of a scenario on Envoy.
@@ -364,9 +383,18 @@ fn judge(
             bootstrap.set_plugin_configuration(scenario.config.as_deref());
             bootstrap.set_module(module);
         }
+        Plan::Foreign(module) => {
+            bootstrap.set_plugin_configuration(scenario.config.as_deref());
+            bootstrap.set_module(module);
+            bootstrap.be_plain();
+        }
         Plan::Chain(chain) => bootstrap.set_chain(chain, scenario),
     }
+    bootstrap.set_root(&scenario.root_id, scenario.vm_config.as_deref());
     bootstrap.set_environment(&scenario.env);
+    if let Some(exchange) = scenario.exchanges.first() {
+        bootstrap.set_metadata(&exchange.connection.metadata);
+    }
     for (name, address) in mocks.addresses() {
         bootstrap.set_cluster(name, address);
     }
@@ -389,6 +417,8 @@ fn judge(
             Some(compose) => compose.validate(&bootstrap, suite.plan.module()?)?.err(),
             None => envoy::validate(program, &bootstrap.0)?.err(),
         };
+    } else if scenario.is_tcp {
+        outcome.exchanges = tcp::run(program, bootstrap, scenario, &mocks, &expected.exchanges)?;
     } else {
         let local;
         let place: &dyn Site = if let Some(compose) = compose {
@@ -396,6 +426,9 @@ fn judge(
             compose
         } else {
             local = Local::start(program, bootstrap)?;
+            if let Plan::Foreign(_) = suite.plan {
+                foreign::settle(|| Ok(local.log()?.len()))?;
+            }
             &local
         };
         let mut jar = CookieJar::default();

@@ -4,6 +4,7 @@ use crate::host::{
     abi::Status,
     memory::{Answer, Guest, Refusal, answer, give, read, read_text, write_size},
     state::State,
+    tcp::CLUSTER_KEY,
 };
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use std::io::{Read as _, Write as _};
@@ -73,13 +74,24 @@ fn call(state: &mut State, name: &str, argument: &[u8]) -> Option<Result<Vec<u8>
                 _ => Err(Status::SerializationFailure),
             }
         }
-        // No factory for objects of filter state is registered here.
-        "set_envoy_filter_state" => {
-            Err(if fields(argument).is_some() { Status::NotFound } else { Status::BadArgument })
-        }
+        "set_envoy_filter_state" => set_filter_state(state, argument),
         "declare_property" => declare(state, argument),
         _ => return None,
     })
+}
+
+/// Sets an object of filter state. Of those that Envoy can make of text there is one here: the cluster of the TCP proxy.
+fn set_filter_state(state: &State, argument: &[u8]) -> Result<Vec<u8>, Status> {
+    let fields = fields(argument).ok_or(Status::BadArgument)?;
+    let text =
+        |wanted| fields.iter().rfind(|(number, _)| *number == wanted).map_or(&b""[..], |(_, text)| text);
+    let (key, value) = (text(1), text(2));
+    if key != CLUSTER_KEY.as_bytes() {
+        return Err(Status::NotFound);
+    }
+    let stream = state.stream().ok_or(Status::NotFound)?;
+    stream.common.borrow_mut().filter_state.insert(key.to_vec(), value.to_vec());
+    Ok(Vec::new())
 }
 
 /// A property's name, once in a context.

@@ -78,7 +78,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 return Err(Status::BadArgument.into());
             }
             is_over(guest.data())?;
-            if let Some(stream) = guest.data_mut().stream_mut().filter(|_| side < 2) {
+            if let Some(stream) = guest.data_mut().stream_mut().filter(|stream| stream.is_tcp() == (side > 1))
+            {
                 stream.is_closed = true;
             }
             Ok(())
@@ -107,6 +108,10 @@ fn resume(state: &mut State, side: u32) -> Answer {
         state.note(Lint::CallOutOfPhase, "there is no stream to let go on");
     }
     let Some(stream) = state.stream_mut() else { return Ok(()) };
+    if stream.is_tcp() {
+        stream.request.is_resumed |= side == 2;
+        return Ok(());
+    }
     if side == 1 && !stream.has_response() {
         return Err(HostTrap::Crash("a response goes on before there is one").into());
     }

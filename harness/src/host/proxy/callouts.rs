@@ -77,7 +77,7 @@ impl Proxy {
         });
         let failing = callout.failure.map(Failure::cluster);
         let known = failing.as_ref().or_else(|| self.settings.clusters.get(&callout.cluster));
-        let (delay, mut answer) = cluster::answer(known, callout);
+        let Some((delay, mut answer)) = cluster::answer(known, callout) else { return };
         if callout.failure == Some(Failure::Reset) {
             answer = Answer::default();
         }

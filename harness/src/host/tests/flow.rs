@@ -322,3 +322,19 @@ fn more_headers_than_envoy_takes_are_431_and_only_logged() {
     let outcome = check(log, &exchange, "C21 l00 1 0 431 d00 x00");
     assert_eq!((outcome.status, outcome.upstream), (Some(431), None));
 }
+
+#[test]
+fn a_204_comes_without_the_length_0() {
+    let mut exchange = exchange("", "");
+    exchange.response.status = 204;
+    check("", &exchange, "C21 H61 h21 l00 d00 x00");
+}
+
+#[test]
+fn several_hosts_are_one_authority() {
+    let mut exchange = exchange("", "");
+    exchange.request.headers = pairs(&[("Host", "other.example"), ("x-a", "1")]);
+    let outcome = proxy("").exchange(&exchange);
+    let authority = outcome.request_headers.iter().find(|(name, _)| name.0 == b":authority");
+    assert_eq!(authority.map(|(_, value)| value.lossy()).as_deref(), Some("shop.example,other.example"));
+}
