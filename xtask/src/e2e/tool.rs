@@ -74,6 +74,7 @@ pub fn run() -> Result<Count> {
     exit_codes(&tool, &folder, &first, &second, &requests)?;
     filters::check(&tool, &folder)?;
     policies::check(&tool, &folder)?;
+    policies::check_candidate(&tool, &folder)?;
     Ok(Count { passed: 1, ..Count::default() })
 }
 

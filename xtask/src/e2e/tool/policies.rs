@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 /// How many pairs of sets, and how many requests each.
 const SETS: u64 = 3;
 const REQUESTS: usize = 1500;
+/// How many requests candidates are tried on, in as many pairs of sets.
+const TRIED: [usize; 8] = [2500; 8];
 
 /// What decides on both sides, and what comes of it.
 type Way = (String, String, String);
@@ -74,6 +76,64 @@ pub fn check(tool: &Path, folder: &Path) -> Result<()> {
         "policies: {SETS} pairs of sets, {REQUESTS} requests each: {differing} decided otherwise, in the groups that the module gives; without {spared} rules nothing changes"
     );
     Ok(())
+}
+
+/// What a candidate beside the live set counts in the module is what `replay --against` says of the same requests, rule by rule.
+///
+/// # Errors
+/// A count differs.
+pub fn check_candidate(tool: &Path, folder: &Path) -> Result<()> {
+    let (mut differing, mut groups) = (0, 0);
+    for (seed, count) in (11..).zip(TRIED) {
+        let said = tried(tool, folder, seed, count)?;
+        differing += said.values().sum::<u64>();
+        groups += said.len();
+    }
+    ensure!(differing > 1000 && groups > 10, "too little to compare: {differing} in {groups} groups");
+    let all: usize = TRIED.iter().sum();
+    println!(
+        "candidates: {all} requests, {differing} decided otherwise in {groups} groups, counted as replay says"
+    );
+    Ok(())
+}
+
+/// What replay says of a pair of sets, and a module with the second as its candidate has counted.
+fn tried(tool: &Path, folder: &Path, seed: u64, count: usize) -> Result<BTreeMap<Way, u64>> {
+    let Recorded { sets: [live, candidate], requests } = recorded(seed, count);
+    let file = |name: &str, content: String| -> Result<String> {
+        let path = folder.join(name);
+        fs::write(&path, content)?;
+        Ok(text(&path))
+    };
+    let all = file("tried.jsonl", requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))?;
+    let [first, second] =
+        [file("tried-live.json", live.to_string())?, file("tried-next.json", candidate.to_string())?];
+    let mut both = live;
+    both["candidate"] = candidate;
+    // No pair of rules goes into the overflow.
+    both["metrics"] = json!({"budget": 10_000});
+    let both = file("tried-both.json", both.to_string())?;
+    let lines = |arguments: &[&str]| -> Result<Vec<Value>> {
+        let said = output(tool, &[&["replay", "--filter", "policy"], arguments].concat())?;
+        ensure!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+        Ok(String::from_utf8(said.stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    };
+    let said: BTreeMap<Way, u64> = lines(&["--config", &first, "--against", &second, "--json", &all])?
+        .iter()
+        .filter_map(group)
+        .collect();
+    let mut counted: BTreeMap<Way, u64> = BTreeMap::new();
+    for decision in lines(&["--config", &both, &all])? {
+        for metric in decision["metrics"].as_array().into_iter().flatten() {
+            if metric["name"] == "policy_candidate_total" {
+                let label = |name: &str| metric["labels"][name].as_str().unwrap_or_default().to_owned();
+                let way = (label("result"), label("live"), label("candidate"));
+                *counted.entry(way).or_default() += metric["value"].as_u64().unwrap_or(0);
+            }
+        }
+    }
+    ensure!(counted == said, "sets {seed}: the candidate counts {counted:#?}, replay says {said:#?}");
+    Ok(said)
 }
 
 /// What has decided, as the module's own record says it.
