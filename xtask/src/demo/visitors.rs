@@ -98,6 +98,11 @@ pub fn counted(envoy: &Envoy) -> Result<Numbers> {
                 add(format!("rule.{result}/{rule}|{}", label("action")), value);
                 add("total/denied".to_owned(), if result == "denied" { value } else { 0 });
             }
+            "policy_candidate_total" => {
+                let name =
+                    |side: &str| if label(side) == "-" { String::new() } else { label(side).to_owned() };
+                add(format!("candidate.{}/{}|{}", label("result"), name("live"), name("candidate")), value);
+            }
             "pii_found_total" => {
                 add(format!("flow/{}/{}", label("route"), label("entity")), value);
                 add("total/found".to_owned(), value);
@@ -143,6 +148,11 @@ fn said(state: &Value) -> Numbers {
     for rule in rows(&state["policy"]["rules"]["rows"]) {
         for number in ["denied", "audited", "allowed", "dry_run", "errors"] {
             add(format!("rule.{number}/{}|{}", text(&rule["policy"]), text(&rule["action"])), &rule[number]);
+        }
+    }
+    for row in rows(&state["policy"]["candidates"]["rows"]) {
+        for number in ["would_deny", "would_allow"] {
+            add(format!("candidate.{number}/{}|{}", text(&row["live"]), text(&row["new"])), &row[number]);
         }
     }
     for route in rows(&state["routes"]["rows"]) {
