@@ -18,6 +18,7 @@ mod command;
 mod compose;
 mod conformance;
 mod demo;
+mod docs;
 mod e2e;
 mod envoy;
 mod fuzz;

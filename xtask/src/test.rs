@@ -4,7 +4,7 @@ mod rules;
 
 use crate::{
     bootstrap::Bootstrap,
-    build, command,
+    build, command, docs,
     e2e::{self, Count},
     envoy, fuzz, istio, progress, project, setup,
 };
@@ -60,6 +60,7 @@ const STEPS: &[Step] = &[
     ("leaks of access-log", leaks),
     ("fuzzing, briefly", fuzz::briefly),
     ("configurations", configurations),
+    ("commands and links of the docs", docs::check),
     ("Istio's manifests", istio::check),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
     ("stickiness on Envoy", e2e::sticky::run),
