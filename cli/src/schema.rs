@@ -3,6 +3,7 @@
 //! What a filter reads of its configuration is code; what can be said of it in a schema stands in `schema/*.yaml`, by hand, and
 //! `cli/tests/schema` holds the one against the other: by the questions that the filters ask, by configurations that they take and refuse.
 
+mod fields;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,9 @@ pub struct Args {
     /// The schema of a WasmPlugin with this configuration in its pluginConfig instead.
     #[arg(long)]
     plugin: bool,
+    /// A page of its fields instead, in Markdown: docs/schema/F.md.
+    #[arg(long, conflicts_with = "plugin")]
+    fields: bool,
 }
 
 /// Runs the command.
@@ -52,6 +56,10 @@ pub struct Args {
 /// None: the schemas are in the tool.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
     let schema = of(&args.filter)?;
+    if args.fields {
+        print!("{}", fields::page(&args.filter, &schema));
+        return Ok(ExitCode::SUCCESS);
+    }
     let schema = if args.plugin { in_plugin(schema) } else { schema };
     let text = serde_json::to_string_pretty(&schema).map_err(|error| error.to_string())?;
     println!("{text}");

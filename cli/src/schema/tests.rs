@@ -48,12 +48,16 @@ fn validator(filter: &str) -> jsonschema::Validator {
 }
 
 #[test]
-fn the_published_schemas_are_those_of_the_tool() {
+fn the_published_schemas_and_pages_of_fields_are_those_of_the_tool() {
     for (filter, _) in FILTERS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/schema/{filter}.json"));
         let published = fs::read_to_string(path).unwrap_or_default();
         let current = serde_json::to_string_pretty(&of(filter).unwrap()).unwrap() + "\n";
         assert!(published == current, "outrigger schema {filter} > docs/schema/{filter}.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/schema/{filter}.md"));
+        let page = super::fields::page(filter, &of(filter).unwrap());
+        let published = fs::read_to_string(path).unwrap_or_default();
+        assert!(published == page, "outrigger schema {filter} --fields > docs/schema/{filter}.md");
     }
 }
 
