@@ -1,5 +1,7 @@
 //! What the docs say of commands and files is so: every command of a block is there, with its options, and every link leads to a file.
 
+pub mod answers;
+
 use crate::{build, command, e2e::Count, project};
 use anyhow::{Context as _, Result, bail};
 use std::{

@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
     ("fuzzing, briefly", fuzz::briefly),
     ("configurations", configurations),
     ("commands and links of the docs", docs::check),
+    ("answers in the docs", docs::answers::check),
     ("Istio's manifests", istio::check),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
     ("stickiness on Envoy", e2e::sticky::run),
