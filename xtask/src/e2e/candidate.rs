@@ -1,10 +1,9 @@
 //! Policy that is tried before it bites, on a real Envoy: a candidate beside the live set under four workers, one that is refused, the records of
 //! AUDIT and dry run through the access log of all-in-one, and a trace that a signed header asks for.
 
-use super::Count;
+use super::{Count, try_all};
 use crate::{
-    bootstrap::Bootstrap, build, envoy::Envoy, parallel, progress, setup, upstream::Upstream,
-    visitor::Visitor,
+    bootstrap::Bootstrap, build, envoy::Envoy, parallel, setup, upstream::Upstream, visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
 use harness::series;
@@ -43,20 +42,7 @@ pub fn run() -> Result<Count> {
         ("records through the access log", records),
         ("a trace for a signed header", explains),
     ];
-    let mut count = Count::default();
-    for (name, attempt) in tried {
-        let work = progress::begin(name);
-        let outcome = attempt(&program);
-        drop(work);
-        match outcome {
-            Ok(()) => count.passed += 1,
-            Err(error) => {
-                println!("FAILED {name}: {error:#}");
-                count.failed += 1;
-            }
-        }
-    }
-    Ok(count)
+    Ok(try_all(&tried, |attempt| attempt(&program)))
 }
 
 /// Envoy with a filter before a shop.

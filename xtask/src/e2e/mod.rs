@@ -139,6 +139,24 @@ pub struct Count {
     pub skipped: usize,
 }
 
+/// Makes each of several attempts, and says which failed and why.
+fn try_all<A>(tried: &[(&str, A)], make: impl Fn(&A) -> Result<()>) -> Count {
+    let mut count = Count::default();
+    for (name, attempt) in tried {
+        let work = progress::begin(name);
+        let outcome = make(attempt);
+        drop(work);
+        match outcome {
+            Ok(()) => count.passed += 1,
+            Err(error) => {
+                println!("FAILED {name}: {error:#}");
+                count.failed += 1;
+            }
+        }
+    }
+    count
+}
+
 /// A line of `outrigger test --json`.
 #[derive(Debug, Deserialize)]
 pub struct HarnessReport {

@@ -1,13 +1,13 @@
 //! The ways out of access-log on a real Envoy: the file that the shipped configuration writes, lines of the proxy's log, an access logger without
 //! a filter, and a collector that is down while requests come.
 
-use super::Count;
+use super::{Count, try_all};
 use crate::{
     bootstrap::Bootstrap,
     build,
     envoy::Envoy,
     http::{self, Connection, write_head},
-    parallel, progress, project, setup,
+    parallel, project, setup,
     upstream::Upstream,
 };
 use anyhow::{Context as _, Result, bail, ensure};
@@ -54,20 +54,7 @@ pub fn run() -> Result<Count> {
         ("an access logger without a filter", logger),
         ("a collector that is down under load", collector),
     ];
-    let mut count = Count::default();
-    for (name, attempt) in tried {
-        let work = progress::begin(name);
-        let outcome = attempt(&program, &shop);
-        drop(work);
-        match outcome {
-            Ok(()) => count.passed += 1,
-            Err(error) => {
-                println!("FAILED {name}: {error:#}");
-                count.failed += 1;
-            }
-        }
-    }
-    Ok(count)
+    Ok(try_all(&tried, |attempt| attempt(&program, &shop)))
 }
 
 fn bootstrap(name: &str, shop: &Upstream) -> Result<Bootstrap> {

@@ -1,6 +1,6 @@
 //! The order of callbacks, pausing and going on, replies, and callouts.
 
-use super::probe::{exchange, get, lines, proxy, with_clusters};
+use super::probe::{exchange, get, lines, proxy, saying, with_clusters};
 use crate::{
     Bytes,
     outcome::ExchangeOutcome,
@@ -10,28 +10,21 @@ use std::collections::BTreeMap;
 
 /// Says every callback of a stream: a letter, the count or size, and whether the stream ends.
 fn traced(more: &str) -> String {
-    let mut text = more.to_owned();
-    for (name, letter, size, last, result) in [
-        ("context_create", 'C', "(local.get 0)", "(local.get 1)", ""),
-        ("request_headers", 'H', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
-        ("request_body", 'B', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
-        ("request_trailers", 'T', "(local.get 1)", "(i32.const 0)", "(i32.const 0)"),
-        ("response_headers", 'h', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
-        ("response_body", 'b', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
-        ("response_trailers", 't', "(local.get 1)", "(i32.const 0)", "(i32.const 0)"),
-        ("log", 'l', "(i32.const 0)", "(i32.const 0)", ""),
-        ("done", 'd', "(i32.const 0)", "(i32.const 0)", "(i32.const 0)"),
-        ("delete", 'x', "(i32.const 0)", "(i32.const 0)", ""),
-    ] {
-        let say = format!("(call $say (i32.const {}) {size} {last})", u32::from(letter));
-        let export = format!("(@{name} ");
-        if text.contains(&export) {
-            text = text.replace(&export, &format!("{export}{say} "));
-        } else {
-            text = format!("{text} {export}{say} {result})");
-        }
-    }
-    text
+    saying(
+        more,
+        &[
+            ("context_create", 'C', "(local.get 0)", "(local.get 1)", ""),
+            ("request_headers", 'H', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
+            ("request_body", 'B', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
+            ("request_trailers", 'T', "(local.get 1)", "(i32.const 0)", "(i32.const 0)"),
+            ("response_headers", 'h', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
+            ("response_body", 'b', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
+            ("response_trailers", 't', "(local.get 1)", "(i32.const 0)", "(i32.const 0)"),
+            ("log", 'l', "(i32.const 0)", "(i32.const 0)", ""),
+            ("done", 'd', "(i32.const 0)", "(i32.const 0)", "(i32.const 0)"),
+            ("delete", 'x', "(i32.const 0)", "(i32.const 0)", ""),
+        ],
+    )
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Headers {

@@ -165,3 +165,19 @@ pub fn get(more: &str) -> ExchangeOutcome {
 pub fn lines(outcome: &ExchangeOutcome) -> Vec<&str> {
     outcome.log.iter().map(|line| line.text.as_str()).collect()
 }
+
+/// A module's functions, of which each callback says that it is called: its name, a letter, two numbers, and what it gives back. `more` may do more in one,
+/// or something else than go on.
+pub(super) fn saying(more: &str, callbacks: &[(&str, char, &str, &str, &str)]) -> String {
+    let mut text = more.to_owned();
+    for (name, letter, size, last, result) in callbacks {
+        let say = format!("(call $say (i32.const {}) {size} {last})", u32::from(*letter));
+        let export = format!("(@{name} ");
+        if text.contains(&export) {
+            text = text.replace(&export, &format!("{export}{say} "));
+        } else {
+            text = format!("{text} {export}{say} {result})");
+        }
+    }
+    text
+}

@@ -1,6 +1,6 @@
 //! TCP connections through a plugin as a network filter. The orders are those that Envoy 1.40 was seen to have.
 
-use super::probe::{lines, proxy};
+use super::probe::{lines, proxy, saying};
 use crate::{
     outcome::ExchangeOutcome,
     scenario::{Chunk, Exchange, Request, Response},
@@ -9,26 +9,19 @@ use crate::{
 /// Says every callback of a connection: a letter, the count or who closes, and whether the direction ends. `more` may do more, or something else than
 /// go on.
 fn traced(more: &str) -> String {
-    let mut text = more.to_owned();
-    for (name, letter, size, last, result) in [
-        ("new_connection", 'N', "(i32.const 0)", "(i32.const 0)", "(i32.const 0)"),
-        ("downstream_data", 'D', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
-        ("upstream_data", 'U', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
-        ("downstream_connection_close", 'c', "(local.get 1)", "(i32.const 0)", ""),
-        ("upstream_connection_close", 'u', "(local.get 1)", "(i32.const 0)", ""),
-        ("log", 'l', "(i32.const 0)", "(i32.const 0)", ""),
-        ("done", 'd', "(i32.const 0)", "(i32.const 0)", "(i32.const 0)"),
-        ("delete", 'x', "(i32.const 0)", "(i32.const 0)", ""),
-    ] {
-        let say = format!("(call $say (i32.const {}) {size} {last})", u32::from(letter));
-        let export = format!("(@{name} ");
-        if text.contains(&export) {
-            text = text.replace(&export, &format!("{export}{say} "));
-        } else {
-            text = format!("{text} {export}{say} {result})");
-        }
-    }
-    text
+    saying(
+        more,
+        &[
+            ("new_connection", 'N', "(i32.const 0)", "(i32.const 0)", "(i32.const 0)"),
+            ("downstream_data", 'D', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
+            ("upstream_data", 'U', "(local.get 1)", "(local.get 2)", "(i32.const 0)"),
+            ("downstream_connection_close", 'c', "(local.get 1)", "(i32.const 0)", ""),
+            ("upstream_connection_close", 'u', "(local.get 1)", "(i32.const 0)", ""),
+            ("log", 'l', "(i32.const 0)", "(i32.const 0)", ""),
+            ("done", 'd', "(i32.const 0)", "(i32.const 0)", "(i32.const 0)"),
+            ("delete", 'x', "(i32.const 0)", "(i32.const 0)", ""),
+        ],
+    )
 }
 
 /// What comes of a client that sends "abc" and "de" to an upstream that sends "one" and "two".
