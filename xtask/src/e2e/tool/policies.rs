@@ -32,11 +32,7 @@ pub fn check(tool: &Path, folder: &Path) -> Result<()> {
         fs::write(&all, requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))?;
         let all = text(&all);
         let [first, second] = [file("live", &live)?, file("candidate", &candidate)?];
-        let lines = |arguments: &[&str]| -> Result<Vec<Value>> {
-            let said = output(tool, &[&["replay", "--filter", "policy"], arguments].concat())?;
-            ensure!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
-            Ok(String::from_utf8(said.stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
-        };
+        let lines = |arguments: &[&str]| replay(tool, arguments);
         // The module itself names the rule that allows, where it is asked to.
         let by_itself = |name: &str, config: &Value| -> Result<Vec<Value>> {
             let mut config = config.clone();
@@ -113,11 +109,7 @@ fn tried(tool: &Path, folder: &Path, seed: u64, count: usize) -> Result<BTreeMap
     // No pair of rules goes into the overflow.
     both["metrics"] = json!({"budget": 10_000});
     let both = file("tried-both.json", both.to_string())?;
-    let lines = |arguments: &[&str]| -> Result<Vec<Value>> {
-        let said = output(tool, &[&["replay", "--filter", "policy"], arguments].concat())?;
-        ensure!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
-        Ok(String::from_utf8(said.stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
-    };
+    let lines = |arguments: &[&str]| replay(tool, arguments);
     let said: BTreeMap<Way, u64> = lines(&["--config", &first, "--against", &second, "--json", &all])?
         .iter()
         .filter_map(group)
@@ -134,6 +126,13 @@ fn tried(tool: &Path, folder: &Path, seed: u64, count: usize) -> Result<BTreeMap
     }
     ensure!(counted == said, "sets {seed}: the candidate counts {counted:#?}, replay says {said:#?}");
     Ok(said)
+}
+
+/// The lines that replay prints of policies.
+fn replay(tool: &Path, arguments: &[&str]) -> Result<Vec<Value>> {
+    let said = output(tool, &[&["replay", "--filter", "policy"], arguments].concat())?;
+    ensure!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+    Ok(String::from_utf8(said.stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
 /// What has decided, as the module's own record says it.
