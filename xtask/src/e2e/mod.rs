@@ -1,5 +1,6 @@
 //! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
 
+mod args;
 pub mod candidate;
 pub mod client;
 pub mod foreign;
@@ -16,6 +17,7 @@ mod tcp;
 pub mod tool;
 pub mod ui;
 
+pub use args::{Args, run};
 pub use site::Site;
 
 use crate::{bootstrap::Bootstrap, build, command, compose, envoy, parallel, progress, project, setup};
@@ -28,73 +30,11 @@ use local::Local;
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::Command,
 };
 
 /// How many Envoys run at once: there are as many cores.
 const AT_ONCE: usize = 2;
-
-/// Runs the scenarios of every filter on a real Envoy, and compares with the harness.
-#[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub struct Args {
-    /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
-    #[arg(long)]
-    envoy_version: Option<String>,
-    /// Through docker-compose.yml.
-    #[arg(long)]
-    compose: bool,
-    /// Stickiness at scale instead: 10,000 requests of 500 users through four workers.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only"])]
-    sticky: bool,
-    /// Two Envoys in a row instead: 10,000 requests of 500 users, one arm a user, and forged assignments.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
-    hops: bool,
-    /// A guardrail instead: four workers, an arm that fails, a push, an arm that loses its hosts.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
-    guardrail: bool,
-    /// Policy that is tried first instead: a candidate under four workers, records through the access log, traces for signed headers.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
-    candidate: bool,
-    /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky"])]
-    outputs: bool,
-    /// The tool instead: what `outrigger replay` says beside what Envoy does, and exit codes.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
-    tool: bool,
-    /// The policy module beside Envoy's own RBAC instead: 24,000 generated requests, of which not one may be decided otherwise.
-    #[arg(
-        long, value_name = "AGAINST", num_args = 0..=1, require_equals = true, default_missing_value = "module",
-        conflicts_with_all = ["compose", "only", "sticky", "outputs"]
-    )]
-    rbac: Option<rbac::Against>,
-    /// Policy's rows instead: tokens, certificates, forwarded addresses and paths, each with the decision that the docs name.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs", "rbac"])]
-    policy: bool,
-    /// What the generated policies and requests come from.
-    #[arg(long, requires = "rbac", default_value_t = 1)]
-    seed: u64,
-    /// Leave out policies that have this text: `--without trustDomain` for fields that only the newest Istio has.
-    #[arg(long, requires = "rbac")]
-    without: Vec<String>,
-    /// Metrics instead: sums of 50,000 requests in a real Prometheus, labels of any bytes, and a flood of label values.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
-    metrics: bool,
-    /// Published modules instead: through a real registry, by the rules of Istio's agent, back into Envoy.
-    #[arg(long, conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"])]
-    publish: bool,
-    /// The page instead, in a headless Chromium: live traffic, and numbers that equal Envoy's; `--ui=pictures` also takes those of the docs.
-    #[arg(
-        long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "check",
-        conflicts_with_all = ["envoy_version", "compose", "only", "sticky", "outputs"]
-    )]
-    ui: Option<ui::What>,
-    /// A module of others instead, or a folder of them: the scenarios (a file, or a folder) stand behind it.
-    #[arg(long, value_names = ["MODULE", "SCENARIOS"], num_args = 2, conflicts_with_all = ["compose", "only", "sticky"])]
-    wasm: Option<Vec<PathBuf>>,
-    /// Only scenarios of which the file, the name, or the suite ("policy in all-in-one") has this text.
-    only: Option<String>,
-}
 
 /// A module and its scenarios.
 pub struct Suite {
@@ -164,42 +104,6 @@ pub struct HarnessReport {
     pub failures: Vec<String>,
     /// What came of it.
     pub outcome: Option<Outcome>,
-}
-
-/// Runs the command.
-///
-/// # Errors
-/// Something that the run needs is missing. A scenario that fails is counted.
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let count = if let Some([module, scenarios]) = args.wasm.as_deref() {
-        foreign::run(module, scenarios, args.envoy_version.as_deref())?
-    } else if args.sticky {
-        sticky::run()?
-    } else if args.hops {
-        hops::run()?
-    } else if args.guardrail {
-        guardrail::run()?
-    } else if args.candidate {
-        candidate::run()?
-    } else if args.outputs {
-        outputs::run()?
-    } else if args.tool {
-        tool::run()?
-    } else if let Some(against) = args.rbac {
-        rbac::run(args.envoy_version.as_deref(), against, args.seed, &args.without)?
-    } else if args.policy {
-        rbac::rows::run()?
-    } else if args.metrics {
-        metrics::run()?
-    } else if args.publish {
-        publish::run()?
-    } else if let Some(what) = args.ui {
-        ui::run(what)?
-    } else {
-        all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
-    };
-    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
-    Ok(ExitCode::from(u8::from(count.failed > 0)))
 }
 
 impl Plan {
