@@ -12,9 +12,9 @@ use crate::{
 
 /// How many streams there are in each step of the first look, and of the second one.
 const FIRST: [u64; 4] = [32; 4];
-const SECOND: [u64; 6] = [500, 500, 1000, 2000, 4000, 8000];
+const SECOND: [u64; 7] = [500, 500, 1000, 2000, 4000, 8000, 16000];
 
-/// The most instructions of a look, in wasmtime's units of fuel: about a second. A step that is not reached says nothing.
+/// The most instructions of a look, in wasmtime's units of fuel: about a second. A step that is not half done says nothing.
 const FUEL: [u64; 2] = [100_000_000, 2_000_000_000];
 
 /// The most exchanges of a scenario that are repeated.
@@ -38,10 +38,12 @@ pub(super) fn watch(proxy: &mut Proxy, exchanges: &[Exchange]) -> Option<Finding
     })
 }
 
-/// Takes steps, of so many streams each, and says by how many bytes a stream makes the memory grow, if all steps behind the first do.
+/// Takes steps, of so many streams each, and says by how many bytes a stream makes the memory grow, if all steps behind the first do, and the last one does so
+/// at an eighth of the pace before it, or more. The heap of a collector's language (Go's is 4 MiB before it is first collected) grows by bits for long after.
 fn look(proxy: &mut Proxy, exchanges: &[Exchange], steps: &[u64], mut fuel: u64) -> Option<usize> {
     let (mut seen, mut streams) = (Vec::new(), 0);
     for count in steps {
+        let end = streams + count;
         for exchange in (0..*count).zip(exchanges.iter().cycle()).map(|(_, exchange)| exchange) {
             let cost = proxy.exchange(exchange).cost.map_or(0, |cost| cost.instructions);
             fuel = fuel.saturating_sub(cost);
@@ -50,13 +52,27 @@ fn look(proxy: &mut Proxy, exchanges: &[Exchange], steps: &[u64], mut fuel: u64)
                 break;
             }
         }
-        seen.push((streams, proxy.touched()));
+        if end - streams <= count / 2 {
+            seen.push((streams, proxy.touched()));
+        }
         if fuel == 0 {
             break;
         }
     }
-    let does_grow = seen.len() > 2 && seen.is_sorted_by(|(_, one), (_, other)| one < other);
-    let ((first, before), (last, after)) = (seen.first()?, seen.last()?);
-    let streams = usize::try_from(last - first).unwrap_or(usize::MAX);
-    (does_grow && proxy.traps().is_empty()).then(|| (after - before).div_ceil(streams.max(1)))
+    let [first, .., before, last] = seen.as_slice() else { return None };
+    let does_grow = seen.is_sorted_by(|(_, one), (_, other)| one < other);
+    let is_steady = pace(before, last) * 8.0 >= pace(first, before);
+    // The last pace is the one that goes on.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a pace is below the memory's size"
+    )]
+    (does_grow && is_steady && proxy.traps().is_empty()).then(|| pace(before, last).ceil() as usize)
+}
+
+/// Bytes a stream, from one number of streams and bytes to another.
+fn pace((streams, bytes): &(u64, usize), (later, more): &(u64, usize)) -> f64 {
+    let count = |value: u64| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
+    count(more.saturating_sub(*bytes) as u64) / count(later - streams).max(1.0)
 }

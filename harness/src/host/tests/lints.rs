@@ -236,6 +236,13 @@ fn memory_that_each_stream_takes() {
         "(if (i32.gt_u (global.get $top) (i32.const 110000)) (then (global.set $top (i32.const 70000))))",
     );
     check_clean(&cache, &exchange("", ""));
+    // Nor is a heap of garbage that is first collected after 12,000 streams, and is a little larger each time.
+    let collected = heap(
+        "(if (i32.gt_u (global.get $top) (global.get $limit))
+             (then (global.set $top (i32.const 70000)) (global.set $limit (i32.add (global.get $limit) (i32.const 160)))))",
+    );
+    let limit = "(global $limit (mut i32) (i32.const 550000))";
+    check_clean(&format!("{limit} {collected}"), &exchange("", ""));
 }
 
 #[test]
