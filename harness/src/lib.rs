@@ -22,6 +22,11 @@ pub mod scenario;
 pub mod series;
 pub mod snapshot;
 
+/// The Rust of the guide compiles as what is on this crate's own page.
+#[cfg(all(doctest, feature = "host"))]
+#[doc = include_str!("../../docs/testing-a-plugin.md")]
+struct Guide;
+
 pub use bytes::Bytes;
 pub use exploration::Exploration;
 #[cfg(feature = "host")]

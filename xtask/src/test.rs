@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
     ("fuzzing, briefly", fuzz::briefly),
     ("configurations", configurations),
     ("commands and links of the docs", docs::check),
+    ("commands of the docs, run", docs::transcripts::check),
     ("answers in the docs", docs::answers::check),
     ("Istio's manifests", istio::check),
     ("scenarios on Envoy", || e2e::all(None, false, None)),
@@ -78,6 +79,11 @@ const STEPS: &[Step] = &[
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
 ];
+
+/// Whether there is a step of this name.
+pub fn has_step(name: &str) -> bool {
+    STEPS.iter().any(|(step, _)| *step == name)
+}
 
 /// Runs the command.
 ///

@@ -1,22 +1,36 @@
-//! Answers that the docs show are those of a real Envoy with the configuration that the page starts it with.
+//! Answers, log lines and series that the docs show are those of a real Envoy with the configuration that the page starts it with.
+
+mod seen;
 
 use super::pages;
 use crate::{
-    bootstrap::Bootstrap, build, e2e::Count, envoy::Envoy, setup, upstream::Upstream, visitor::Visitor,
+    bootstrap::Bootstrap, build, e2e::Count, envoy::Envoy, project, setup, upstream::Upstream,
+    visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
-use std::{collections::BTreeMap, fs, net::SocketAddr};
+use seen::Seen;
+use serde_json::json;
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 /// The address of Envoy in the docs.
 const ADDRESS: &str = "http://127.0.0.1:10000";
 
-/// A request of a page, and the answer that it shows.
+/// The admin interface's series in the docs.
+const SERIES: &str = "http://127.0.0.1:9901/stats/prometheus";
+
+/// A command of a page, and what it shows of it.
 struct Shown {
     /// The bootstrap of envoy-configs/, without `.yaml`.
     bootstrap: String,
-    path: String,
-    headers: Vec<(String, String)>,
-    answer: Vec<String>,
+    asks: Asks,
+    lines: Vec<String>,
+}
+
+/// What a command asks.
+enum Asks {
+    /// A path, with these headers; what is shown is the answer, or the line of the access log.
+    Shop(String, Vec<(String, String)>),
+    Series,
 }
 
 /// Asks for all that pages show answers of.
@@ -37,33 +51,51 @@ pub fn check() -> Result<Count> {
     for (name, all) in by_bootstrap {
         // Of the same name, for a new visitor is in either arm.
         let shops = [Upstream::start("v1", 0)?, Upstream::start("v1", 0)?];
-        let envoy = start(&name, &shops)?;
+        let log = project::scratch("docs")?.join(format!("{name}-{}.log", std::process::id()));
+        fs::write(&log, "")?;
+        let envoy = start(&name, &shops, &log)?;
+        let seen = Seen { log: &log, admin: envoy.admin() };
         let listener = envoy.listener("main")?;
         for shown in all {
-            match compare(listener, &shown) {
+            let compared = match &shown.asks {
+                Asks::Series => seen.series(&shown.lines),
+                Asks::Shop(path, headers) => compare(listener, &seen, path, headers, &shown.lines),
+            };
+            match compared {
                 Ok(()) => count.passed += 1,
                 Err(error) => {
-                    println!("FAILED curl {ADDRESS}{} with {name}.yaml: {error:#}", shown.path);
+                    println!(
+                        "FAILED with {name}.yaml, {:?}: {error:#}",
+                        shown.lines.first().map_or("", String::as_str)
+                    );
                     count.failed += 1;
                 }
             }
         }
+        fs::remove_file(&log)?;
     }
     ensure!(count.passed + count.failed >= 3, "the docs show no answers");
     Ok(count)
 }
 
-fn start(name: &str, shops: &[Upstream; 2]) -> Result<Envoy> {
+/// Starts Envoy with what the page names, but that its access log, where it has one, is in a file.
+fn start(name: &str, shops: &[Upstream; 2], log: &Path) -> Result<Envoy> {
     let mut bootstrap = Bootstrap::load(name)?;
     bootstrap.with_free_ports();
     bootstrap.set_modules();
     for (cluster, shop) in ["v1", "v2"].iter().zip(shops) {
         bootstrap.set_cluster(cluster, Some(shop.address()));
     }
+    let manager = &mut bootstrap.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    if let Some(logger) = manager.get_mut("access_log").and_then(|loggers| loggers.get_mut(0)) {
+        logger["typed_config"]["@type"] =
+            json!("type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog");
+        logger["typed_config"]["path"] = json!(log);
+    }
     Envoy::start(&setup::envoy(None)?, &bootstrap.0, &["--concurrency", "1"])
 }
 
-/// The requests of a page that are sent by curl, where the page has said which bootstrap Envoy is started with.
+/// The commands of a page that ask Envoy by curl and show what it says, where the page has said which bootstrap Envoy is started with.
 fn read(page: &str) -> Vec<Shown> {
     let (mut bootstrap, mut open, mut all) = (None, None::<Shown>, Vec::new());
     for line in page.lines() {
@@ -72,32 +104,45 @@ fn read(page: &str) -> Vec<Shown> {
             if let Some((_, rest)) = command.split_once("envoy -c envoy-configs/") {
                 bootstrap = rest.split('.').next().map(str::to_owned);
             }
-            if let (Some(bootstrap), Some((path, headers))) = (&bootstrap, request(command)) {
-                open = Some(Shown { bootstrap: bootstrap.clone(), path, headers, answer: Vec::new() });
+            if let (Some(bootstrap), Some(asks)) = (&bootstrap, asks(command)) {
+                open = Some(Shown { bootstrap: bootstrap.clone(), asks, lines: Vec::new() });
             }
         } else if line == "```" {
             all.extend(open.take());
         } else if let Some(shown) = &mut open {
-            shown.answer.push(line.to_owned());
+            shown.lines.push(line.to_owned());
         }
     }
-    // Others show what is logged, which is of its time.
-    all.retain(|shown| shown.answer.first().is_some_and(|line| line.starts_with("HTTP/")));
+    all.retain(|shown| !shown.lines.is_empty());
     all
 }
 
-fn request(command: &str) -> Option<(String, Vec<(String, String)>)> {
+fn asks(command: &str) -> Option<Asks> {
+    if command.contains(SERIES) {
+        return Some(Asks::Series);
+    }
     let (_, rest) = command.strip_prefix("curl ")?.split_once(ADDRESS)?;
     let path = rest.split(['\'', '"', ' ']).next().filter(|path| !path.is_empty()).unwrap_or("/");
     let headers = command.split("-H '").skip(1).filter_map(|rest| rest.split('\'').next()?.split_once(": "));
-    Some((path.to_owned(), headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Some(Asks::Shop(path.to_owned(), headers))
 }
 
-fn compare(listener: SocketAddr, shown: &Shown) -> Result<()> {
-    let headers: Vec<(&str, &str)> =
-        shown.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let answer = Visitor::default().ask(listener, "127.0.0.1:10000", &shown.path, &headers)?;
-    let mut lines = shown.answer.iter();
+fn compare(
+    listener: SocketAddr,
+    seen: &Seen<'_>,
+    path: &str,
+    headers: &[(String, String)],
+    shown: &[String],
+) -> Result<()> {
+    let mut headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    headers.push(("user-agent", "curl"));
+    let answer = Visitor::default().ask(listener, "127.0.0.1:10000", path, &headers)?;
+    if shown.first().is_some_and(|line| line.starts_with('{')) {
+        return seen.line(shown);
+    }
+    let mut lines = shown.iter();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
     ensure!(answer.status() == status, "status {:?}, the page says {status:?}", answer.status());
     for line in lines.by_ref().take_while(|line| !line.is_empty()) {
