@@ -6,7 +6,7 @@ use crate::{
     bootstrap::Bootstrap,
     build, command, docs,
     e2e::{self, Count},
-    envoy, fuzz, istio, progress, project, setup,
+    envoy, fuzz, istio, progress, project, setup, soak,
 };
 use anyhow::{Result, bail, ensure};
 use comfy_table::Table;
@@ -59,6 +59,7 @@ const STEPS: &[Step] = &[
     ("scenarios on the harness", scenarios_on_harness),
     ("leaks of access-log", leaks),
     ("fuzzing, briefly", fuzz::briefly),
+    ("soak, briefly", soak::briefly),
     ("configurations", configurations),
     ("commands and links of the docs", docs::check),
     ("answers in the docs", docs::answers::check),
