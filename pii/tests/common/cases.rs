@@ -55,6 +55,13 @@ pub struct Kind {
     make: fn(&mut Random) -> String,
 }
 
+impl Kind {
+    /// A value.
+    pub fn value(&self, random: &mut Random) -> String {
+        (self.make)(random)
+    }
+}
+
 const fn kind(id: &'static str, key: &'static str, make: fn(&mut Random) -> String) -> Kind {
     Kind { id, key, any_case: false, make }
 }
@@ -463,20 +470,42 @@ pub fn all(count: usize, seed: u64) -> impl Iterator<Item = Case> {
 
 /// The form in which a value is still in an output, if it is in one.
 pub fn leak(value: &str, output: &str) -> Option<&'static str> {
-    let lower = output.to_ascii_lowercase();
-    for (name, encode) in ENCODINGS {
-        let encoded = encode(value);
-        let there = if name.starts_with("base64") {
-            output.contains(&encoded)
-        } else {
-            lower.contains(&encoded.to_ascii_lowercase())
-        };
-        if there {
-            return Some(name);
-        }
+    Output::new(output).leak(value)
+}
+
+/// What was written, ready for many values to be looked for.
+pub struct Output<'t> {
+    text: &'t str,
+    lower: String,
+    digits: String,
+}
+
+impl<'t> Output<'t> {
+    /// Readies a text.
+    pub fn new(text: &'t str) -> Self {
+        Self { text, lower: text.to_ascii_lowercase(), digits: digits(text) }
     }
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    let all_digits = value.chars().filter(|c| !c.is_ascii_digit()).all(|c| !c.is_ascii_alphabetic());
-    let long = digits(value);
-    (all_digits && long.len() >= 9 && digits(output).contains(&long)).then_some("digits")
+
+    /// As the function of this name.
+    pub fn leak(&self, value: &str) -> Option<&'static str> {
+        for (name, encode) in ENCODINGS {
+            let mut encoded = encode(value);
+            let there = if name.starts_with("base64") {
+                self.text.contains(&encoded)
+            } else {
+                encoded.make_ascii_lowercase();
+                self.lower.contains(&encoded)
+            };
+            if there {
+                return Some(name);
+            }
+        }
+        let all_digits = value.chars().filter(|c| !c.is_ascii_digit()).all(|c| !c.is_ascii_alphabetic());
+        let long = digits(value);
+        (all_digits && long.len() >= 9 && self.digits.contains(&long)).then_some("digits")
+    }
+}
+
+fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
 }
