@@ -264,7 +264,13 @@ impl Source {
         let place = match &self.from {
             From::Route => return guard.route(raw),
             From::Header(name) | From::ResponseHeader(name) => Place::Field(name.as_str().as_bytes()),
-            From::Cookie(name) | From::Query(name) => Place::Field(name.as_bytes()),
+            From::Cookie(name) => Place::Field(name.as_bytes()),
+            From::Query(name) => {
+                // `+` is a space in a query; a client that means a sign may have forgotten to escape it.
+                let signed = || Some([b"+", raw.strip_prefix(b" ")?].concat());
+                let place = Place::Field(name.as_bytes());
+                return guard.replace(raw, place).or_else(|| guard.replace(&signed()?, place));
+            }
             _ => Place::Text,
         };
         guard.replace(raw, place)

@@ -91,6 +91,10 @@ impl Outputs {
             let is_redacted = is_redacted(&name.lossy());
             if name.0 == b":path" {
                 _ = writeln!(text, "{}", value.lossy().split_once('?').map_or("", |(_, query)| query));
+            } else if name.0 == b"baggage" {
+                // The members of others go on as they are.
+                let value = value.lossy();
+                text.extend(value.split(',').filter(|member| member.trim().starts_with("ab-arms=")));
             } else if name.0.first() != Some(&b':')
                 && (is_redacted
                     || !sent.request.headers.iter().any(|(other, sent)| (other, sent) == (name, value)))

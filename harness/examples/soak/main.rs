@@ -22,6 +22,8 @@ use traffic::Traffic;
 
 /// How long the collector takes to answer, in milliseconds: at the rate of the requests its queue is full at times.
 const COLLECTOR_MS: u64 = 300;
+/// In the warm-up one request of so many is as large as one can be.
+const LARGE: u64 = 10;
 /// Behind how many requests something is said.
 const TELL: u64 = 500_000;
 
@@ -46,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         if number == warm_up {
             warm_bytes = proxy.memory_size();
         }
-        let outcome = proxy.exchange(&traffic.next());
+        let is_large = number < warm_up && number % LARGE == 0;
+        let outcome = proxy.exchange(&if is_large { traffic.largest() } else { traffic.next() });
         denied += u64::from(outcome.is_reply);
         let now = proxy.memory_size();
         if now != bytes {

@@ -478,12 +478,15 @@ pub struct Output<'t> {
     text: &'t str,
     lower: String,
     digits: String,
+    /// Its letters and digits alone: what separates them may have been replaced.
+    plain: String,
 }
 
 impl<'t> Output<'t> {
     /// Readies a text.
     pub fn new(text: &'t str) -> Self {
-        Self { text, lower: text.to_ascii_lowercase(), digits: digits(text) }
+        let lower = text.to_ascii_lowercase();
+        Self { text, digits: digits(text), plain: plain(&lower), lower }
     }
 
     /// As the function of this name.
@@ -500,10 +503,19 @@ impl<'t> Output<'t> {
                 return Some(name);
             }
         }
+        // Of fewer letters and digits there are some in any text.
+        let joined = [value.to_owned(), html(value)].map(|form| plain(&form.to_ascii_lowercase()));
+        if joined.iter().any(|form| form.len() >= 10 && self.plain.contains(form)) {
+            return Some("without what separates it");
+        }
         let all_digits = value.chars().filter(|c| !c.is_ascii_digit()).all(|c| !c.is_ascii_alphabetic());
         let long = digits(value);
         (all_digits && long.len() >= 9 && self.digits.contains(&long)).then_some("digits")
     }
+}
+
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 fn digits(text: &str) -> String {
