@@ -297,7 +297,7 @@ pub fn conformance() -> Result<PathBuf> {
     Ok(host_programs()?.join("examples/conformance"))
 }
 
-/// Builds the program that looks for leaks in what access-log writes.
+/// Builds the program that looks for leaks in what filters write.
 ///
 /// # Errors
 /// It does not build.
