@@ -3,6 +3,7 @@
 //! output write e-mail addresses (`records`, `labels`, `lines`), so that leaks must be found there. The last line is `N passed, N failed`.
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a program of the host: it has arguments, and what it prints is its product"
 )]
@@ -15,7 +16,7 @@ mod refused;
 mod site;
 
 use batch::Batch;
-use cases::Random;
+use cases::{Forms, Random};
 use harness::Module;
 use site::Site;
 use std::{
@@ -35,6 +36,8 @@ const AT_ONCE: usize = 12;
 const THREADS: usize = 2;
 /// Of so many requests one goes through proxies whose host calls are looked at too.
 const TRACED: usize = 20;
+/// Behind how many requests something is said.
+const TELL: usize = 20_000;
 /// The filters in the order of their chain, with the fields that they have in all-in-one.
 const CHAIN: [(&str, &str); 4] = [
     ("metrics", "metrics"),
@@ -113,11 +116,15 @@ fn run(
         let sites = if number / THREADS % TRACED == 0 { &mut traced } else { &mut plain };
         let Some(site) = sites.get_mut(group) else { continue };
         all += batch.cases.len();
+        if part == 0 && number % TELL == 0 {
+            eprintln!("about {} cases, {} kinds of leaks in half of them", all * THREADS, leaks.len());
+        }
+        let forms: Vec<_> = batch.cases.iter().map(|case| (case, Forms::of(&case.value))).collect();
         for outputs in site.exchange(&batch.exchange(number, &mut random)) {
             if let Some(missing) = outputs.missing() {
                 leaks.entry(format!("no {missing} from {}", outputs.of)).or_insert((0, String::new())).0 += 1;
             }
-            for (case, place, form) in outputs.leaks(&batch.cases) {
+            for (case, place, form) in outputs.leaks(&forms) {
                 let kind = format!(
                     "{} | {} | {} | {} | {place}",
                     case.entity, case.encoding, case.place, outputs.of

@@ -2,7 +2,7 @@
 
 use crate::{
     batch,
-    cases::{Case, Output},
+    cases::{Case, Forms, Output},
 };
 use harness::{
     Bytes, Step,
@@ -124,15 +124,15 @@ impl Outputs {
     }
 
     /// The cases of which the value is in an output, where, and in which form.
-    pub fn leaks<'c>(&self, cases: &'c [Case]) -> Vec<(&'c Case, &'static str, &'static str)> {
+    pub fn leaks<'c>(&self, cases: &[(&'c Case, Forms)]) -> Vec<(&'c Case, &'static str, &'static str)> {
         let texts: Vec<&str> = self.texts.iter().map(|(_, text)| text.as_str()).collect();
         let all = texts.join("\n\n");
         let output = Output::new(&all);
         let mut leaks = Vec::new();
-        for case in cases.iter().filter(|case| output.leak(&case.value).is_some()) {
+        for (case, forms) in cases.iter().filter(|(_, forms)| output.leak(forms).is_some()) {
             for (place, text) in &self.texts {
-                if let Some(form) = Output::new(text).leak(&case.value) {
-                    leaks.push((case, *place, form));
+                if let Some(form) = Output::new(text).leak(forms) {
+                    leaks.push((*case, *place, form));
                 }
             }
         }
