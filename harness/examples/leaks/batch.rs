@@ -76,7 +76,7 @@ impl Batch {
                 }
             }
         }
-        if number % 8 == 0 {
+        if number.is_multiple_of(8) {
             request = request.header("x-deny", "1");
         }
         if let Some(body) = body {

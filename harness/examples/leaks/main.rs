@@ -113,10 +113,10 @@ fn run(
     let (mut all, mut leaks) = (0, Leaks::new());
     for (number, batch) in Batch::all(count, 23).enumerate().filter(|(number, _)| number % THREADS == part) {
         let group = groups.iter().position(|keys| keys.contains(&batch.key)).unwrap_or(0);
-        let sites = if number / THREADS % TRACED == 0 { &mut traced } else { &mut plain };
+        let sites = if (number / THREADS).is_multiple_of(TRACED) { &mut traced } else { &mut plain };
         let Some(site) = sites.get_mut(group) else { continue };
         all += batch.cases.len();
-        if part == 0 && number % TELL == 0 {
+        if part == 0 && number.is_multiple_of(TELL) {
             eprintln!("about {} cases, {} kinds of leaks in half of them", all * THREADS, leaks.len());
         }
         let forms: Vec<_> = batch.cases.iter().map(|case| (case, Forms::of(&case.value))).collect();

@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if number == warm_up {
             warm_bytes = proxy.memory_size();
         }
-        let is_large = number < warm_up && number % LARGE == 0;
+        let is_large = number < warm_up && number.is_multiple_of(LARGE);
         let outcome = proxy.exchange(&if is_large { traffic.largest() } else { traffic.next() });
         denied += u64::from(outcome.is_reply);
         let now = proxy.memory_size();
