@@ -297,12 +297,20 @@ pub fn conformance() -> Result<PathBuf> {
     Ok(host_programs()?.join("examples/conformance"))
 }
 
-/// Builds the program that looks for leaks in what access-log writes.
+/// Builds the program that looks for leaks in what filters write.
 ///
 /// # Errors
 /// It does not build.
 pub fn leaks() -> Result<PathBuf> {
     Ok(host_programs()?.join("examples/leaks"))
+}
+
+/// Builds the program that sends many requests through a module.
+///
+/// # Errors
+/// It does not build.
+pub fn soak() -> Result<PathBuf> {
+    Ok(host_programs()?.join("examples/soak"))
 }
 
 /// Builds the program that measures the harness. It is optimised as in every build.
@@ -318,7 +326,7 @@ pub fn harness_bench() -> Result<PathBuf> {
 fn host_programs() -> Result<PathBuf> {
     let _work = progress::begin("building outrigger");
     let programs = ["--bin", "outrigger"];
-    let examples = ["bench", "conformance", "leaks"].map(|name| ["--example", name]).concat();
+    let examples = ["bench", "conformance", "leaks", "soak"].map(|name| ["--example", name]).concat();
     command::run(
         command::cargo(&["build", "--quiet", "--locked", "--workspace"]).args(programs).args(examples),
     )?;

@@ -28,6 +28,7 @@ mod parallel;
 mod progress;
 mod project;
 mod setup;
+mod soak;
 mod test;
 mod upstream;
 mod visitor;
@@ -53,6 +54,7 @@ enum Command {
     Conformance(conformance::Args),
     Bench(bench::Args),
     Fuzz(fuzz::Args),
+    Soak(soak::Args),
     Images(compose::images::Args),
 }
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Images(args) => compose::images::run(&args),
     };
     match done {

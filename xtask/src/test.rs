@@ -6,9 +6,9 @@ use crate::{
     bootstrap::Bootstrap,
     build, command, docs,
     e2e::{self, Count},
-    envoy, fuzz, istio, progress, project, setup,
+    envoy, fuzz, istio, progress, project, setup, soak,
 };
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use comfy_table::Table;
 use std::{
     fs,
@@ -57,8 +57,9 @@ const STEPS: &[Step] = &[
     ("unit tests", unit_tests),
     ("modules", modules),
     ("scenarios on the harness", scenarios_on_harness),
-    ("leaks of access-log", leaks),
+    ("leaks of all filters", soak::leaks::briefly),
     ("fuzzing, briefly", fuzz::briefly),
+    ("soak, briefly", soak::briefly),
     ("configurations", configurations),
     ("commands and links of the docs", docs::check),
     ("commands of the docs, run", docs::transcripts::check),
@@ -214,26 +215,6 @@ fn scenarios_on_harness() -> Result<Count> {
         }
     }
     Ok(count)
-}
-
-/// Generated personal data, in every encoding and place, is in nothing that access-log writes.
-fn leaks() -> Result<Count> {
-    build::modules()?;
-    let printed = command::run(Command::new(build::leaks()?).arg(build::module("access-log")))?;
-    let last = printed.lines().last().unwrap_or_default();
-    let number = |what: &str| {
-        let part = last.split(", ").find_map(|part| part.strip_suffix(what))?;
-        part.trim().parse::<usize>().ok()
-    };
-    let (Some(clean), Some(leaked)) = (number("passed"), number("failed")) else {
-        bail!("no counts at the end of:\n{printed}");
-    };
-    ensure!(clean + leaked >= 200_000, "only {} cases were tried", clean + leaked);
-    if leaked > 0 {
-        println!("{printed}");
-        return Ok(Count { failed: 1, ..Count::default() });
-    }
-    Ok(one())
 }
 
 /// Every bootstrap is one that Envoy would start with, and every configuration one that `outrigger check` has nothing against.

@@ -111,8 +111,8 @@ impl DefaultSet {
         let values =
             [Label::new(facts.route()), Label::new(names::method(view.method()).as_bytes()), Label::new(arm)];
         let found = metrics.find_known(self.begun, &values).unwrap_or_else(|| {
-            let [route, method, arm] = values;
-            let arm = self.guard(arm, guard, effects);
+            let [route, method, label] = values;
+            let (route, arm) = self.guard((route, label), (facts.route(), arm), guard, effects);
             metrics.find(view, self.begun, &[route, method, arm])
         });
         effects.count(found.first.of(STARTED));
@@ -189,8 +189,8 @@ impl DefaultSet {
         if let Some(found) = metrics.find_known(self.over, &values) {
             return found.first;
         }
-        let [route, method, text, arm] = values;
-        let arm = self.guard(arm, guard, effects);
+        let [route, method, text, label] = values;
+        let (route, arm) = self.guard((route, label), (facts.route(), arm), guard, effects);
         let found = metrics.find(view, self.over, &[route, method, text, arm]);
         if found.is_overflow {
             effects.count(self.counts.refused);
@@ -208,13 +208,21 @@ impl DefaultSet {
         }
     }
 
-    fn guard<'l>(&self, arm: Label<'l>, guard: &Guard, effects: &mut Effects<'_>) -> Label<'l> {
-        match guard.replace(arm.as_str(), Place::Text) {
+    /// What stands for a route and an arm in which there is something personal, by their bytes as they came.
+    fn guard<'l>(
+        &self,
+        (route, arm): (Label<'l>, Label<'l>),
+        (raw_route, raw_arm): (&[u8], &[u8]),
+        guard: &Guard,
+        effects: &mut Effects<'_>,
+    ) -> (Label<'l>, Label<'l>) {
+        let mut or = |guarded: Option<Label<'l>>, label| match guarded {
             Some(guarded) => {
                 effects.count(self.counts.redacted);
                 guarded
             }
-            None => arm,
-        }
+            None => label,
+        };
+        (or(guard.route(raw_route), route), or(guard.replace(raw_arm, Place::Text), arm))
     }
 }

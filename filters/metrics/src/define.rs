@@ -13,6 +13,7 @@ use filter_kit::{
     metrics::{FamilyId, Found, Kind, LABELS_LIMIT, Label, Metrics, MetricsConfig, SeriesId},
     settings::Field,
 };
+use std::borrow::Cow;
 
 /// The most metrics that a configuration defines, and the most buckets of a histogram.
 const DEFINED_LIMIT: usize = 100;
@@ -103,6 +104,18 @@ pub struct Captured {
     /// The definition's place.
     definition: usize,
     labels: Vec<Label<'static>>,
+    /// Values that their labels do not have as they came, by the labels' places.
+    raw: Vec<(usize, Box<[u8]>)>,
+    /// Which of them a client may have written.
+    foreign: u32,
+    too_long: u64,
+}
+
+/// The values of a label set, and what is known of them.
+struct Set<'m, 'f> {
+    values: &'m mut [Label<'f>],
+    /// What a client has written in a label's place, where that is another text.
+    raw: &'m dyn Fn(usize) -> Option<Cow<'m, [u8]>>,
     /// Which of them a client may have written.
     foreign: u32,
     too_long: u64,
@@ -244,7 +257,9 @@ impl Definition {
             *value = read.label;
         }
         let values = values.get_mut(..self.labels.len()).unwrap_or_default();
-        self.measure(facts.view, value, (values, foreign, too_long), metrics, guard, effects);
+        let raw = |place: usize| self.labels.get(place)?.raw(facts);
+        let set = Set { values, raw: &raw, foreign, too_long };
+        self.measure(facts.view, value, set, metrics, guard, effects);
     }
 
     /// What it must know of the request when the response comes; `None` where it does not count.
@@ -253,8 +268,8 @@ impl Definition {
             return None;
         }
         let (mut foreign, mut too_long) = (0, 0);
-        let mut labels = Vec::with_capacity(self.labels.len());
-        for (source, place) in self.labels.iter().zip(0..) {
+        let (mut labels, mut raw) = (Vec::with_capacity(self.labels.len()), Vec::new());
+        for (source, place) in self.labels.iter().zip(0_u32..) {
             if !source.is_of_request() {
                 labels.push(Label::NONE);
                 continue;
@@ -262,9 +277,13 @@ impl Definition {
             let read = source.value(facts);
             foreign |= u32::from(read.is_foreign) << place;
             too_long += u64::from(read.is_too_long);
+            let changed = source.raw(facts).filter(|raw| **raw != *read.label.as_str().as_bytes());
+            if let Some(changed) = changed.filter(|_| read.is_foreign) {
+                raw.push((labels.len(), changed.into()));
+            }
             labels.push(read.label.into_owned());
         }
-        Some(Captured { definition, labels, foreign, too_long })
+        Some(Captured { definition, labels, raw, foreign, too_long })
     }
 
     fn holds(&self, view: &View<'_>) -> bool {
@@ -287,7 +306,7 @@ impl Definition {
         &self,
         view: &View<'_>,
         value: u64,
-        (values, foreign, too_long): (&mut [Label<'_>], u32, u64),
+        Set { values, raw, foreign, too_long }: Set<'_, '_>,
         metrics: &Metrics,
         guard: &Guard,
         effects: &mut Effects<'_>,
@@ -300,9 +319,12 @@ impl Definition {
         let found = metrics.find_known(self.family, values).unwrap_or_else(|| {
             let mut redacted = 0;
             for ((source, value), place) in self.labels.iter().zip(values.iter_mut()).zip(0..) {
-                if foreign >> place & 1 == 1
-                    && let Some(label) = source.guarded(guard, value.as_str())
-                {
+                if foreign >> place & 1 == 0 {
+                    continue;
+                }
+                let raw = raw(place);
+                let raw = raw.as_deref().unwrap_or_else(|| value.as_str().as_bytes());
+                if let Some(label) = source.guarded(guard, raw) {
                     redacted += 1;
                     *value = label;
                 }
@@ -343,7 +365,14 @@ impl Captured {
                 *label = read.label.into_owned();
             }
         }
-        let labels = (&mut *self.labels, self.foreign, self.too_long);
-        definition.measure(facts.view, value, labels, metrics, guard, effects);
+        let raw = |place: usize| {
+            if !definition.labels.get(place)?.is_of_request() {
+                return definition.labels.get(place)?.raw(facts);
+            }
+            self.raw.iter().find(|(other, _)| *other == place).map(|(_, raw)| Cow::Borrowed(&**raw))
+        };
+        let (foreign, too_long) = (self.foreign, self.too_long);
+        let set = Set { values: &mut self.labels, raw: &raw, foreign, too_long };
+        definition.measure(facts.view, value, set, metrics, guard, effects);
     }
 }

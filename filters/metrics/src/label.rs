@@ -208,10 +208,10 @@ impl Source {
         !matches!(self.from, From::ResponseHeader(_) | From::Status | From::StatusClass | From::Constant(_))
     }
 
-    /// Its value.
-    pub fn value<'f>(&'f self, facts: &'f Facts<'_>) -> Value<'f> {
+    /// What a client, or whoever else, has written there.
+    pub fn raw<'f>(&'f self, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
         let view = facts.view;
-        let read: Option<Cow<'f, [u8]>> = match &self.from {
+        match &self.from {
             From::Header(name) => view.request_header(name.as_str()).map(Cow::Borrowed),
             From::ResponseHeader(name) => view.response_header(name.as_str()).map(Cow::Borrowed),
             From::Cookie(name) => view.cookie(name).map(Cow::Borrowed),
@@ -220,16 +220,24 @@ impl Source {
             From::Arm => view.request_header(facts.arm).map(Cow::Borrowed),
             From::Verdict => facts.verdict.and_then(|name| view.request_header(name)).map(Cow::Borrowed),
             From::Principal => view.principal().map(Cow::Borrowed),
-            From::Route => return self.own(facts.route()),
-            From::Method => return self.own(crate::names::method(view.method()).as_bytes()),
+            From::Route => Some(Cow::Borrowed(facts.route())),
+            From::Method | From::Status | From::StatusClass | From::Constant(_) => None,
+        }
+    }
+
+    /// Its value.
+    pub fn value<'f>(&'f self, facts: &'f Facts<'_>) -> Value<'f> {
+        let read = match &self.from {
+            From::Method => return self.own(crate::names::method(facts.view.method()).as_bytes()),
             From::Status => return self.own(facts.status_text().as_bytes()),
             From::StatusClass => return self.own(facts.class().as_bytes()),
             From::Constant(label) => return self.own(label.as_str().as_bytes()),
+            _ => self.raw(facts),
         };
         let is_default =
             |is_too_long| Value { label: borrowed(&self.default), is_foreign: false, is_too_long };
         let Some(read) = read.filter(|read| !read.is_empty()) else { return is_default(false) };
-        if read.len() > LABEL_LIMIT {
+        if read.len() > LABEL_LIMIT && !matches!(self.from, From::Route) {
             return is_default(true);
         }
         if !self.map.is_empty() {
@@ -250,14 +258,22 @@ impl Source {
         borrowed(mapped.unwrap_or(&self.default))
     }
 
-    /// What stands for a value in which there is something personal.
-    pub fn guarded(&self, guard: &Guard, value: &str) -> Option<Label<'static>> {
+    /// What stands for a value in which there is something personal. It is looked through as it came: a label has other bytes in the place of spaces and
+    /// the like.
+    pub fn guarded(&self, guard: &Guard, raw: &[u8]) -> Option<Label<'static>> {
         let place = match &self.from {
+            From::Route => return guard.route(raw),
             From::Header(name) | From::ResponseHeader(name) => Place::Field(name.as_str().as_bytes()),
-            From::Cookie(name) | From::Query(name) => Place::Field(name.as_bytes()),
+            From::Cookie(name) => Place::Field(name.as_bytes()),
+            From::Query(name) => {
+                // `+` is a space in a query; a client that means a sign may have forgotten to escape it.
+                let signed = || Some([b"+", raw.strip_prefix(b" ")?].concat());
+                let place = Place::Field(name.as_bytes());
+                return guard.replace(raw, place).or_else(|| guard.replace(&signed()?, place));
+            }
             _ => Place::Text,
         };
-        guard.replace(value, place)
+        guard.replace(raw, place)
     }
 }
 

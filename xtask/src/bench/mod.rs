@@ -3,11 +3,11 @@
 mod goals;
 mod harness;
 mod measure;
-mod peers;
+pub mod peers;
 mod pii;
 mod report;
-mod start;
-mod stats;
+pub mod start;
+pub mod stats;
 mod variant;
 
 use crate::{envoy::Envoy, progress, project, setup};
