@@ -74,6 +74,7 @@ const STEPS: &[Step] = &[
     ("published modules", e2e::publish::run),
     ("policy beside Envoy's RBAC", || e2e::rbac::run(None, e2e::rbac::Against::Module, 1, &[])),
     ("policy's rows on Envoy", e2e::rbac::rows::run),
+    ("bypasses tried on Envoy", e2e::bypass::run),
     ("the page in a browser", || e2e::ui::run(e2e::ui::What::Check)),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
