@@ -49,7 +49,7 @@ pub use load::load;
 pub use load::load_recorded;
 pub use pairs::Pairs;
 pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
-pub use secret::Secret;
+pub use secret::{Secret, Signature};
 pub use sort::{sort, sort_unique};
 pub use template::{InvalidTemplate, Template};
 pub use trace::TraceParent;

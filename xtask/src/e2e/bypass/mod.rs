@@ -7,6 +7,7 @@ mod corpus;
 mod replay;
 mod signed;
 mod site;
+mod timing;
 mod two;
 
 use super::Count;
@@ -92,6 +93,7 @@ pub fn run() -> Result<Count> {
         drop(work);
     }
     println!("{table}");
+    count.passed += timing::check(&tool)?;
     println!(
         "bypass: {} attempts, {} decisions on Envoy, {} of them again in the harness",
         all.attempts, all.decisions, all.in_harness

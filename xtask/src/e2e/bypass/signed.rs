@@ -5,7 +5,7 @@
 //! | `force LIST` | a list of arms with the signature of `overrides` |
 //! | `carried LIST` | one with the signature of `propagate` |
 //! | `kept EXPERIMENT VERSION ARM PLACE KEY` | an entry of the cookie of kept assignments |
-//! | `explain METHOD AUTHORITY PATH SECONDS` | a header for an explanation, that counts for so many seconds |
+//! | `explain METHOD AUTHORITY PATH SECONDS` | a header for an explanation, that counts for so many seconds, or until `=TIME` |
 //! | `jwt HEAD CLAIMS` | a token, both as JSON |
 //!
 //! `@+SECONDS` and `@-SECONDS` in a list are that time from now.
@@ -158,7 +158,10 @@ fn sign(name: &str, words: &str, secret: &str) -> Result<Made> {
             Made { text, tag: half(mac(&[parts.as_bytes()], secret)), joint: ":" }
         }
         ("explain", [method, authority, path, seconds]) => {
-            let until = now(seconds.parse()?).to_string();
+            let until = match seconds.strip_prefix('=') {
+                Some(time) => time.to_owned(),
+                None => now(seconds.parse()?).to_string(),
+            };
             let lines = ["outrigger-explain-1", method, authority, path, &until].join("\n");
             Made { text: until, tag: half(mac(&[lines.as_bytes()], secret)), joint: "." }
         }
