@@ -31,6 +31,11 @@ pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod shell;
+/// The code with pointers alone, which a test runs against a host in its own process.
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod shell {
+    pub mod abi;
+}
 mod sort;
 mod template;
 mod trace;

@@ -32,7 +32,7 @@ const UNSAFE: [&str; 10] = [
     "pii/examples/size_without.rs",
 ];
 /// Those with `unsafe` in tests.
-const UNSAFE_TESTS: [&str; 1] = ["pii/tests/allocations.rs"];
+const UNSAFE_TESTS: [&str; 2] = ["filter-kit/src/shell/abi/tests.rs", "pii/tests/allocations.rs"];
 
 /// Checks the rules for every crate of the workspace.
 ///
@@ -66,6 +66,10 @@ pub fn check(metadata: &Metadata) -> Result<Count> {
     for file in &files {
         let name = file.strip_prefix(project::root())?.to_string_lossy().into_owned();
         let text = fs::read_to_string(file)?;
+        // This file has the words that it looks for.
+        if name == file!() {
+            continue;
+        }
         if has_unsafe(&text) {
             ensure!(
                 UNSAFE.iter().chain(&UNSAFE_TESTS).any(|known| *known == name),
@@ -110,9 +114,7 @@ fn has_unsafe(text: &str) -> bool {
     let code: Vec<&str> = code.filter(|line| !line.contains("forbid(unsafe_code)")).collect();
     let words =
         ["unsafe_code", "unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern", "[unsafe("];
-    // This file has the words themselves.
-    code.iter()
-        .any(|line| words.iter().any(|word| line.contains(word) && !line.contains(&format!("\"{word}"))))
+    code.iter().any(|line| words.iter().any(|word| line.contains(word)))
 }
 
 /// Whether a text of Rust makes a MAC or looks into one.
