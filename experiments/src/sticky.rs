@@ -4,7 +4,7 @@
 //! was found, so that nobody can write one, and nobody takes over another user's. Without a secret there is no signature.
 
 use crate::{config::is_name, cookie::SetCookie};
-use filter_kit::Secret;
+use filter_kit::{Secret, Signature};
 
 /// The longest cookie that is read or written, in bytes. Browsers keep 4,096 with name and attributes.
 const LIMIT: usize = 3072;
@@ -126,10 +126,11 @@ impl Sticky {
     ) -> String {
         let version = versions.current.to_string();
         let signature = match (&self.secret, owners.first()) {
-            (Some(secret), Some(owner)) => secret.sign(&parts(experiment, &version, arm, *owner)),
-            _ => String::new(),
+            (Some(secret), Some(owner)) => Some(secret.sign(&parts(experiment, &version, arm, *owner))),
+            _ => None,
         };
-        let new = Entry { experiment, version: versions.current, arm, signature: &signature }.text();
+        let signature = signature.as_ref().map_or("", Signature::as_str);
+        let new = Entry { experiment, version: versions.current, arm, signature }.text();
         let stays = |entry: &Entry<'_>| {
             let is_replaced = entry.version == versions.current && self.owner(entry, owners) == Some(0);
             is_known(entry.experiment)

@@ -1,6 +1,6 @@
 //! Bytes that the host handed over.
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 use crate::shell::abi::Scratch;
 use std::{fmt, ops::Deref};
 
@@ -12,7 +12,7 @@ enum Place {
     /// In memory of their own.
     Heap(Box<[u8]>),
     /// In the memory that is used over and over.
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(any(target_arch = "wasm32", test))]
     Scratch(Scratch),
 }
 
@@ -29,7 +29,7 @@ impl Deref for HostBytes {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Place::Heap(bytes) => bytes,
-            #[cfg(target_arch = "wasm32")]
+            #[cfg(any(target_arch = "wasm32", test))]
             Place::Scratch(bytes) => bytes,
         }
     }
@@ -53,7 +53,7 @@ impl From<Vec<u8>> for HostBytes {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 impl From<Scratch> for HostBytes {
     fn from(bytes: Scratch) -> Self {
         Self(Place::Scratch(bytes))

@@ -31,6 +31,11 @@ pub mod settings;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod shell;
+/// The code with pointers alone, which a test runs against a host in its own process.
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod shell {
+    pub mod abi;
+}
 mod sort;
 mod template;
 mod trace;
@@ -49,7 +54,7 @@ pub use load::load;
 pub use load::load_recorded;
 pub use pairs::Pairs;
 pub use reader::{cookie, cookies, query_parameter, without_cookie, without_query_parameter};
-pub use secret::Secret;
+pub use secret::{Secret, Signature};
 pub use sort::{sort, sort_unique};
 pub use template::{InvalidTemplate, Template};
 pub use trace::TraceParent;

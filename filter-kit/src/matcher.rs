@@ -13,7 +13,7 @@ mod tests;
 pub use config::{compile, compile_all, compile_all_plain};
 
 use crate::{HeaderName, Template, View};
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// The longest value that a regex is tried on, in bytes; a longer one does not match. It bounds what a client can make a request cost.
 pub const REGEX_INPUT_LIMIT: usize = 4096;
@@ -100,29 +100,51 @@ impl Matcher {
         }
     }
 
-    /// Whether the condition holds for the request.
+    /// Whether the condition holds for the request; what cannot be said does not.
     pub fn matches(&self, view: &View<'_>) -> bool {
-        let found = match &self.condition {
-            Condition::Test(subject, test) => subject.is_met(test, view),
-            Condition::All(parts) => parts.iter().all(|part| part.matches(view)),
-            Condition::Any(parts) => parts.iter().any(|part| part.matches(view)),
+        self.says(view) == Some(true)
+    }
+
+    /// What the condition says of the request; `None` where nothing can be said: a cookie or a query parameter is there several times, and the condition
+    /// holds for some of the values and not for others. Servers take the first or the last.
+    pub fn says(&self, view: &View<'_>) -> Option<bool> {
+        // What one part says decides, whatever cannot be said of another: Kleene's strong logic.
+        let decided_by = |parts: &[Self], deciding: bool| {
+            let mut said = Some(!deciding);
+            for part in parts {
+                match part.says(view) {
+                    Some(part) if part == deciding => return Some(deciding),
+                    Some(_) => {}
+                    None => said = None,
+                }
+            }
+            said
         };
-        found == self.expected
+        let found = match &self.condition {
+            Condition::Test(subject, test) => subject.is_met(test, view)?,
+            Condition::All(parts) => decided_by(parts, false)?,
+            Condition::Any(parts) => decided_by(parts, true)?,
+        };
+        Some(found == self.expected)
     }
 }
 
+/// What is said of each of several values, where it is the same of all; of none it is false.
+pub fn agreed(mut said: impl Iterator<Item = bool>) -> Option<bool> {
+    let Some(first) = said.next() else { return Some(false) };
+    said.all(|other| other == first).then_some(first)
+}
+
 impl Subject {
-    fn is_met(&self, test: &Test, view: &View<'_>) -> bool {
-        match self {
+    fn is_met(&self, test: &Test, view: &View<'_>) -> Option<bool> {
+        Some(match self {
             Self::Header(name) => view.request_headers().all(name.as_str()).any(|value| test.holds(value)),
-            Self::Cookie(name) => view.cookie(name).is_some_and(|value| test.holds(value)),
-            Self::Query(name) => {
-                view.query_parameter(name).is_some_and(|value: Cow<'_, [u8]>| test.holds(&value))
-            }
+            Self::Cookie(name) => return agreed(view.cookies(name).map(|value| test.holds(value))),
+            Self::Query(name) => return agreed(view.query_parameters(name).map(|value| test.holds(&value))),
             Self::Method => test.holds(view.method()),
             Self::Path => test.holds(view.path()),
             Self::Principal => view.principal().is_some_and(|value| test.holds(value)),
-        }
+        })
     }
 }
 

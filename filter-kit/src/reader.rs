@@ -77,21 +77,28 @@ fn bare_cookie_value(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
-/// The first value of a query parameter in a request target, decoded as a form is: `%xx` and `+`. An escape that is cut short stands for
-/// itself. A parameter without `=` has an empty value. A fragment is no part of the query.
+/// The first value of a query parameter in a request target, as [`query_parameters`] finds it.
 pub fn query_parameter<'a>(target: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
-    let start = memchr2(b'?', b'#', target)?;
-    let query = target.get(start..)?.strip_prefix(b"?")?;
-    let mut rest = Some(split_at(query, b'#').0);
-    while let Some(current) = rest {
-        let (part, after) = split_at(current, b'&');
-        rest = after;
-        let (key, value) = split_at(part, b'=');
-        if *form_decode(key) == *name.as_bytes() {
-            return Some(form_decode(value.unwrap_or_default()));
+    query_parameters(target, name).next()
+}
+
+/// The values of a query parameter in a request target, decoded as a form is: `%xx` and `+`. An escape that is cut short stands for itself. A
+/// parameter without `=` has an empty value. A fragment is no part of the query.
+pub fn query_parameters<'a>(target: &'a [u8], name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let start = memchr2(b'?', b'#', target);
+    let query = start.and_then(|start| target.get(start..)?.strip_prefix(b"?"));
+    let mut rest = query.map(|query| split_at(query, b'#').0);
+    std::iter::from_fn(move || {
+        while let Some(current) = rest {
+            let (part, after) = split_at(current, b'&');
+            rest = after;
+            let (key, value) = split_at(part, b'=');
+            if *form_decode(key) == *name.as_bytes() {
+                return Some(form_decode(value.unwrap_or_default()));
+            }
         }
-    }
-    None
+        None
+    })
 }
 
 /// A request target without a query parameter, all of its values; `None` where it has none. What else stands there stays byte for byte.

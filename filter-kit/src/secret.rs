@@ -3,6 +3,7 @@
 use crate::{Environment, settings::Field};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
+use std::hint;
 
 /// The shortest secret, in bytes.
 const LEAST: usize = 16;
@@ -14,6 +15,37 @@ pub struct Secret(Hmac<Sha256>);
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
+    }
+}
+
+/// A signature: hexadecimal digits. It is written with [`as_str`](Self::as_str) and compared with [`is`](Self::is), and in no other way: there is no `==`,
+/// which would end at the first difference and so tell how much of a forged one is right.
+///
+/// ```compile_fail
+/// fn same(one: &filter_kit::Signature, other: &filter_kit::Signature) -> bool {
+///     one == other
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Signature(String);
+
+impl std::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signature")
+    }
+}
+
+impl Signature {
+    /// The digits, to be sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether these are the digits. It takes as long wherever the first difference is.
+    #[inline(never)]
+    pub fn is(&self, digits: &str) -> bool {
+        let differences = self.0.bytes().zip(digits.bytes()).fold(0, |sum, (one, other)| sum | (one ^ other));
+        self.0.len() == digits.len() && hint::black_box(differences) == 0
     }
 }
 
@@ -55,10 +87,10 @@ impl Secret {
 
     /// The first half of the signature of these parts, in hexadecimal digits.
     #[inline(never)]
-    pub fn sign(&self, parts: &[&[u8]]) -> String {
+    pub fn sign(&self, parts: &[&[u8]]) -> Signature {
         let tag = self.mac(parts).finalize().into_bytes();
         let digits = tag.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+        Signature(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect())
     }
 
     /// Whether this is the parts' signature, or the first half of it, in hexadecimal digits. It takes as long for one that is nearly right.
@@ -102,7 +134,18 @@ mod tests {
         let secret = read(r#"{"secret_env":"SECRET"}"#, "0123456789abcdef").unwrap().unwrap();
         let signature = "270dd924e59492473753afc8076b079cb158fe3b838767edfd7821e51f0aecdb";
         let (half, _) = signature.split_at(32);
-        assert_eq!(secret.sign(&[b"checkout:", b"b"]), half);
+        let own = secret.sign(&[b"checkout:", b"b"]);
+        assert_eq!(own.as_str(), half);
+        assert!(own.is(half) && !own.is("") && !own.is(signature));
+        for place in 0..half.len() {
+            let wrong = |(at, digit): (usize, char)| match digit {
+                '0' if at == place => '1',
+                _ if at == place => '0',
+                digit => digit,
+            };
+            let forged: String = half.chars().enumerate().map(wrong).collect();
+            assert!(!own.is(&forged), "{forged}");
+        }
         assert!(secret.has_signed(&[b"checkout:b"], signature) && secret.has_signed(&[b"checkout:b"], half));
         for forged in [
             "",

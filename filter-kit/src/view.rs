@@ -333,6 +333,17 @@ impl<'h> View<'h> {
             .or_else(|| self.request_headers().all("cookie").skip(1).find_map(find))
     }
 
+    /// The cookies of this name, over all `cookie` headers.
+    pub fn cookies(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let all = self.request_headers().all("cookie").flat_map(reader::cookies);
+        all.filter(move |(other, _)| reader::is_same(other, name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The values of a query parameter, decoded as a form is.
+    pub fn query_parameters(&self, name: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        reader::query_parameters(self.target(), name)
+    }
+
     /// The first value of a query parameter, decoded as a form is.
     pub fn query_parameter(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         reader::query_parameter(self.target(), name)

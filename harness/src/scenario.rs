@@ -12,7 +12,11 @@ mod values;
 pub use connection::Connection;
 pub use load::{ScenarioError, load, load_dir, load_file};
 
-use crate::{Bytes, Exploration, expect::Expect, lint::Lint};
+use crate::{
+    Bytes, Exploration,
+    expect::{Expect, Expected},
+    lint::Lint,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -191,6 +195,30 @@ impl<T: Into<Bytes>> From<T> for Chunk {
 /// Reads a time of RFC 3339 in UTC, such as `2026-11-23T00:00:00.5Z`: nanoseconds since 1970.
 pub fn nanoseconds(text: &str) -> Option<u64> {
     values::nanoseconds("", text).ok()
+}
+
+/// Bytes as scenarios have them: a string, `{ hex = ".." }` or `{ repeat = "..", times = N }`.
+///
+/// # Errors
+/// It is none of these: the rule that it breaks.
+pub fn bytes(value: &toml::Value) -> Result<Bytes, String> {
+    values::bytes("", value).map_err(|problem| problem.rule)
+}
+
+/// Headers as scenarios have them: a table of values, or a list of pairs.
+///
+/// # Errors
+/// It is neither: the rule that it breaks.
+pub fn headers(value: &toml::Value) -> Result<Headers, String> {
+    values::headers("", Some(value)).map_err(|problem| problem.rule)
+}
+
+/// What must be of headers, as scenarios have it.
+///
+/// # Errors
+/// The rule that is broken.
+pub fn expected(table: &toml::Table) -> Result<Vec<(String, Expected)>, String> {
+    values::each("", table).map_err(|problem| problem.rule)
 }
 
 /// A request of the client, its answer by the upstream, and what must come of it.

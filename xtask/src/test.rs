@@ -54,6 +54,7 @@ const STEPS: &[Step] = &[
     }),
     ("lints of modules", lints_of_modules),
     ("dependency rules", || rules::check(project::metadata()?)),
+    ("licences, bans and sources", licences),
     ("unit tests", unit_tests),
     ("modules", modules),
     ("scenarios on the harness", scenarios_on_harness),
@@ -76,6 +77,7 @@ const STEPS: &[Step] = &[
     ("published modules", e2e::publish::run),
     ("policy beside Envoy's RBAC", || e2e::rbac::run(None, e2e::rbac::Against::Module, 1, &[])),
     ("policy's rows on Envoy", e2e::rbac::rows::run),
+    ("bypasses tried on Envoy", e2e::bypass::run),
     ("the page in a browser", || e2e::ui::run(e2e::ui::What::Check)),
     ("conformance", || passes(&mut command::cargo(&["xtask", "conformance", "--check"]))),
     ("demo", || passes(&mut command::cargo(&["xtask", "demo", "--once"]))),
@@ -131,6 +133,18 @@ fn one() -> Count {
 fn passes(command: &mut Command) -> Result<Count> {
     command::run(command)?;
     Ok(one())
+}
+
+/// Licences, bans and sources of all dependencies, by `deny.toml`. Advisories are not looked up: their database is not at hand.
+fn licences() -> Result<Count> {
+    let Some(program) = command::on_path("cargo-deny") else {
+        println!(
+            "SKIPPED  licences, bans and sources: there is no cargo-deny (`cargo install cargo-deny --locked`)"
+        );
+        return Ok(Count { skipped: 1, ..Count::default() });
+    };
+    let arguments = ["--offline", "--locked", "--all-features", "check", "licenses", "bans", "sources"];
+    passes(Command::new(program).args(arguments).current_dir(project::root()))
 }
 
 /// The shell of a module is compiled for wasm32 alone, and linted there.

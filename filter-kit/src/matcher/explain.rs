@@ -5,6 +5,7 @@ use crate::{
     View,
     explain::{Clause, listed, shown},
 };
+use std::borrow::Cow;
 
 impl Matcher {
     /// Notes what the condition at `path`, and each condition in it, says of the request.
@@ -14,7 +15,7 @@ impl Matcher {
                 let seen = subject.seen(view);
                 let negated = if self.expected { "" } else { "not " };
                 let reason = [&seen, ", and must ", negated, &test.told()].concat();
-                clauses.push(Clause::new(path, self.matches(view), reason));
+                clauses.push(Clause::new(path, self.says(view), reason));
                 return;
             }
             Condition::All(parts) => (parts, "all"),
@@ -28,7 +29,7 @@ impl Matcher {
         let negated = if self.expected { "" } else { "not " };
         clauses.push(Clause::new(
             path,
-            self.matches(view),
+            self.says(view),
             [negated, word, " of the conditions in it"].concat(),
         ));
     }
@@ -37,23 +38,22 @@ impl Matcher {
 impl Subject {
     /// What the request has there.
     fn seen(&self, view: &View<'_>) -> String {
-        let of = |what: &str, name: &str, value: Option<&[u8]>| match value {
-            Some(value) => [what, name, " is ", &shown(value)].concat(),
-            None => ["there is no ", what, name].concat(),
+        let of = |what: &str, name: &str, values: &[&[u8]]| match values {
+            [] => ["there is no ", what, name].concat(),
+            values => [what, name, " is ", &listed(values.iter().copied())].concat(),
         };
         match self {
             Self::Header(name) => {
-                let values: Vec<&[u8]> = view.request_headers().all(name.as_str()).collect();
-                match values.as_slice() {
-                    [] => ["there is no header ", name.as_str()].concat(),
-                    values => ["header ", name.as_str(), " is ", &listed(values.iter().copied())].concat(),
-                }
+                of("header ", name.as_str(), &view.request_headers().all(name.as_str()).collect::<Vec<_>>())
             }
-            Self::Cookie(name) => of("cookie ", name, view.cookie(name)),
-            Self::Query(name) => of("query parameter ", name, view.query_parameter(name).as_deref()),
-            Self::Method => of("method", "", Some(view.method())),
-            Self::Path => of("path", "", Some(view.path())),
-            Self::Principal => of("principal", "", view.principal()),
+            Self::Cookie(name) => of("cookie ", name, &view.cookies(name).collect::<Vec<_>>()),
+            Self::Query(name) => {
+                let values: Vec<Cow<'_, [u8]>> = view.query_parameters(name).collect();
+                of("query parameter ", name, &values.iter().map(|value| &**value).collect::<Vec<_>>())
+            }
+            Self::Method => of("method", "", &[view.method()]),
+            Self::Path => of("path", "", &[view.path()]),
+            Self::Principal => of("principal", "", view.principal().as_slice()),
         }
     }
 }

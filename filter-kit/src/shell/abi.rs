@@ -5,6 +5,13 @@
     unsafe_code,
     reason = "the host's functions take pointers into this module's memory; this file alone deals with them"
 )]
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(dead_code, reason = "the test tries what has memory of the host's, and the rest is for modules")
+)]
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
 
 use crate::{Buffer, HeaderMap, HostBytes, Level, Pairs, Source, metrics::Kind};
 use std::{
@@ -16,7 +23,7 @@ use std::{
 
 const OK: u32 = 0;
 
-#[link(wasm_import_module = "env")]
+#[cfg_attr(target_arch = "wasm32", link(wasm_import_module = "env"))]
 unsafe extern "C" {
     fn proxy_log(level: u32, text: *const u8, size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
@@ -221,6 +228,12 @@ impl Source for Host {
         time
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    fn random(&self, _: &mut [u8]) -> bool {
+        false
+    }
+
+    #[cfg(target_arch = "wasm32")]
     #[expect(clippy::disallowed_methods, reason = "this is what stands behind View::random")]
     fn random(&self, bytes: &mut [u8]) -> bool {
         getrandom::fill(bytes).is_ok()

@@ -59,7 +59,7 @@ fn parts<'p>([method, authority, path]: [&'p [u8]; 3], until: &'p str) -> [&'p [
 pub fn sign(secret: &Secret, request: [&[u8]; 3], until: u64) -> String {
     let until = until.to_string();
     let signature = secret.sign(&parts(request, &until));
-    [&until, ".", &signature].concat()
+    [&until, ".", signature.as_str()].concat()
 }
 
 impl Ask {

@@ -191,8 +191,9 @@ impl Extension {
         each: &mut dyn FnMut(Part, Truth) -> bool,
     ) -> bool {
         let view = facts.view();
+        let said = |said: Option<bool>| said.map_or(Truth::Error, Truth::from);
         let mut matchers = self.matchers.iter().zip(0..);
-        if !matchers.all(|(matcher, place)| each(Part::Match(place), matcher.matches(view).into())) {
+        if !matchers.all(|(matcher, place)| each(Part::Match(place), said(matcher.says(view)))) {
             return false;
         }
         if let Some(window) = &self.window
@@ -257,7 +258,10 @@ impl Member {
 
     fn holds(&self, facts: &Facts<'_>, sets: &Sets) -> Truth {
         let view = facts.view();
-        let has = |value: Option<&[u8]>| value.is_some_and(|value| sets.has(self.set, value)).into();
+        let is_in = |value: &[u8]| sets.has(self.set, value);
+        let has = |value: Option<&[u8]>| value.is_some_and(is_in).into();
+        // As of `match`: nothing can be said where it is of one of several values, and not of another.
+        let agreed = |said: Option<bool>| said.map_or(Truth::Error, Truth::from);
         let address = |text: Option<&[u8]>| match text {
             None => Truth::Error,
             Some(text) => match Address::read(text) {
@@ -268,9 +272,11 @@ impl Member {
         let truth = match self.on {
             On::Remote => address(facts.remote()),
             On::Peer => address(facts.peer()),
-            On::Header => facts.headers(self.name.as_bytes()).any(|value| sets.has(self.set, value)).into(),
-            On::Cookie => has(view.cookie(&self.name)),
-            On::Query => has(view.query_parameter(&self.name).as_deref()),
+            On::Header => facts.headers(self.name.as_bytes()).any(is_in).into(),
+            On::Cookie => agreed(matcher::agreed(view.cookies(&self.name).map(is_in))),
+            On::Query => {
+                agreed(matcher::agreed(view.query_parameters(&self.name).map(|value| is_in(&value))))
+            }
             On::Path => has(Some(view.path())),
             On::Principal => has(view.principal()),
         };

@@ -130,10 +130,19 @@ impl<'f> Facts<'f> {
             return truth;
         }
         match self.canonical_path() {
-            Some(canonical) if canonical == raw => truth,
-            Some(canonical) if self.bytes(clause, Some(canonical)) == truth => truth,
+            Some(canonical) if canonical == raw && !self.program.has_read() => truth,
+            Some(canonical) if self.read_path(clause, canonical) == truth => truth,
             _ => Truth::Error,
         }
+    }
+
+    /// What a path says that has been read to its end.
+    fn read_path(&self, clause: &Test, path: &[u8]) -> Truth {
+        let texts = &self.program.texts;
+        let mut patterns = self.program.patterns(clause).iter();
+        patterns
+            .any(|pattern| holds(pattern.form, texts.get(self.program.read(pattern.text)), path, true))
+            .into()
     }
 
     /// The path as the most lenient of servers reads it; `None` where none can say.
@@ -163,6 +172,9 @@ impl<'f> Facts<'f> {
         let Some(host) = self.host() else { return Truth::False };
         if !self.program.is_strict {
             return self.bytes(clause, Some(host));
+        }
+        if !normal::is_host(host) {
+            return Truth::Error;
         }
         let name = normal::host(host);
         let mut patterns = self.program.patterns(clause).iter();
@@ -328,6 +340,9 @@ impl<'f> Facts<'f> {
     pub fn is_unknown(&self, attribute: Attribute) -> bool {
         match attribute {
             Attribute::Path => self.program.is_strict && self.canonical_path().is_none(),
+            Attribute::Host => {
+                self.program.is_strict && self.host().is_some_and(|host| !normal::is_host(host))
+            }
             Attribute::Peer => self.peer().is_none(),
             Attribute::Remote => self.remote().is_none(),
             Attribute::DestinationIp | Attribute::DestinationPort => self.destination().is_none(),

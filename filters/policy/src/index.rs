@@ -254,6 +254,10 @@ impl Maker<'_> {
         }
         for pattern in patterns {
             keys.push(self.key_of(test.attribute, *pattern)?);
+            let read = Pattern { text: self.program.read(pattern.text), ..*pattern };
+            if test.attribute == Attribute::Path && read != *pattern {
+                keys.push(self.key_of(test.attribute, read)?);
+            }
         }
         filter_kit::sort_unique(&mut keys);
         Some(keys)

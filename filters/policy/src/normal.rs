@@ -77,6 +77,25 @@ fn decode(path: &[u8]) -> Option<Vec<u8>> {
     (is_clear && std::str::from_utf8(&decoded).is_ok()).then_some(decoded)
 }
 
+/// The text of a policy's path with its escapes undone, where it has some: what a path is compared with once it has been read.
+pub fn decoded(text: &str) -> Option<Vec<u8>> {
+    if text.contains('%') { decode(text.as_bytes()) } else { None }
+}
+
+/// Whether a host, in lower case, is one: a name of letters, digits, `-`, `.` and `_`, or an address in brackets, and behind it perhaps a port. Envoy lets
+/// more through, of which servers make different things: a user before it, two hosts with a comma, escapes.
+pub fn is_host(host: &[u8]) -> bool {
+    let end = if has_port(host) { host.iter().rposition(|byte| *byte == b':') } else { None };
+    let (name, port) = host.split_at(end.unwrap_or(host.len()));
+    let is_port = port.iter().skip(1).all(u8::is_ascii_digit);
+    let address = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let is_name = match address {
+        Some(address) => address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
+        None => name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+    };
+    is_port && is_name
+}
+
 /// Whether a host has a port.
 pub fn has_port(host: &[u8]) -> bool {
     host.iter().rev().take_while(|byte| **byte != b']').any(|byte| *byte == b':')
@@ -95,7 +114,7 @@ pub fn host(host: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{canonical, host};
+    use super::{canonical, host, is_host};
     use proptest::prelude::*;
 
     #[track_caller]
@@ -143,6 +162,18 @@ mod tests {
             ("a:", "a"),
         ] {
             assert_eq!(host(sent.as_bytes()), name.as_bytes(), "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for host in ["a", "a.b-c_d.", "a:80", "a:", "", "127.0.0.1", "[::1]", "[::ffff:1.2.3.4]:80"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in
+            ["u@a", "a,b", "a%2eb", "a:b", "a:1.b", "a:80:80", "[::1", "[u@a]", "a b", "é", "a/", "[::1]x"]
+        {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     extension::Extension,
     intern::{Interner, Text},
+    normal,
     pattern::Pattern,
 };
 use std::ops::Range;
@@ -110,6 +111,8 @@ pub struct Program {
     pub rules: Vec<Rule>,
     /// Whether all is read as strictly as it can be.
     pub is_strict: bool,
+    /// In strict mode: texts of paths with escapes, in their order, and what they are where these are undone.
+    read: Vec<(u32, Text)>,
 }
 
 /// A part of a list.
@@ -122,6 +125,31 @@ impl Program {
     pub fn group(&self, group: u32) -> impl Iterator<Item = &Test> {
         let range = self.groups.get(group as usize).cloned().unwrap_or_default();
         part(&self.members, &range).iter().filter_map(|test| self.tests.get(*test as usize))
+    }
+
+    /// Notes what a path's text is that has escapes, where these are undone: in strict mode a request's path is compared as it came, and as it is read. An
+    /// escape of a brace would become an operator of a template, and stays.
+    pub fn note_read(&mut self, text: &str) {
+        if let Some(read) = normal::decoded(text).filter(|read| !read.contains(&b'{')) {
+            let (text, read) = (self.texts.intern(text.as_bytes()).number(), self.texts.intern(&read));
+            if let Err(place) = self.read.binary_search_by_key(&text, |(other, _)| *other) {
+                self.read.insert(place, (text, read));
+            }
+        }
+    }
+
+    /// Whether any path of the policies has escapes.
+    pub fn has_read(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    /// A pattern's text, as a path that has been read is compared with it.
+    pub fn read(&self, text: Text) -> Text {
+        if self.read.is_empty() {
+            return text;
+        }
+        let place = self.read.binary_search_by_key(&text.number(), |(other, _)| *other).ok();
+        place.and_then(|place| self.read.get(place)).map_or(text, |(_, read)| *read)
     }
 
     /// The patterns of a test.

@@ -36,6 +36,9 @@ impl Reader<'_, '_, '_> {
                     field.refuse_text(rule, value);
                 }
                 push(Form::Template, Part::Value, value.as_bytes());
+                if self.is_strict() {
+                    builder.program.note_read(value);
+                }
             }
             Key::Path => {
                 if self.is_strict() && value.contains(['{', '}']) {
@@ -43,6 +46,9 @@ impl Reader<'_, '_, '_> {
                 }
                 let (form, text) = wildcard(value, Form::Any);
                 push(form, Part::Value, text.as_bytes());
+                if self.is_strict() {
+                    builder.program.note_read(text);
+                }
             }
             Key::Sni => {
                 let (form, text) = wildcard(value, Form::Any);

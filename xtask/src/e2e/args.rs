@@ -1,6 +1,8 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
-use super::{all, candidate, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui};
+use super::{
+    all, bypass, candidate, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui,
+};
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,7 +13,7 @@ pub struct Args {
     /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
     #[arg(
         long,
-        conflicts_with_all = ["sticky", "hops", "guardrail", "candidate", "outputs", "tool", "policy", "metrics", "publish", "ui"]
+        conflicts_with_all = ["sticky", "hops", "guardrail", "candidate", "outputs", "tool", "policy", "bypass", "metrics", "publish", "ui"]
     )]
     envoy_version: Option<String>,
     /// Through docker-compose.yml.
@@ -44,6 +46,9 @@ pub struct Args {
     /// Policy's rows instead: tokens, certificates, forwarded addresses and paths, each with the decision that the docs name.
     #[arg(long, group = "instead")]
     policy: bool,
+    /// Attempts to get past a policy or to pick an arm instead, each with the right decision: `filters/*/bypass/`.
+    #[arg(long, group = "instead")]
+    bypass: bool,
     /// What the generated policies and requests come from.
     #[arg(long, requires = "rbac", default_value_t = 1)]
     seed: u64,
@@ -93,6 +98,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         rbac::run(args.envoy_version.as_deref(), against, args.seed, &args.without)?
     } else if args.policy {
         rbac::rows::run()?
+    } else if args.bypass {
+        bypass::run()?
     } else if args.metrics {
         metrics::run()?
     } else if args.publish {

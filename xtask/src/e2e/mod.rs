@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: the scenarios on a real Envoy. Each must meet its expectations there, and come out as it does on the harness.
 
 mod args;
+pub mod bypass;
 pub mod candidate;
 pub mod client;
 pub mod foreign;

@@ -24,9 +24,15 @@ pub fn are_apart(program: &Program, attribute: Attribute, one: &[Pattern], other
     one.iter().zip(other).any(|(one, other)| patterns_are_apart(program, attribute, *one, *other))
 }
 
-/// Strict mode compares a host with its port or without, by what the value has: values of both kinds are about two texts.
+/// Strict mode compares a host with its port or without, by what the value has, and a path as it came and as it is read: values of both kinds, and of paths
+/// with escapes, are about two texts.
 fn are_of_two_texts(program: &Program, attribute: Attribute, one: &[u8], other: &[u8]) -> bool {
-    attribute == Attribute::Host && program.is_strict && normal::has_port(one) != normal::has_port(other)
+    program.is_strict
+        && match attribute {
+            Attribute::Host => normal::has_port(one) != normal::has_port(other),
+            Attribute::Path => one != other && [one, other].iter().any(|text| text.contains(&b'%')),
+            _ => false,
+        }
 }
 
 fn pattern_covers(program: &Program, attribute: Attribute, wide: Pattern, narrow: Pattern) -> bool {
@@ -213,7 +219,9 @@ pub fn is_single(program: &Program, attribute: Attribute) -> bool {
 pub fn may_be_unknown(program: &Program, attribute: Attribute) -> bool {
     match attribute {
         Attribute::Peer | Attribute::Remote | Attribute::DestinationIp | Attribute::DestinationPort => true,
-        Attribute::Path | Attribute::RequestPrincipal | Attribute::Metadata(_) => program.is_strict,
+        Attribute::Path | Attribute::Host | Attribute::RequestPrincipal | Attribute::Metadata(_) => {
+            program.is_strict
+        }
         _ => false,
     }
 }

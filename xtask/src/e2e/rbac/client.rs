@@ -30,6 +30,10 @@ pub struct Answer {
     pub details: String,
     /// Whether an AUDIT policy matched.
     pub audited: bool,
+    /// Whether the trace of the decision came with it.
+    pub explained: bool,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// A listener on the loopback of either family, where this machine has both.
@@ -41,7 +45,8 @@ pub struct Listener {
     pub v6: Option<SocketAddr>,
 }
 
-trait Stream: Read + Write + Send {}
+/// A connection, in the clear or not.
+pub trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 /// A caller at a listener; it connects when it sends, and again after the server has closed.
@@ -96,7 +101,7 @@ impl<'a> Client<'a> {
 
 impl Request {
     /// The bytes that are sent.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} ", self.method).into_bytes();
         bytes.extend(&self.target);
         bytes.extend(b" HTTP/1.1\r\n");
@@ -114,7 +119,12 @@ impl Request {
 }
 
 fn token(claims: &Value, is_forged: bool) -> String {
-    let head = URL_SAFE_NO_PAD.encode(json!({"alg": "HS256", "typ": "JWT", "kid": "k"}).to_string());
+    token_of(&json!({"alg": "HS256", "typ": "JWT", "kid": "k"}), claims, is_forged)
+}
+
+/// A token with this head, signed with the key that is known, or with another.
+pub fn token_of(head: &Value, claims: &Value, is_forged: bool) -> String {
+    let head = URL_SAFE_NO_PAD.encode(head.to_string());
     let text = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let key: &[u8] = if is_forged { b"another" } else { KEY };
     // A key of any length is taken.
@@ -125,7 +135,11 @@ fn token(claims: &Value, is_forged: bool) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap_or_default()))
 }
 
-fn connect(caller: &Caller, credentials: &Credentials, listener: Listener) -> Result<Box<dyn Stream>> {
+/// Connects as a caller.
+///
+/// # Errors
+/// No connection can be made.
+pub fn connect(caller: &Caller, credentials: &Credentials, listener: Listener) -> Result<Box<dyn Stream>> {
     let peer =
         if caller.peer.is_ipv6() && listener.v6.is_none() { Ipv4Addr::LOCALHOST.into() } else { caller.peer };
     let (domain, listener) = match listener.v6.filter(|_| peer.is_ipv6()) {
@@ -153,7 +167,10 @@ fn connect(caller: &Caller, credentials: &Credentials, listener: Listener) -> Re
 }
 
 /// Reads an answer, and whether the connection ends with it.
-fn read(stream: &mut dyn Stream, buffer: &mut Vec<u8>, has_no_body: bool) -> Result<(Answer, bool)> {
+///
+/// # Errors
+/// There is no answer in time, or it is no HTTP.
+pub fn read(stream: &mut dyn Stream, buffer: &mut Vec<u8>, has_no_body: bool) -> Result<(Answer, bool)> {
     loop {
         let mut space = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut space);
@@ -162,16 +179,18 @@ fn read(stream: &mut dyn Stream, buffer: &mut Vec<u8>, has_no_body: bool) -> Res
                 let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
                 header.map(|header| String::from_utf8_lossy(header.value).into_owned())
             };
-            let answer = Answer {
+            let mut answer = Answer {
                 status: response.code.unwrap_or_default(),
                 details: value("x-details").unwrap_or_default(),
                 audited: value("x-audited").is_some_and(|value| value == "true"),
+                explained: value("x-outrigger-explain").is_some(),
+                body: Vec::new(),
             };
             let is_last = value("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
             let body = value("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
             let all = length + if has_no_body { 0 } else { body };
             while buffer.len() < all && fill(stream, buffer)? {}
-            buffer.drain(..all.min(buffer.len()));
+            answer.body = buffer.drain(..all.min(buffer.len())).skip(length).collect();
             return Ok((answer, is_last));
         }
         if !fill(stream, buffer)? {
@@ -181,7 +200,10 @@ fn read(stream: &mut dyn Stream, buffer: &mut Vec<u8>, has_no_body: bool) -> Res
 }
 
 /// Reads what there is; false at the end, however it came.
-fn fill(stream: &mut dyn Stream, buffer: &mut Vec<u8>) -> Result<bool> {
+///
+/// # Errors
+/// Nothing came in time.
+pub fn fill(stream: &mut dyn Stream, buffer: &mut Vec<u8>) -> Result<bool> {
     let mut part = [0; 4096];
     match stream.read(&mut part) {
         Ok(count) => {

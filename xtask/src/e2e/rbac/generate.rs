@@ -8,6 +8,7 @@ use super::{
         REQUEST_PRINCIPALS, SEGMENTS, SNIS, SOURCE, TRUST_DOMAINS, UNKNOWN, WORDS,
     },
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// What one pair of listeners is made for.
@@ -24,9 +25,11 @@ pub struct Configuration {
 }
 
 /// Istio's `pathNormalization` of a mesh, but for NONE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Paths {
     /// BASE: dot segments, `\`, needless escapes.
+    #[default]
     Base,
     /// MERGE_SLASHES: `//` is `/` too.
     MergeSlashes,
@@ -35,9 +38,11 @@ pub enum Paths {
 }
 
 /// Where Envoy takes the client's address from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Edge {
     /// A sidecar: the last address of `x-forwarded-for`.
+    #[default]
     Sidecar,
     /// A gateway without trusted proxies before it: the connection.
     Gateway,

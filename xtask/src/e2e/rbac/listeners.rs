@@ -8,7 +8,7 @@ use super::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// What decides at a listener.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,8 @@ pub enum Judge<'a> {
     Module(&'a Path, &'static str),
 }
 
-fn kind(name: &str) -> String {
+/// The type of a filter's configuration.
+pub fn kind(name: &str) -> String {
     format!("type.googleapis.com/envoy.extensions.filters.{name}")
 }
 
@@ -37,7 +38,8 @@ pub fn bootstrap(
     for (number, configuration) in configurations.iter().enumerate() {
         for (judge, letter) in judges.iter().zip(["a", "b"]) {
             let name = format!("{number}{letter}");
-            let mut listener = listener(&name, configuration, *judge, server);
+            let filters = judged(&name, configuration, *judge);
+            let mut listener = listener(&name, (configuration.edge, configuration.paths), filters, server);
             if has_v6 {
                 let mut v6 = listener.clone();
                 v6["name"] = json!(format!("{name}6"));
@@ -55,12 +57,14 @@ pub fn bootstrap(
     })
 }
 
-fn address(loopback: &str) -> Value {
+/// A socket of a loopback, of which Envoy chooses the port.
+pub fn address(loopback: &str) -> Value {
     json!({"socket_address": {"address": loopback, "port_value": 0}})
 }
 
-fn listener(name: &str, configuration: &Configuration, judge: Judge<'_>, server: &Value) -> Value {
-    let manager = manager(name, configuration, judge);
+/// A listener with these filters before its answer, `ok`, and behind what Istio puts before them.
+pub fn listener(name: &str, settings: (Edge, Paths), filters: Vec<Value>, server: &Value) -> Value {
+    let manager = manager(settings, filters);
     let listener_filter = |name: &str, package: &str, message: &str| {
         let kind = format!("type.googleapis.com/envoy.extensions.filters.listener.{package}.v3.{message}");
         json!({"name": name, "typed_config": {"@type": kind}})
@@ -83,21 +87,21 @@ fn listener(name: &str, configuration: &Configuration, judge: Judge<'_>, server:
 }
 
 /// The connection manager, with paths as Istio has them.
-fn manager(name: &str, configuration: &Configuration, judge: Judge<'_>) -> Value {
+fn manager((edge, paths): (Edge, Paths), judged: Vec<Value>) -> Value {
     let mut filters = before();
-    filters.extend(judged(name, configuration, judge));
+    filters.extend(judged);
     filters.push(json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": kind("http.router.v3.Router")}
     }));
     let header = |key: &str, value: &str| json!({"header": {"key": key, "value": value}});
-    let (use_remote_address, hops) = match configuration.edge {
+    let (use_remote_address, hops) = match edge {
         Edge::Sidecar => (false, 0),
         Edge::Gateway => (true, 0),
         Edge::GatewayBehindProxy => (true, 1),
     };
     // As istiod sets them (`pilot/pkg/networking/core`, `buildPathNormalization`).
-    let (merge_slashes, escaped_slashes) = match configuration.paths {
+    let (merge_slashes, escaped_slashes) = match paths {
         Paths::Base => (false, "KEEP_UNCHANGED"),
         Paths::MergeSlashes => (true, "KEEP_UNCHANGED"),
         Paths::DecodeAndMergeSlashes => (true, "UNESCAPE_AND_FORWARD"),
@@ -181,19 +185,25 @@ fn judged(name: &str, configuration: &Configuration, judge: Judge<'_>) -> Vec<Va
                 "trust_domains": configuration.trust_domains,
                 "policies": configuration.policies
             });
-            vec![json!({"name": "outrigger.policy", "typed_config": {
-                "@type": kind("http.wasm.v3.Wasm"),
-                "config": {
-                    "name": format!("policy-{name}"),
-                    "failure_policy": "FAIL_RELOAD",
-                    "vm_config": {
-                        "vm_id": format!("policy-{name}"),
-                        "runtime": "envoy.wasm.runtime.v8",
-                        "code": {"local": {"filename": path}}
-                    },
-                    "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()}
-                }
-            }})]
+            vec![plugin(&format!("policy-{name}"), path, &config, &BTreeMap::new())]
         }
     }
+}
+
+/// A plugin of this name, with a VM of its own.
+pub fn plugin(name: &str, module: &Path, config: &Value, environment: &BTreeMap<String, String>) -> Value {
+    json!({"name": "outrigger", "typed_config": {
+        "@type": kind("http.wasm.v3.Wasm"),
+        "config": {
+            "name": name,
+            "failure_policy": "FAIL_RELOAD",
+            "vm_config": {
+                "vm_id": name,
+                "runtime": "envoy.wasm.runtime.v8",
+                "environment_variables": {"key_values": environment},
+                "code": {"local": {"filename": module}}
+            },
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()}
+        }
+    }})
 }

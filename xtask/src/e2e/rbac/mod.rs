@@ -5,15 +5,15 @@
 
 #[cfg(test)]
 mod analysis;
-mod client;
+pub mod client;
 mod fault;
-mod generate;
+pub mod generate;
 pub mod identity;
-mod listeners;
+pub mod listeners;
 mod mutate;
 mod random;
 pub mod recorded;
-mod request;
+pub mod request;
 pub mod rows;
 mod shrink;
 mod translate;
