@@ -1,6 +1,6 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
-use super::{all, candidate, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui};
+use super::{all, candidate, faults, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui};
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -32,6 +32,12 @@ pub struct Args {
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, group = "instead")]
     outputs: bool,
+    /// Faults of upstreams, clients, collectors and the clock instead, or those of which the name has the text: nothing falls over, all counts agree.
+    #[arg(
+        long, value_name = "TEXT", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        group = "instead"
+    )]
+    faults: Option<String>,
     /// The tool instead: what `outrigger replay` says beside what Envoy does, and exit codes.
     #[arg(long, group = "instead")]
     tool: bool,
@@ -87,6 +93,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         candidate::run()?
     } else if args.outputs {
         outputs::run()?
+    } else if let Some(only) = &args.faults {
+        faults::run(only)?
     } else if args.tool {
         tool::run()?
     } else if let Some(against) = args.rbac {

@@ -3,6 +3,7 @@
 mod args;
 pub mod candidate;
 pub mod client;
+pub mod faults;
 pub mod foreign;
 pub mod guardrail;
 pub mod hops;

@@ -1,0 +1,80 @@
+//! Faults that come over the wire, on a real Envoy with all filters: after each, Envoy lives, no module has failed, nobody waits, and what clients saw,
+//! what the upstream got, what Envoy counted and what the modules did agree to the request.
+
+mod accounts;
+mod client;
+mod clients;
+mod floods;
+mod http2;
+mod line;
+mod shop;
+mod site;
+mod upstreams;
+
+use super::{Count, try_all};
+use crate::{build, setup};
+use accounts::Sent;
+use anyhow::{Result, bail};
+use site::{Plan, Site};
+use std::{collections::BTreeMap, time::Instant};
+
+/// Makes requests fail at a site, and says what was sent.
+type Fault = fn(&Site) -> Result<Vec<Sent>>;
+
+/// The faults that need nothing of their own.
+const FAULTS: [(&str, Fault); 4] = [
+    ("upstreams that fail", upstreams::fail),
+    ("clients that are slow, or leave", clients::misbehave),
+    ("a flood of streams", floods::streams),
+    ("a flood of resets", floods::resets),
+];
+
+/// Tries the faults of which the name has this text.
+///
+/// # Errors
+/// Something that the run needs is missing. What does not come out as it must is counted.
+pub fn run(only: &str) -> Result<Count> {
+    let program = setup::envoy(None)?;
+    if std::env::var_os("FX").is_none() { build::modules()?; }
+    let mut count = Count::default();
+    let picked: Vec<(&str, Fault)> = FAULTS.into_iter().filter(|(name, _)| name.contains(only)).collect();
+    for (plan, what) in [(Plan::One, "all-in-one"), (Plan::Chain, "a chain of four")] {
+        let site = std::cell::RefCell::new(Site::start(&program, plan, &site::config(), |_| ())?);
+        let of = try_all(&picked, |fault| attempt(&mut site.borrow_mut(), what, *fault));
+        count.passed += of.passed;
+        count.failed += of.failed;
+    }
+    Ok(count)
+}
+
+/// Makes one kind of fault and balances the books.
+fn attempt(site: &mut Site, plan: &str, fault: Fault) -> Result<()> {
+    let begun = Instant::now();
+    site.begin()?;
+    let sent = fault(site)?;
+    let books = site.close(sent)?;
+    let wrong = books.check();
+    if !wrong.is_empty() {
+        bail!("{plan}: {} accounts do not agree:\n  {}", wrong.len(), first(&wrong));
+    }
+    let unseen = books.unseen();
+    if !unseen.is_empty() {
+        bail!("{plan}: the check does not see\n  {}", first(&unseen));
+    }
+    println!("{plan}: {} requests in {:.1} s", books.sent.len(), begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The first lines, of those that begin alike the first two.
+fn first(lines: &[String]) -> String {
+    let mut seen = BTreeMap::<&str, usize>::new();
+    let mut first = Vec::new();
+    for line in lines {
+        let times = seen.entry(line.get(..14).unwrap_or(line)).or_default();
+        *times += 1;
+        if *times <= 2 && first.len() < 16 {
+            first.push(line.as_str());
+        }
+    }
+    first.join("\n  ")
+}
