@@ -1,7 +1,8 @@
 //! Clients that are slow, that close their half of the connection, and that vanish.
 
 use super::{
-    accounts::{Client, End, Filters, Rule, Seen, Sent, Upstream},
+    Tried,
+    accounts::{Client, End, Filters, Rule, Seen, Upstream},
     client::{self, open, watch},
     shop,
     site::Site,
@@ -95,7 +96,7 @@ enum Part {
 }
 
 /// Each way of a client, among those that do all well.
-pub fn misbehave(site: &Site) -> Result<Vec<Sent>> {
+pub fn misbehave(site: &Site) -> Result<Tried> {
     let leave = |part, reset| Act::Leave { part, reset };
     let kinds = [
         (&WELL, (Act::Wait, "")),
@@ -115,7 +116,7 @@ pub fn misbehave(site: &Site) -> Result<Vec<Sent>> {
         (&HEAD_TOO_SLOW, (Act::Stop(Part::Head), "")),
         (&BODY_TOO_SLOW, (Act::Stop(Part::HalfBody), "")),
     ];
-    client::all(&kinds, TIMES, |(act, fault), name| one(site.listener(), *act, fault, name))
+    Ok(client::all(&kinds, TIMES, |(act, fault), name| one(site.listener(), *act, fault, name))?.into())
 }
 
 fn one(listener: SocketAddr, act: Act, fault: &str, name: &str) -> Result<Seen> {

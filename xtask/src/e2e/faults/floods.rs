@@ -1,6 +1,7 @@
 //! Floods of small streams of HTTP/2: streams that end well, that are taken back as soon as they are opened, and more of these than Envoy bears.
 
 use super::{
+    Tried,
     accounts::{Client, Filters, Rule, Seen, Sent, Upstream},
     client,
     http2::Connection,
@@ -12,8 +13,11 @@ use anyhow::{Result, ensure};
 
 const CONNECTIONS: usize = 8;
 /// The streams of a connection, and how many of them are under way at once.
-const STREAMS: usize = 400;
+const STREAMS: usize = 300;
 const BATCH: usize = 50;
+/// The streams that are reset on a connection that Envoy closes: it bears 250 that are reset within a second of their beginning
+/// (`overload.premature_reset_total_stream_count` is 500, and half of them may).
+const TOO_MANY: usize = 1000;
 
 /// A stream that is taken back: Envoy may have sent it to the upstream, or not yet.
 static RESET: Rule = Rule {
@@ -25,8 +29,20 @@ static RESET: Rule = Rule {
     promised: None,
 };
 
+/// One that Envoy may not have read when it closed the connection.
+static TOO_LATE: Rule = Rule {
+    name: "a stream that is reset among too many",
+    ends: &[
+        (0, "DR", "http2.remote_reset"),
+        (0, "-", "too_many_premature_resets"),
+        (0, "DC", "too_many_premature_resets"),
+    ],
+    filters: Filters::Perhaps,
+    ..RESET
+};
+
 /// Small streams, each to its end.
-pub fn streams(site: &Site) -> Result<Vec<Sent>> {
+pub fn streams(site: &Site) -> Result<Tried> {
     on_each(|| {
         let mut connection = Connection::open(site.listener())?;
         let mut sent = Vec::new();
@@ -43,7 +59,7 @@ pub fn streams(site: &Site) -> Result<Vec<Sent>> {
 }
 
 /// Streams that are reset in the packet that opens them, each fourth one alone to its end: fewer on a connection than make Envoy close it.
-pub fn resets(site: &Site) -> Result<Vec<Sent>> {
+pub fn resets(site: &Site) -> Result<Tried> {
     on_each(|| {
         let mut connection = Connection::open(site.listener())?;
         let mut sent = Vec::new();
@@ -71,8 +87,32 @@ pub fn resets(site: &Site) -> Result<Vec<Sent>> {
     })
 }
 
+/// So many resets that Envoy closes the connection.
+pub fn too_many(site: &Site) -> Result<Tried> {
+    let mut tried = on_each(|| {
+        let mut connection = Connection::open(site.listener())?;
+        let mut sent = Vec::new();
+        for _ in 0..TOO_MANY / BATCH {
+            for _ in 0..BATCH {
+                let name = client::name();
+                let id = connection.head(&name, ("GET", "/shop"), "", &[], true);
+                connection.cancel(id);
+                sent.push(Sent { name, rule: &TOO_LATE, seen: Seen::Left });
+            }
+            if !connection.flush() {
+                break;
+            }
+        }
+        connection.end()?;
+        Ok(sent)
+    })?;
+    tried.also[0].push(("downstream_rq_too_many_premature_resets", CONNECTIONS));
+    Ok(tried)
+}
+
 /// Makes requests on several connections at once.
-fn on_each(send: impl Fn() -> Result<Vec<Sent>> + Sync) -> Result<Vec<Sent>> {
+fn on_each(send: impl Fn() -> Result<Vec<Sent>> + Sync) -> Result<Tried> {
     let sent = parallel::map(&[(); CONNECTIONS], CONNECTIONS, |()| send());
-    Ok(sent.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let sent: Vec<Sent> = sent.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    Ok(sent.into())
 }

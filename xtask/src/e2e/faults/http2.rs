@@ -153,6 +153,17 @@ impl Connection {
         Ok(ids.iter().map(of).collect())
     }
 
+    /// Reads until the server has closed the connection.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn end(&mut self) -> Result<()> {
+        while self.read()? {
+            self.flush();
+        }
+        Ok(())
+    }
+
     /// Reads what there is; false at the end of the connection.
     fn read(&mut self) -> Result<bool> {
         let mut part = [0; FRAME];

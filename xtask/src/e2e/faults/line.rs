@@ -53,6 +53,12 @@ impl Line {
         self.status == *status && self.flags == *flags && self.details.starts_with(details)
     }
 
+    /// Its status, flags and details, without what Envoy adds to these in braces.
+    pub fn end(&self) -> String {
+        let details = self.details.split('{').next().unwrap_or_default();
+        format!("{} {} {details}", self.status, self.flags)
+    }
+
     /// Whether access-log has left a record.
     pub fn is_recorded(&self) -> bool {
         self.record.is_object()

@@ -19,14 +19,28 @@ use site::{Plan, Site};
 use std::{collections::BTreeMap, time::Instant};
 
 /// Makes requests fail at a site, and says what was sent.
-type Fault = fn(&Site) -> Result<Vec<Sent>>;
+type Fault = fn(&Site) -> Result<Tried>;
+
+/// What was sent, and what else must be counted.
+#[derive(Default)]
+struct Tried {
+    sent: Vec<Sent>,
+    also: [Vec<(&'static str, usize)>; 2],
+}
+
+impl From<Vec<Sent>> for Tried {
+    fn from(sent: Vec<Sent>) -> Self {
+        Self { sent, ..Self::default() }
+    }
+}
 
 /// The faults that need nothing of their own.
-const FAULTS: [(&str, Fault); 4] = [
+const FAULTS: [(&str, Fault); 5] = [
     ("upstreams that fail", upstreams::fail),
     ("clients that are slow, or leave", clients::misbehave),
     ("a flood of streams", floods::streams),
     ("a flood of resets", floods::resets),
+    ("more resets than Envoy bears", floods::too_many),
 ];
 
 /// Tries the faults of which the name has this text.
@@ -51,8 +65,8 @@ pub fn run(only: &str) -> Result<Count> {
 fn attempt(site: &mut Site, plan: &str, fault: Fault) -> Result<()> {
     let begun = Instant::now();
     site.begin()?;
-    let sent = fault(site)?;
-    let books = site.close(sent)?;
+    let tried = fault(site)?;
+    let books = site.close(tried)?;
     let wrong = books.check();
     if !wrong.is_empty() {
         bail!("{plan}: {} accounts do not agree:\n  {}", wrong.len(), first(&wrong));
@@ -62,6 +76,9 @@ fn attempt(site: &mut Site, plan: &str, fault: Fault) -> Result<()> {
         bail!("{plan}: the check does not see\n  {}", first(&unseen));
     }
     println!("{plan}: {} requests in {:.1} s", books.sent.len(), begun.elapsed().as_secs_f64());
+    for ((rule, end), count) in books.ends() {
+        println!("  {count:>5}  {rule}: {end}");
+    }
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! An Envoy with all filters before an upstream that fails, and the books of what passes.
 
 use super::{
-    accounts::{Books, Sent},
+    Tried,
+    accounts::{Books, Filters},
     line::{FORMAT, Line},
     shop::Shop,
 };
@@ -178,8 +179,8 @@ impl Site {
     ///
     /// # Errors
     /// Envoy has ended, or a module has failed.
-    pub fn close(&mut self, sent: Vec<Sent>) -> Result<Books> {
-        let expected = sent.len();
+    pub fn close(&mut self, tried: Tried) -> Result<Books> {
+        let expected = tried.sent.iter().filter(|sent| sent.rule.filters != Filters::Perhaps).count();
         let deadline = Instant::now() + PATIENCE;
         let (lines, counters, active) = loop {
             let lines = self.lines()?.len().saturating_sub(self.begun.lines);
@@ -190,7 +191,8 @@ impl Site {
             thread::sleep(Duration::from_millis(30));
         };
         let books = Books {
-            sent,
+            sent: tried.sent,
+            also: tried.also,
             lines: lines
                 .get(self.begun.lines..)
                 .unwrap_or_default()

@@ -1,7 +1,8 @@
 //! Upstreams that reset, close, answer garbage, or answer too late.
 
 use super::{
-    accounts::{Client, End, Filters, Rule, Sent, Upstream},
+    Tried,
+    accounts::{Client, End, Filters, Rule, Upstream},
     client,
     site::Site,
 };
@@ -30,7 +31,7 @@ static GARBAGE: Rule =
 static LATE: Rule = rule("the upstream answers too late", &[(504, "UT", "response_timeout")], Client::Answer);
 
 /// Each way in which an upstream fails, among requests of which nothing is wrong.
-pub fn fail(site: &Site) -> Result<Vec<Sent>> {
+pub fn fail(site: &Site) -> Result<Tried> {
     let kinds: [(&Rule, (&str, &str)); 12] = [
         (&WELL, ("/shop", "")),
         (&BEFORE, ("/shop", "before reset")),
@@ -45,7 +46,8 @@ pub fn fail(site: &Site) -> Result<Vec<Sent>> {
         (&GARBAGE, ("/shop", "garbage")),
         (&LATE, ("/impatient", "late 600")),
     ];
-    client::all(&kinds, TIMES, |(target, fault), name| {
+    let sent = client::all(&kinds, TIMES, |(target, fault), name| {
         client::ask(site.listener(), format!("{}\r\n", client::head("GET", target, name, fault)).as_bytes())
-    })
+    })?;
+    Ok(sent.into())
 }
