@@ -4,7 +4,7 @@ use super::{
     accounts::{Rule, Seen, Sent},
     shop::{FAULT, NAME},
 };
-use crate::{e2e::metrics::word, http::Connection, parallel};
+use crate::{e2e::metrics::word, http::{Connection, Message}, parallel};
 use anyhow::{Context as _, Result};
 use std::{
     io::{self, Write as _},
@@ -48,14 +48,22 @@ pub fn ask(listener: SocketAddr, request: &[u8]) -> Result<Seen> {
 /// # Errors
 /// Nothing came for too long.
 pub fn watch(connection: &mut Connection, method: &str) -> Result<Seen> {
+    Ok(read(connection, method)?.0)
+}
+
+/// As [`watch`], with what came of the answer.
+///
+/// # Errors
+/// Nothing came for too long.
+pub fn read(connection: &mut Connection, method: &str) -> Result<(Seen, Message)> {
     let mut message = match connection.read_response_head() {
         Ok(message) => message,
-        Err(error) => return ends(error).map(|()| Seen::Nothing),
+        Err(error) => return ends(error).map(|()| (Seen::Nothing, Message::default())),
     };
     let status = message.status().context("an answer without a status")?;
     match connection.read_response_body(method, &mut message) {
-        Ok(()) => Ok(Seen::Answer(status)),
-        Err(error) => ends(error).map(|()| Seen::Broken(status)),
+        Ok(()) => Ok((Seen::Answer(status), message)),
+        Err(error) => ends(error).map(|()| (Seen::Broken(status), message)),
     }
 }
 

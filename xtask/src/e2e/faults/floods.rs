@@ -22,7 +22,7 @@ const TOO_MANY: usize = 1000;
 /// A stream that is taken back: Envoy may have sent it to the upstream, or not yet.
 static RESET: Rule = Rule {
     name: "a stream that is reset",
-    ends: &[(0, "DR", "http2.remote_reset"), (0, "DC", "http2.remote_reset"), (200, "-", "via_upstream")],
+    ends: &[(0, "DR", "http2.remote_reset")],
     client: Client::Left,
     upstream: Upstream::Perhaps,
     filters: Filters::All,
@@ -32,11 +32,6 @@ static RESET: Rule = Rule {
 /// One that Envoy may not have read when it closed the connection.
 static TOO_LATE: Rule = Rule {
     name: "a stream that is reset among too many",
-    ends: &[
-        (0, "DR", "http2.remote_reset"),
-        (0, "-", "too_many_premature_resets"),
-        (0, "DC", "too_many_premature_resets"),
-    ],
     filters: Filters::Perhaps,
     ..RESET
 };

@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    ops::AddAssign as _,
 };
 
 /// Types of frames, RFC 9113, section 6.
@@ -27,8 +28,11 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// The error of a stream that is not wanted any more.
 const CANCEL: u32 = 8;
-/// The most bytes of a frame where nothing else was agreed.
+/// The most bytes of a frame, and what may be sent on a stream or a connection, where nothing else was agreed.
 const FRAME: usize = 16_384;
+const WINDOW: i64 = 65_535;
+/// The setting of that of a stream.
+const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// A connection.
 pub struct Connection {
@@ -36,6 +40,10 @@ pub struct Connection {
     buffer: Vec<u8>,
     out: Vec<u8>,
     next: u32,
+    /// How much may be sent: on a new stream, on each that has been opened, and on the connection.
+    new_window: i64,
+    windows: BTreeMap<u32, i64>,
+    window: i64,
     /// What came of each stream so far.
     seen: BTreeMap<u32, Seen>,
     ended: BTreeMap<u32, Seen>,
@@ -57,12 +65,15 @@ impl Connection {
             buffer: Vec::new(),
             out: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
             next: 1,
+            new_window: WINDOW,
+            windows: BTreeMap::new(),
+            window: WINDOW,
             seen: BTreeMap::new(),
             ended: BTreeMap::new(),
             goaway: None,
         };
         // The table of headers has no entries; the window of a stream is a megabyte and more.
-        let settings = [(1_u16, 0_u32), (4, 1 << 30)];
+        let settings = [(1_u16, 0_u32), (INITIAL_WINDOW_SIZE, 1 << 30)];
         let body: Vec<u8> =
             settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
         connection.frame(SETTINGS, 0, 0, &body);
@@ -74,6 +85,7 @@ impl Connection {
     pub fn head(&mut self, name: &str, (method, path): (&str, &str), fault: &str, more: &[(&str, &str)], is_end: bool) -> u32 {
         let id = self.next;
         self.next += 2;
+        self.windows.insert(id, self.new_window);
         let own = [
             (":method", method),
             (":path", path),
@@ -115,6 +127,26 @@ impl Connection {
     /// Puts a part of a body into what is sent next.
     pub fn data(&mut self, id: u32, bytes: &[u8], is_end: bool) {
         self.frame(DATA, if is_end { END_STREAM } else { 0 }, id, bytes);
+    }
+
+    /// Sends a body with each byte in a frame of its own, as fast as the server takes it; it ends when the stream does.
+    ///
+    /// # Errors
+    /// The server takes nothing for too long.
+    pub fn bytes(&mut self, id: u32, body: &[u8]) -> Result<()> {
+        for (place, byte) in body.iter().enumerate() {
+            while self.window <= 0 || self.windows.get(&id).is_none_or(|window| *window <= 0) {
+                self.flush();
+                if self.ended.contains_key(&id) || !self.read()? {
+                    return Ok(());
+                }
+            }
+            self.window -= 1;
+            self.windows.entry(id).and_modify(|window| *window -= 1);
+            self.data(id, &[*byte], place + 1 == body.len());
+        }
+        self.flush();
+        Ok(())
     }
 
     /// Puts the end of a stream that is not wanted any more into what is sent next.
@@ -194,7 +226,22 @@ impl Connection {
         let [_, _, _, kind, flags, id @ ..] = *head;
         let id = u32::from_be_bytes(id);
         match kind {
-            SETTINGS if flags & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]),
+            SETTINGS if flags & ACK == 0 => {
+                for (setting, value) in settings(body) {
+                    if setting == INITIAL_WINDOW_SIZE {
+                        self.windows.values_mut().for_each(|window| *window += value - self.new_window);
+                        self.new_window = value;
+                    }
+                }
+                self.frame(SETTINGS, ACK, 0, &[]);
+            }
+            WINDOW_UPDATE => {
+                let more = i64::from(u32::from_be_bytes(*body.first_chunk().context("no window")?));
+                match id {
+                    0 => self.window += more,
+                    _ => self.windows.entry(id).or_insert(0).add_assign(more),
+                }
+            }
             PING if flags & ACK == 0 => self.frame(PING, ACK, 0, body),
             GOAWAY => {
                 let error = body.get(4..8).and_then(|error| error.first_chunk::<4>()).context("no error")?;
@@ -223,6 +270,12 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// The settings of a frame: numbers and values.
+fn settings(body: &[u8]) -> impl Iterator<Item = (u16, i64)> {
+    let (settings, _) = body.as_chunks::<6>();
+    settings.iter().map(|[a, b, value @ ..]| (u16::from_be_bytes([*a, *b]), i64::from(u32::from_be_bytes(*value))))
 }
 
 /// Writes a header that goes into no table, its name and value as they are (RFC 7541, section 6.2.2).

@@ -9,6 +9,7 @@ mod http2;
 mod line;
 mod shop;
 mod site;
+mod sizes;
 mod upstreams;
 
 use super::{Count, try_all};
@@ -35,12 +36,15 @@ impl From<Vec<Sent>> for Tried {
 }
 
 /// The faults that need nothing of their own.
-const FAULTS: [(&str, Fault); 5] = [
+const FAULTS: [(&str, Fault); 8] = [
     ("upstreams that fail", upstreams::fail),
     ("clients that are slow, or leave", clients::misbehave),
     ("a flood of streams", floods::streams),
     ("a flood of resets", floods::resets),
     ("more resets than Envoy bears", floods::too_many),
+    ("huge headers", sizes::headers),
+    ("trailers", sizes::trailers),
+    ("a megabyte in chunks of a byte", sizes::chunks),
 ];
 
 /// Tries the faults of which the name has this text.

@@ -144,7 +144,7 @@ impl Site {
         fs::write(&log, "")?;
         let manager = &mut bootstrap.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
         manager["request_headers_timeout"] = json!("2s");
-        manager["stream_idle_timeout"] = json!("3s");
+        manager["stream_idle_timeout"] = json!("4s");
         // A connection that Envoy ends lasts so long for its client.
         manager["delayed_close_timeout"] = json!("0.1s");
         manager["access_log"] = json!([{"name": "file", "typed_config": {
@@ -185,7 +185,9 @@ impl Site {
         let (lines, counters, active) = loop {
             let lines = self.lines()?.len().saturating_sub(self.begun.lines);
             let (counters, active) = self.counters()?;
-            if (active == 0 && lines >= expected) || Instant::now() > deadline {
+            let all = steps(&self.begun.envoy, &counters).get("downstream_rq_total").copied().unwrap_or(0);
+            let is_written = lines >= expected && i64::try_from(lines)? >= all;
+            if (active == 0 && is_written) || Instant::now() > deadline {
                 break (self.lines()?, counters, active);
             }
             thread::sleep(Duration::from_millis(30));
