@@ -1,6 +1,8 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
-use super::{all, candidate, faults, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui};
+use super::{
+    all, candidate, faults, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui,
+};
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -38,6 +40,9 @@ pub struct Args {
         group = "instead"
     )]
     faults: Option<String>,
+    /// How many seconds the collector of `--faults` is away under load.
+    #[arg(long, requires = "faults", default_value_t = 1)]
+    seconds: u64,
     /// The tool instead: what `outrigger replay` says beside what Envoy does, and exit codes.
     #[arg(long, group = "instead")]
     tool: bool,
@@ -94,7 +99,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else if args.outputs {
         outputs::run()?
     } else if let Some(only) = &args.faults {
-        faults::run(only)?
+        faults::run(only, args.seconds)?
     } else if args.tool {
         tool::run()?
     } else if let Some(against) = args.rbac {

@@ -161,11 +161,17 @@ impl Books {
             let lines = named.remove(name.as_str()).unwrap_or_default();
             if matches!(rule.filters, Filters::Nothing | Filters::LogNameless) {
                 let statuses: Vec<u16> = rule.ends.iter().map(|(status, ..)| *status).collect();
-                if let Seen::Answer(status) = sent.seen && !statuses.contains(&status) {
+                if let Seen::Answer(status) = sent.seen
+                    && !statuses.contains(&status)
+                {
                     wrong.push(format!("{} {name}: the client saw {status}", rule.name));
                 }
                 if !lines.is_empty() {
-                    wrong.push(format!("{} {name}: has {} lines, and must have none", rule.name, lines.len()));
+                    wrong.push(format!(
+                        "{} {name}: has {} lines, and must have none",
+                        rule.name,
+                        lines.len()
+                    ));
                 }
                 continue;
             }
@@ -179,8 +185,13 @@ impl Books {
             if !rule.ends.iter().any(|end| line.is(end)) {
                 wrong.push(format!("{} {name}: {line:?}", rule.name));
             }
-            if let Seen::Answer(status) | Seen::Broken(status) = sent.seen && status != line.status {
-                wrong.push(format!("{} {name}: the client saw {status}, and the log {}", rule.name, line.status));
+            if let Seen::Answer(status) | Seen::Broken(status) = sent.seen
+                && status != line.status
+            {
+                wrong.push(format!(
+                    "{} {name}: the client saw {status}, and the log {}",
+                    rule.name, line.status
+                ));
             }
         }
         wrong.extend(named.keys().map(|name| format!("nobody has sent {name}")));
@@ -188,7 +199,8 @@ impl Books {
 
     /// Each line has access-log's record, which says the same.
     fn check_records(&self, wrong: &mut Vec<String>) {
-        let promised = |name: &str| self.sent.iter().find(|sent| sent.name == name).and_then(|sent| sent.rule.promised);
+        let promised =
+            |name: &str| self.sent.iter().find(|sent| sent.name == name).and_then(|sent| sent.rule.promised);
         for line in self.lines.iter().filter(|line| line.is_recorded()) {
             if let Some(difference) = line.record_differs(promised(&line.name)) {
                 wrong.push(format!("the record of {} differs in {difference}: {line:?}", line.name));
@@ -224,10 +236,16 @@ impl Books {
             self.of("cluster.upstream_rq_total") + self.of("cluster.upstream_rq_cancelled"),
             wrong,
         );
-        let (all, heads) = (self.of("cluster.upstream_rq_total"), self.taken.values().map(|got| got.heads).sum());
+        let (all, heads) =
+            (self.of("cluster.upstream_rq_total"), self.taken.values().map(|got| got.heads).sum());
         let may = self.sent.iter().filter(|sent| sent.rule.upstream == Upstream::Perhaps).count();
         if may == 0 {
-            self.equal("requests that the upstream got, and those that Envoy's clusters counted", heads, all, wrong);
+            self.equal(
+                "requests that the upstream got, and those that Envoy's clusters counted",
+                heads,
+                all,
+                wrong,
+            );
         } else if i64::try_from(heads).is_ok_and(|heads| heads > all) {
             wrong.push(format!("the upstream got {heads} requests, and Envoy's clusters counted {all}"));
         }
@@ -256,8 +274,9 @@ impl Books {
 
     /// The steps of Envoy's counters by the lines of the log.
     fn envoy_expected(&self) -> BTreeMap<String, usize> {
-        let mut expected: BTreeMap<String, usize> =
-            (1..=5).map(|class| (format!("downstream_rq_{class}xx"), self.lines(|line| line.status / 100 == class))).collect();
+        let mut expected: BTreeMap<String, usize> = (1..=5)
+            .map(|class| (format!("downstream_rq_{class}xx"), self.lines(|line| line.status / 100 == class)))
+            .collect();
         expected.insert("downstream_rq_total".to_owned(), self.lines.len());
         expected.insert("downstream_rq_completed".to_owned(), self.lines(|line| line.status > 0));
         expected.extend(self.also[0].iter().map(|(name, count)| ((*name).to_owned(), *count)));
@@ -333,7 +352,9 @@ impl Books {
         let lines: BTreeMap<&str, &Line> = self.lines.iter().map(|line| (line.name.as_str(), line)).collect();
         let mut ends = BTreeMap::new();
         for sent in &self.sent {
-            let end = lines.get(sent.name.as_str()).map_or_else(|| "without a line of its own".to_owned(), |line| line.end());
+            let end = lines
+                .get(sent.name.as_str())
+                .map_or_else(|| "without a line of its own".to_owned(), |line| line.end());
             *ends.entry((sent.rule.name, end)).or_default() += 1;
         }
         ends
@@ -351,10 +372,14 @@ impl Books {
         };
         let upstream = ["cluster.upstream_rq_total".to_owned()];
         for name in self.envoy_expected().keys().chain(&upstream) {
-            attempt(format!("one more in {name}"), &|books| *books.envoy.entry(name.clone()).or_default() += 1);
+            attempt(format!("one more in {name}"), &|books| {
+                *books.envoy.entry(name.clone()).or_default() += 1
+            });
         }
         for name in self.plugins_expected().keys() {
-            attempt(format!("one less in {name}"), &|books| *books.plugins.entry(name.clone()).or_default() -= 1);
+            attempt(format!("one less in {name}"), &|books| {
+                *books.plugins.entry(name.clone()).or_default() -= 1
+            });
         }
         attempt("a line lost".to_owned(), &|books| drop(books.lines.pop()));
         attempt("a line twice".to_owned(), &|books| books.lines.extend(books.lines.last().cloned()));

@@ -4,7 +4,11 @@ use super::{
     accounts::{Rule, Seen, Sent},
     shop::{FAULT, NAME},
 };
-use crate::{e2e::metrics::word, http::{Connection, Message}, parallel};
+use crate::{
+    e2e::metrics::word,
+    http::{Connection, Message},
+    parallel,
+};
 use anyhow::{Context as _, Result};
 use std::{
     io::{self, Write as _},
@@ -41,6 +45,15 @@ pub fn ask(listener: SocketAddr, request: &[u8]) -> Result<Seen> {
     // Who is not read any more may not be able to write all of it.
     let _ = connection.writer().write_all(request);
     watch(&mut connection, "GET")
+}
+
+/// Asks on a connection that stays open.
+///
+/// # Errors
+/// Nothing came for too long, or the connection is over.
+pub fn again(connection: &mut Connection, target: &str, name: &str) -> Result<Seen> {
+    connection.writer().write_all(format!("{}\r\n", head("GET", target, name, "")).as_bytes())?;
+    watch(connection, "GET")
 }
 
 /// Reads an answer for as long as there is one.

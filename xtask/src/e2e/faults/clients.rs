@@ -32,10 +32,8 @@ const fn left(name: &'static str, ends: &'static [End], upstream: Upstream) -> R
 const GONE: &[End] = &[(0, "DC", "downstream_remote_disconnect")];
 
 static BEFORE_ANSWER: Rule = left("a client that leaves before the answer", GONE, Upstream::Whole);
-static WITHIN_BODY: Rule = Rule {
-    promised: Some(BODY),
-    ..left("a client that leaves within its body", GONE, Upstream::Head)
-};
+static WITHIN_BODY: Rule =
+    Rule { promised: Some(BODY), ..left("a client that leaves within its body", GONE, Upstream::Head) };
 static WITHIN_ANSWER: Rule = left(
     "a client that leaves within the answer",
     &[(200, "DC", "downstream_remote_disconnect")],
@@ -50,8 +48,11 @@ static WITHIN_HEAD: Rule = Rule {
     promised: None,
 };
 /// Envoy reads the end of what a client sends as the end of the client.
-static HALF: Rule =
-    Rule { name: "a client that closes its half", client: Client::Nothing, ..left("", GONE, Upstream::Perhaps) };
+static HALF: Rule = Rule {
+    name: "a client that closes its half",
+    client: Client::Nothing,
+    ..left("", GONE, Upstream::Perhaps)
+};
 static HEAD_TOO_SLOW: Rule = Rule {
     name: "a head that never ends",
     ends: &[(408, "-", "request_header_timeout")],

@@ -30,11 +30,8 @@ static RESET: Rule = Rule {
 };
 
 /// One that Envoy may not have read when it closed the connection.
-static TOO_LATE: Rule = Rule {
-    name: "a stream that is reset among too many",
-    filters: Filters::Perhaps,
-    ..RESET
-};
+static TOO_LATE: Rule =
+    Rule { name: "a stream that is reset among too many", filters: Filters::Perhaps, ..RESET };
 
 /// Small streams, each to its end.
 pub fn streams(site: &Site) -> Result<Tried> {

@@ -74,15 +74,24 @@ impl Connection {
         };
         // The table of headers has no entries; the window of a stream is a megabyte and more.
         let settings = [(1_u16, 0_u32), (INITIAL_WINDOW_SIZE, 1 << 30)];
-        let body: Vec<u8> =
-            settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+        let body: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
         connection.frame(SETTINGS, 0, 0, &body);
         connection.frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
         Ok(connection)
     }
 
     /// Puts the head of a request into what is sent next; the number of its stream.
-    pub fn head(&mut self, name: &str, (method, path): (&str, &str), fault: &str, more: &[(&str, &str)], is_end: bool) -> u32 {
+    pub fn head(
+        &mut self,
+        name: &str,
+        (method, path): (&str, &str),
+        fault: &str,
+        more: &[(&str, &str)],
+        is_end: bool,
+    ) -> u32 {
         let id = self.next;
         self.next += 2;
         self.windows.insert(id, self.new_window);
@@ -275,7 +284,9 @@ impl Connection {
 /// The settings of a frame: numbers and values.
 fn settings(body: &[u8]) -> impl Iterator<Item = (u16, i64)> {
     let (settings, _) = body.as_chunks::<6>();
-    settings.iter().map(|[a, b, value @ ..]| (u16::from_be_bytes([*a, *b]), i64::from(u32::from_be_bytes(*value))))
+    settings
+        .iter()
+        .map(|[a, b, value @ ..]| (u16::from_be_bytes([*a, *b]), i64::from(u32::from_be_bytes(*value))))
 }
 
 /// Writes a header that goes into no table, its name and value as they are (RFC 7541, section 6.2.2).
@@ -312,7 +323,8 @@ fn status(block: &[u8]) -> Result<u16> {
         // A value of its own, in digits or in Huffman's code.
         [0x08 | 0x18 | 0x48, length, rest @ ..] => {
             let value = rest.get(..usize::from(length & 0x7f)).unwrap_or_default();
-            let text = if length & 0x80 == 0 { String::from_utf8_lossy(value).into_owned() } else { digits(value) };
+            let text =
+                if length & 0x80 == 0 { String::from_utf8_lossy(value).into_owned() } else { digits(value) };
             text.parse().with_context(|| format!("a status {text:?}"))
         }
         other => bail!("headers without a status: {:?}", other.get(..8)),

@@ -4,6 +4,9 @@
 mod accounts;
 mod client;
 mod clients;
+mod clock;
+mod collector;
+mod collectors;
 mod floods;
 mod http2;
 mod line;
@@ -14,10 +17,13 @@ mod upstreams;
 
 use super::{Count, try_all};
 use crate::{build, setup};
-use accounts::Sent;
+use accounts::{Books, Sent};
 use anyhow::{Result, bail};
 use site::{Plan, Site};
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Makes requests fail at a site, and says what was sent.
 type Fault = fn(&Site) -> Result<Tried>;
@@ -51,13 +57,32 @@ const FAULTS: [(&str, Fault); 8] = [
 ///
 /// # Errors
 /// Something that the run needs is missing. What does not come out as it must is counted.
-pub fn run(only: &str) -> Result<Count> {
+pub fn run(only: &str, seconds: u64) -> Result<Count> {
     let program = setup::envoy(None)?;
-    if std::env::var_os("FX").is_none() { build::modules()?; }
+    if std::env::var_os("FX").is_none() {
+        build::modules()?;
+    }
     let mut count = Count::default();
     let picked: Vec<(&str, Fault)> = FAULTS.into_iter().filter(|(name, _)| name.contains(only)).collect();
     for (plan, what) in [(Plan::One, "all-in-one"), (Plan::Chain, "a chain of four")] {
         let site = std::cell::RefCell::new(Site::start(&program, plan, &site::config(), |_| ())?);
+        if "collectors that fail".contains(only) {
+            let of = try_all(&[("collectors that fail", ())], |()| {
+                collectors::fail(&program, plan, Duration::from_secs(seconds))
+            });
+            count.passed += of.passed;
+            count.failed += of.failed;
+        }
+        if "a clock that jumps".contains(only) {
+            let was_set = std::cell::Cell::new(true);
+            let of = try_all(&[("a clock that jumps", ())], |()| {
+                was_set.set(clock::jump(&program, plan)?);
+                Ok(())
+            });
+            count.passed += if was_set.get() { of.passed } else { 0 };
+            count.skipped += if was_set.get() { 0 } else { of.passed };
+            count.failed += of.failed;
+        }
         let of = try_all(&picked, |fault| attempt(&mut site.borrow_mut(), what, *fault));
         count.passed += of.passed;
         count.failed += of.failed;
@@ -70,6 +95,16 @@ fn attempt(site: &mut Site, plan: &str, fault: Fault) -> Result<()> {
     let begun = Instant::now();
     site.begin()?;
     let tried = fault(site)?;
+    let books = balance(site, plan, tried)?;
+    println!("{plan}: {} requests in {:.1} s", books.sent.len(), begun.elapsed().as_secs_f64());
+    for ((rule, end), count) in books.ends() {
+        println!("  {count:>5}  {rule}: {end}");
+    }
+    Ok(())
+}
+
+/// Balances the books of what was sent; that a false account would be seen is tried each time.
+fn balance(site: &mut Site, plan: &str, tried: Tried) -> Result<Books> {
     let books = site.close(tried)?;
     let wrong = books.check();
     if !wrong.is_empty() {
@@ -79,11 +114,7 @@ fn attempt(site: &mut Site, plan: &str, fault: Fault) -> Result<()> {
     if !unseen.is_empty() {
         bail!("{plan}: the check does not see\n  {}", first(&unseen));
     }
-    println!("{plan}: {} requests in {:.1} s", books.sent.len(), begun.elapsed().as_secs_f64());
-    for ((rule, end), count) in books.ends() {
-        println!("  {count:>5}  {rule}: {end}");
-    }
-    Ok(())
+    Ok(books)
 }
 
 /// The first lines, of those that begin alike the first two.

@@ -122,7 +122,8 @@ impl Site {
             bootstrap.set_cluster(name, Some(shop.address()));
         }
         // No request must be refused because there are many of them.
-        let most = json!({"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000});
+        let most =
+            json!({"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000});
         for cluster in bootstrap.0["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
             cluster["circuit_breakers"] = json!({"thresholds": [most]});
         }
@@ -140,9 +141,11 @@ impl Site {
             route("/", true, "15s"),
             route("/", false, "15s")
         ]));
-        let log = project::scratch("faults")?.join(format!("{}-{}.log", std::process::id(), shop.address().port()));
+        let log =
+            project::scratch("faults")?.join(format!("{}-{}.log", std::process::id(), shop.address().port()));
         fs::write(&log, "")?;
-        let manager = &mut bootstrap.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+        let manager = &mut bootstrap.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+            ["typed_config"];
         manager["request_headers_timeout"] = json!("2s");
         manager["stream_idle_timeout"] = json!("4s");
         // A connection that Envoy ends lasts so long for its client.
@@ -171,7 +174,8 @@ impl Site {
     /// Envoy does not say what it has counted.
     pub fn begin(&mut self) -> Result<()> {
         self.shop.take();
-        self.begun = Begun { lines: self.lines()?.len(), envoy: self.counters()?.0, plugins: self.plugins()? };
+        self.begun =
+            Begun { lines: self.lines()?.len(), envoy: self.counters()?.0, plugins: self.plugins()? };
         Ok(())
     }
 
@@ -216,12 +220,14 @@ impl Site {
     /// # Errors
     /// It does not, or one has.
     pub fn is_well(&self) -> Result<()> {
-        let state = fs::read_to_string(format!("/proc/{}/stat", self.envoy.pid())).context("Envoy has ended")?;
+        let state =
+            fs::read_to_string(format!("/proc/{}/stat", self.envoy.pid())).context("Envoy has ended")?;
         ensure!(!state.contains(") Z"), "Envoy has ended:\n{}", self.envoy.log_text());
         let all: Value =
             serde_json::from_slice(&http::get(self.envoy.admin(), "/stats?format=json&filter=^wasm\\.")?)?;
         for stat in all["stats"].as_array().into_iter().flatten() {
-            let (name, value) = (stat["name"].as_str().unwrap_or_default(), stat["value"].as_u64().unwrap_or(0));
+            let (name, value) =
+                (stat["name"].as_str().unwrap_or_default(), stat["value"].as_u64().unwrap_or(0));
             ensure!(value == 0 || !(name.contains("fail") || name.contains("reload")), "{name} is {value}");
         }
         let bad: Vec<String> = self
@@ -231,7 +237,12 @@ impl Site {
             .filter(|line| matches!(line.level.as_str(), "error" | "critical"))
             .map(|line| format!("{} {} {}", line.level, line.logger, line.text))
             .collect();
-        ensure!(bad.is_empty(), "Envoy's log has {} errors: {}", bad.len(), bad.first().map_or("", String::as_str));
+        ensure!(
+            bad.is_empty(),
+            "Envoy's log has {} errors: {}",
+            bad.len(),
+            bad.first().map_or("", String::as_str)
+        );
         Ok(())
     }
 
@@ -266,7 +277,10 @@ impl Site {
     }
 
     /// The modules' counters: by name, and by name and each label.
-    fn plugins(&self) -> Result<BTreeMap<String, i64>> {
+    ///
+    /// # Errors
+    /// Envoy does not say.
+    pub fn plugins(&self) -> Result<BTreeMap<String, i64>> {
         let mut sums = BTreeMap::new();
         for (stat, value) in self.envoy.plugin_stats()? {
             let series = series::parse(&stat);

@@ -26,8 +26,11 @@ static AFTER: Rule = rule(
     &[(200, "UPE", "upstream_reset_after_response_started{protocol_error}")],
     Client::Broken,
 );
-static GARBAGE: Rule =
-    rule("the upstream answers garbage", &[(502, "UPE", "upstream_reset_before_response_started{protocol_error")], Client::Answer);
+static GARBAGE: Rule = rule(
+    "the upstream answers garbage",
+    &[(502, "UPE", "upstream_reset_before_response_started{protocol_error")],
+    Client::Answer,
+);
 static LATE: Rule = rule("the upstream answers too late", &[(504, "UT", "response_timeout")], Client::Answer);
 
 /// Each way in which an upstream fails, among requests of which nothing is wrong.
