@@ -28,8 +28,6 @@ pub enum Client {
     Nothing,
     /// It has left.
     Left,
-    /// An answer or none: Envoy closes the connection in which the client is still writing.
-    AnswerOrNothing,
 }
 
 /// Whether the upstream gets a request.
@@ -41,8 +39,6 @@ pub enum Upstream {
     Exactly(usize, usize),
     /// Its head, and not all of its body.
     Head,
-    /// Its head, and perhaps all of its body.
-    HeadAtLeast,
     /// Some of it or nothing: it was taken back before the upstream has read it.
     Perhaps,
     /// Nothing.
@@ -75,9 +71,8 @@ pub struct Rule {
 pub enum Filters {
     /// All of it.
     All,
-    /// Its end: Envoy refuses it when its head is whole. Then it is logged and counted, and neither begins nor ends nor is decided of.
-    Log,
-    /// The same where Envoy answers before the head is whole: the line has no name.
+    /// Its end: Envoy answers before the head is whole. Then it is logged and counted, and neither begins nor ends nor is decided of, and the line has
+    /// no name.
     LogNameless,
     /// All of it or nothing: Envoy closes a connection on which there is more than it bears, and does not read the rest.
     Perhaps,
@@ -148,13 +143,13 @@ impl Books {
         }
         for sent in &self.sent {
             let (name, rule) = (&sent.name, sent.rule);
-            let agrees = match (rule.client, sent.seen) {
-                (Client::Answer | Client::AnswerOrNothing, Seen::Answer(_))
-                | (Client::Broken, Seen::Broken(_))
-                | (Client::Nothing | Client::AnswerOrNothing, Seen::Nothing)
-                | (Client::Left, Seen::Left) => true,
-                _ => false,
-            };
+            let agrees = matches!(
+                (rule.client, sent.seen),
+                (Client::Answer, Seen::Answer(_))
+                    | (Client::Broken, Seen::Broken(_))
+                    | (Client::Nothing, Seen::Nothing)
+                    | (Client::Left, Seen::Left)
+            );
             if !agrees {
                 wrong.push(format!("{} {name}: the client saw {:?}", rule.name, sent.seen));
             }
@@ -214,7 +209,7 @@ impl Books {
         for sent in &self.sent {
             let got = taken.remove(&sent.name).unwrap_or_default();
             let heads = match sent.rule.upstream {
-                Upstream::Whole | Upstream::Exactly(..) | Upstream::Head | Upstream::HeadAtLeast => 1..=1,
+                Upstream::Whole | Upstream::Exactly(..) | Upstream::Head => 1..=1,
                 Upstream::Perhaps => 0..=1,
                 Upstream::Never => 0..=0,
             };
@@ -373,12 +368,12 @@ impl Books {
         let upstream = ["cluster.upstream_rq_total".to_owned()];
         for name in self.envoy_expected().keys().chain(&upstream) {
             attempt(format!("one more in {name}"), &|books| {
-                *books.envoy.entry(name.clone()).or_default() += 1
+                *books.envoy.entry(name.clone()).or_default() += 1;
             });
         }
         for name in self.plugins_expected().keys() {
             attempt(format!("one less in {name}"), &|books| {
-                *books.plugins.entry(name.clone()).or_default() -= 1
+                *books.plugins.entry(name.clone()).or_default() -= 1;
             });
         }
         attempt("a line lost".to_owned(), &|books| drop(books.lines.pop()));

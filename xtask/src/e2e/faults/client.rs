@@ -99,11 +99,11 @@ pub fn all<A: Sync>(
     send: impl Fn(&A, &str) -> Result<Seen> + Sync,
 ) -> Result<Vec<Sent>> {
     let list: Vec<usize> = (0..times).flat_map(|_| 0..kinds.len()).collect();
-    let sent = parallel::map(&list, CLIENTS, |place| {
+    let answers = parallel::map(&list, CLIENTS, |place| {
         let (rule, kind) = kinds.get(*place).context("no such kind")?;
         let name = name();
         let seen = send(kind, &name).with_context(|| format!("{} {name}", rule.name))?;
         Ok(Sent { name, rule, seen })
     });
-    sent.into_iter().collect()
+    answers.into_iter().collect()
 }

@@ -104,7 +104,7 @@ pub fn too_many(site: &Site) -> Result<Tried> {
 
 /// Makes requests on several connections at once.
 fn on_each(send: impl Fn() -> Result<Vec<Sent>> + Sync) -> Result<Tried> {
-    let sent = parallel::map(&[(); CONNECTIONS], CONNECTIONS, |()| send());
-    let sent: Vec<Sent> = sent.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-    Ok(sent.into())
+    let of_each = parallel::map(&[(); CONNECTIONS], CONNECTIONS, |()| send());
+    let all: Vec<Sent> = of_each.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    Ok(all.into())
 }

@@ -31,6 +31,8 @@ const CANCEL: u32 = 8;
 /// The most bytes of a frame, and what may be sent on a stream or a connection, where nothing else was agreed.
 const FRAME: usize = 16_384;
 const WINDOW: i64 = 65_535;
+/// How many frames of a byte are written at once.
+const RUN: usize = 4096;
 /// The setting of that of a stream.
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
@@ -114,7 +116,9 @@ impl Connection {
     /// Puts trailers into what is sent next.
     pub fn trailers(&mut self, id: u32, trailers: &[(&str, &str)]) {
         let mut block = Vec::new();
-        trailers.iter().for_each(|(name, value)| field(&mut block, name, value));
+        for (name, value) in trailers {
+            field(&mut block, name, value);
+        }
         self.block(id, &block, true);
     }
 
@@ -143,18 +147,25 @@ impl Connection {
     /// # Errors
     /// The server takes nothing for too long.
     pub fn bytes(&mut self, id: u32, body: &[u8]) -> Result<()> {
-        for (place, byte) in body.iter().enumerate() {
-            while self.window <= 0 || self.windows.get(&id).is_none_or(|window| *window <= 0) {
-                self.flush();
+        let mut rest = body;
+        while !rest.is_empty() {
+            let window = self.window.min(self.windows.get(&id).copied().unwrap_or(0));
+            let Some(most) = usize::try_from(window).ok().filter(|most| *most > 0) else {
                 if self.ended.contains_key(&id) || !self.read()? {
                     return Ok(());
                 }
+                continue;
+            };
+            let (now, behind) = rest.split_at(rest.len().min(most).min(RUN));
+            for (place, byte) in now.iter().enumerate() {
+                self.data(id, &[*byte], behind.is_empty() && place + 1 == now.len());
             }
-            self.window -= 1;
-            self.windows.entry(id).and_modify(|window| *window -= 1);
-            self.data(id, &[*byte], place + 1 == body.len());
+            let sent = i64::try_from(now.len())?;
+            self.window -= sent;
+            self.windows.entry(id).and_modify(|window| *window -= sent);
+            self.flush();
+            rest = behind;
         }
-        self.flush();
         Ok(())
     }
 

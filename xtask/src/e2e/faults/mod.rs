@@ -59,9 +59,7 @@ const FAULTS: [(&str, Fault); 8] = [
 /// Something that the run needs is missing. What does not come out as it must is counted.
 pub fn run(only: &str, seconds: u64) -> Result<Count> {
     let program = setup::envoy(None)?;
-    if std::env::var_os("FX").is_none() {
-        build::modules()?;
-    }
+    build::modules()?;
     let mut count = Count::default();
     let picked: Vec<(&str, Fault)> = FAULTS.into_iter().filter(|(name, _)| name.contains(only)).collect();
     for (plan, what) in [(Plan::One, "all-in-one"), (Plan::Chain, "a chain of four")] {

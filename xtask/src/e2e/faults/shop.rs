@@ -157,11 +157,11 @@ fn answer(connection: &mut Connection, fault: &str) -> Result<bool> {
         "header" => head(to, &[("content-length", "0"), ("x-long", &"v".repeat(number()))])?,
         // A body of so many bytes, each in a chunk of its own, and trailers.
         "trickle" => {
-            head(to, &[("transfer-encoding", "chunked"), ("content-type", "application/json")])?;
-            // Made once: it takes longer than to send it.
+            // Made once, and before the head: it takes longer than to send it.
             static MADE: Mutex<BTreeMap<usize, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
             let body =
                 Arc::clone(lock(&MADE).entry(number()).or_insert_with(|| chunks(&json(number())).into()));
+            head(to, &[("transfer-encoding", "chunked"), ("content-type", "application/json")])?;
             to.write_all(&body)?;
             write_last_chunk(to, &vec![(Bytes::from("x-sum"), Bytes::from("1"))])?;
         }
