@@ -217,7 +217,7 @@ impl Source for Stream {
         self.pairs(map).first(name).map(|value| value.to_vec().into())
     }
 
-    fn buffer(&self, _: Buffer) -> HostBytes {
+    fn buffer(&self, _: Buffer, _: usize) -> HostBytes {
         HostBytes::default()
     }
 

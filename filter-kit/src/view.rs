@@ -115,8 +115,8 @@ pub trait Source {
     fn pairs(&self, map: HeaderMap) -> Pairs;
     /// The first value of a header. The name is in lower case.
     fn header(&self, map: HeaderMap, name: &str) -> Option<HostBytes>;
-    /// A buffer's bytes; empty where it is not readable.
-    fn buffer(&self, buffer: Buffer) -> HostBytes;
+    /// A buffer's bytes from this one on; empty where it is not readable.
+    fn buffer(&self, buffer: Buffer, from: usize) -> HostBytes;
     /// A property's serialised value.
     fn property(&self, path: &[&str]) -> Option<HostBytes>;
     /// Nanoseconds since 1970 (UTC).
@@ -173,6 +173,8 @@ pub struct View<'h> {
     parts: parts::Seen,
     /// The single headers, the request, the response, trailers, the body and the principal: of one type, so that few instructions take a view apart.
     facts: [OnceCell<Fact>; FACTS],
+    /// How many bytes of the body were left out where it was read.
+    body_from: Cell<usize>,
     now: OnceCell<u64>,
     /// Where the path stands in the request's map: conditions ask for it over and over.
     path: Cell<Option<(usize, usize)>>,
@@ -190,6 +192,7 @@ impl<'h> View<'h> {
             #[cfg(feature = "parts")]
             parts: parts::Seen::default(),
             facts: Default::default(),
+            body_from: Cell::new(0),
             now: OnceCell::new(),
             path: Cell::new(None),
         }
@@ -220,10 +223,20 @@ impl<'h> View<'h> {
 
     /// The body at hand: with what was held back by [`Flow::Pause`](crate::Flow::Pause), or the answer's in `on_callout`.
     pub fn body(&self) -> &[u8] {
+        self.body_behind(0)
+    }
+
+    /// The body at hand without its first bytes, which the host is not asked for: what is held back would otherwise be copied again with every part
+    /// that comes. Who wants more in one callback asks first; who asks later for what was left out gets nothing.
+    pub fn body_behind(&self, held: usize) -> &[u8] {
         let [.., body, _] = &self.facts;
-        let read = || Fact::of(self.phase().body().map(|buffer| self.source.buffer(buffer)));
+        let from = self.skipped() + held;
+        let read = || {
+            self.body_from.set(from);
+            Fact::of(self.phase().body().map(|buffer| self.source.buffer(buffer, from)))
+        };
         let bytes = body.get_or_init(read).bytes.bytes();
-        bytes.get(self.skipped()..).unwrap_or_default()
+        from.checked_sub(self.body_from.get()).and_then(|from| bytes.get(from..)).unwrap_or_default()
     }
 
     /// The request's headers, the pseudo headers among them.

@@ -111,7 +111,19 @@ impl Connection {
 
     /// Reads a request; none at the end of the connection.
     pub fn read_request(&mut self) -> Result<Option<Message>> {
-        let head = loop {
+        let Some(mut message) = self.read_request_head()? else { return Ok(None) };
+        self.read_request_body(&mut message)?;
+        Ok(Some(message))
+    }
+
+    /// Reads what follows the head of a request.
+    pub fn read_request_body(&mut self, message: &mut Message) -> Result<()> {
+        self.read_body(message, false)
+    }
+
+    /// Reads the head of a request; none at the end of the connection.
+    pub fn read_request_head(&mut self) -> Result<Option<Message>> {
+        let (length, message) = loop {
             let mut space = vec![httparse::EMPTY_HEADER; HEADER_LIMIT];
             let mut request = httparse::Request::new(&mut space);
             if let httparse::Status::Complete(length) = request.parse(&self.buffer)? {
@@ -130,15 +142,20 @@ impl Connection {
                 return Ok(None);
             }
         };
-        let (length, mut message) = head;
         self.buffer.drain(..length);
-        self.read_body(&mut message, false)?;
         Ok(Some(message))
     }
 
     /// Reads a response.
     pub fn read_response(&mut self, method: &str) -> Result<Message> {
-        let (length, mut message) = loop {
+        let mut message = self.read_response_head()?;
+        self.read_response_body(method, &mut message)?;
+        Ok(message)
+    }
+
+    /// Reads the head of a response.
+    pub fn read_response_head(&mut self) -> Result<Message> {
+        let (length, message) = loop {
             let mut space = vec![httparse::EMPTY_HEADER; HEADER_LIMIT];
             let mut response = httparse::Response::new(&mut space);
             if let httparse::Status::Complete(length) = response.parse(&self.buffer)? {
@@ -151,11 +168,13 @@ impl Connection {
             }
         };
         self.buffer.drain(..length);
-        let has_no_body = method == "HEAD" || matches!(message.status(), Some(100..=199 | 204 | 304));
-        if !has_no_body {
-            self.read_body(&mut message, true)?;
-        }
         Ok(message)
+    }
+
+    /// Reads what follows the head of a response.
+    pub fn read_response_body(&mut self, method: &str, message: &mut Message) -> Result<()> {
+        let has_no_body = method == "HEAD" || matches!(message.status(), Some(100..=199 | 204 | 304));
+        if has_no_body { Ok(()) } else { self.read_body(message, true) }
     }
 
     fn read_body(&mut self, message: &mut Message, to_the_end: bool) -> Result<()> {

@@ -72,6 +72,7 @@ const STEPS: &[Step] = &[
     ("a guardrail on Envoy", e2e::guardrail::run),
     ("policy tried on Envoy", e2e::candidate::run),
     ("access logs on Envoy", e2e::outputs::run),
+    ("faults on Envoy", || e2e::faults::run("", 1)),
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),
     ("published modules", e2e::publish::run),

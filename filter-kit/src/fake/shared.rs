@@ -44,7 +44,7 @@ impl Source for Shared {
         None
     }
 
-    fn buffer(&self, _: Buffer) -> HostBytes {
+    fn buffer(&self, _: Buffer, _: usize) -> HostBytes {
         HostBytes::default()
     }
 

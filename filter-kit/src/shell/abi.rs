@@ -167,6 +167,9 @@ pub fn allocate(size: usize) -> *mut u8 {
     Box::into_raw(memory).cast()
 }
 
+/// The most bytes that are asked for: with any place in a buffer less than what the host takes for an overflow.
+const MOST: usize = usize::MAX >> 2;
+
 /// Makes a host call that returns bytes; `None` unless its status is ok.
 fn take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<HostBytes> {
     try_take(call).ok()
@@ -209,9 +212,9 @@ impl Source for Host {
         })
     }
 
-    fn buffer(&self, buffer: Buffer) -> HostBytes {
+    fn buffer(&self, buffer: Buffer, from: usize) -> HostBytes {
         // SAFETY: both pointers are to locals of `take`.
-        take(|value, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, value, size) })
+        take(|value, size| unsafe { proxy_get_buffer_bytes(buffer as u32, from, MOST, value, size) })
             .unwrap_or_default()
     }
 

@@ -121,7 +121,7 @@ impl<F: Filter> Shell<F> {
     /// `proxy_on_configure`: reads the plugin's configuration. A refused one is logged and leaves the old one in place.
     pub fn configure(&mut self, context: u32) -> bool {
         let environment = Environment::new(&abi::variable);
-        let filter = match load::<F>(&abi::Host.buffer(Buffer::PluginConfiguration), &environment) {
+        let filter = match load::<F>(&abi::Host.buffer(Buffer::PluginConfiguration, 0), &environment) {
             Ok(filter) => filter,
             Err(error) => {
                 abi::log(Level::Error, &format!("{}: configuration refused: {error}", F::NAME));

@@ -124,13 +124,16 @@ impl Policy {
         let Some(pending) = stream.as_mut() else { return effects };
         let is_held = pending.live.waits_for_body();
         let Some(incoming) = pending.body.as_mut() else { return effects };
-        let before = if is_held { 0 } else { incoming.seen.len() };
-        let is_over = before + view.body_size() > self.shared.limit_bytes;
-        let is_whole = is_held && view.is_last();
+        let before = incoming.seen.len();
+        // What is held back comes again, with what is new: that alone is read.
+        let held = if is_held { before } else { 0 };
+        let mut is_over = before - held + view.body_size() > self.shared.limit_bytes;
         let mut seen = mem::take(&mut incoming.seen);
+        // A body that comes whole is not copied.
+        let is_whole = is_held && view.is_last() && before == 0;
         if !is_over && !is_whole {
-            seen.truncate(before);
-            seen.extend_from_slice(view.body());
+            seen.extend_from_slice(view.body_behind(held));
+            is_over = is_held && seen.len() != view.body_size();
         }
         if !view.is_last() && !is_over {
             incoming.seen = seen;

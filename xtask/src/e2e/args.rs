@@ -1,7 +1,8 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
 use super::{
-    all, bypass, candidate, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui,
+    all, bypass, candidate, faults, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool,
+    ui,
 };
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
@@ -13,7 +14,7 @@ pub struct Args {
     /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
     #[arg(
         long,
-        conflicts_with_all = ["sticky", "hops", "guardrail", "candidate", "outputs", "tool", "policy", "bypass", "metrics", "publish", "ui"]
+        conflicts_with_all = ["sticky", "hops", "guardrail", "candidate", "outputs", "tool", "policy", "bypass", "faults", "metrics", "publish", "ui"]
     )]
     envoy_version: Option<String>,
     /// Through docker-compose.yml.
@@ -34,6 +35,15 @@ pub struct Args {
     /// The ways out of access-log instead: a file, the proxy's log, an access logger without a filter, a collector that is down under load.
     #[arg(long, group = "instead")]
     outputs: bool,
+    /// Faults of upstreams, clients, collectors and the clock instead, or those of which the name has the text: nothing falls over, all counts agree.
+    #[arg(
+        long, value_name = "TEXT", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        group = "instead"
+    )]
+    faults: Option<String>,
+    /// How many seconds the collector of `--faults` is away under load.
+    #[arg(long, requires = "faults", default_value_t = 1)]
+    seconds: u64,
     /// The tool instead: what `outrigger replay` says beside what Envoy does, and exit codes.
     #[arg(long, group = "instead")]
     tool: bool,
@@ -92,6 +102,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         candidate::run()?
     } else if args.outputs {
         outputs::run()?
+    } else if let Some(only) = &args.faults {
+        faults::run(only, args.seconds)?
     } else if args.tool {
         tool::run()?
     } else if let Some(against) = args.rbac {

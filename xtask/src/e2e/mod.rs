@@ -4,6 +4,7 @@ mod args;
 pub mod bypass;
 pub mod candidate;
 pub mod client;
+pub mod faults;
 pub mod foreign;
 pub mod guardrail;
 pub mod hops;
