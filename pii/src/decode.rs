@@ -9,7 +9,7 @@ use memchr::memchr3;
 
 mod base64;
 
-pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_as_text};
+pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_as_text, may_begin_text};
 
 /// An encoding that is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,13 +162,18 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
     changed.then_some(Decoded { bytes: stack.bytes, map: Map::Escapes(stack.escaped) })
 }
 
-/// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
-fn has_escape(text: &[u8]) -> bool {
+/// Whether a text may have an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
+#[inline]
+pub fn has_escape(text: &[u8]) -> bool {
     match classify::escapes(text) {
-        Escapes::None => return false,
-        Escapes::Begun => return true,
-        Escapes::MaybeEntities => {}
+        Escapes::None => false,
+        Escapes::Begun => true,
+        Escapes::MaybeEntities => has_entity(text),
     }
+}
+
+/// Whether there may be an entity: a semicolon is near behind an ampersand.
+fn has_entity(text: &[u8]) -> bool {
     memchr::memchr_iter(b'&', text).any(|place| {
         let behind = text.get(place..).unwrap_or_default();
         behind.iter().take(LONGEST_ENTITY + 1).any(|byte| *byte == b';')

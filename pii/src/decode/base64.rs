@@ -46,10 +46,11 @@ pub fn base64(run: &[u8], base: usize) -> Option<Decoded> {
 
 /// Whether a first character of base64 may be that of text: it alone says whether the first byte is a control character, or the middle of one
 /// outside ASCII.
-#[inline]
-pub fn may_begin_text(first: u8) -> bool {
-    const SEXTETS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
-    sextet(first).is_some_and(|sextet| SEXTETS >> sextet & 1 == 1)
+pub const fn may_begin_text(first: u8) -> bool {
+    const LETTERS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
+    #[expect(clippy::indexing_slicing, reason = "there is an entry for each byte")]
+    let sextet = SEXTETS[first as usize];
+    sextet < 64 && LETTERS >> sextet & 1 == 1
 }
 
 /// Whether three characters of base64 may be the first of text. They say all but the last six bits of three bytes; most words fail here.
@@ -60,7 +61,9 @@ pub fn may_begin_as_text(characters: [u8; 3]) -> bool {
     let has = |table: &[u64; 64], row: usize, column: usize| {
         table.get(row).is_some_and(|row| row >> (column % 64) & 1 == 1)
     };
-    b < 64 && c < 64 && has(&FIRST, a, b) && has(&SECOND, b, c)
+    // Of three bytes in a row from 0xe0 on the last goes on with the character; of two it begins one.
+    let goes_on = a < 48 || (a >= 56) == (c & 3 == 2);
+    b < 64 && c < 64 && goes_on && has(&FIRST, a, b) && has(&SECOND, b, c)
 }
 
 /// The pairs of sextets that a text may begin with: the first byte, and the upper half of the second.
@@ -177,14 +180,6 @@ fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
     let [_, first, second, third] = value.to_be_bytes();
     let [a, b, c, d] = sextets;
     (a | b | c | d < 64).then_some([first, second, third])
-}
-
-#[inline]
-fn sextet(byte: u8) -> Option<u32> {
-    match SEXTETS.get(usize::from(byte)) {
-        Some(value) if *value < 64 => Some(u32::from(*value)),
-        _ => None,
-    }
 }
 
 static SEXTETS: [u8; 256] = sextets();

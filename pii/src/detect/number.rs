@@ -152,7 +152,8 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
         && !next.is_ascii_alphabetic()
         && !(is_separator(next) && pass.at(start + row + 1).is_ascii_alphanumeric());
     if is_alone {
-        let is_found = place_time::date(pass, start, row)
+        let may_be_date = row == 8 && matches!(pass.at(start), b'1' | b'2');
+        let is_found = may_be_date && place_time::date(pass, start, row)
             || phone::may_begin(pass, start, row) && phone::find(pass, start);
         if !is_found {
             digits(pass, start, row);
@@ -216,10 +217,14 @@ pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
 fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
     let end = start + row;
     let value = pass.part(start, end);
-    let is_card = payment::card(pass, start, end, value);
-    // Where there are many rules, most rows are known to be no number of a person by the words around them.
+    let is_card = payment::CARDS.contains(&row) && payment::card(pass, start, end, value);
+    // Where there are many rules, most rows are known to be no number of a person by the words around them; where there are few, by their checks.
     let rules = pass.engine.rules();
-    let is_likely = !rules.needs_word(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
+    let is_likely = if rules.needs_word(row) {
+        !rules.entities(row).and(pass.near(start, end)).is_empty()
+    } else {
+        rules.row_fits(value)
+    };
     if is_likely && identity(pass, start, end, value, 0) || is_card {
         pass.skip_numbers_to(end);
     }
