@@ -50,21 +50,21 @@ impl Block {
             put(&mut block.tokens, letters | digits | is(b'-') | is(b'_') | bytes);
             put(&mut block.letters, letters);
             put(&mut block.digits, digits);
-            rare |= bytes | is(b'@') | is(b':');
+            put(&mut block.colons, is(b':'));
+            rare |= bytes | is(b'@');
         }
         block.tokens >>= back;
         block.letters >>= back;
         block.digits >>= back;
+        block.colons >>= back;
         if rare.to_bitmask() != 0 {
             for bytes in steps.iter().rev() {
                 let bytes = u8x16::new(*bytes);
                 put(&mut block.high, bytes);
                 put(&mut block.ats, bytes.simd_eq(u8x16::splat(b'@')));
-                put(&mut block.colons, bytes.simd_eq(u8x16::splat(b':')));
             }
             block.high >>= back;
             block.ats >>= back;
-            block.colons >>= back;
         }
         block
     }

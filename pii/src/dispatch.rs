@@ -9,6 +9,9 @@ use crate::{
     entity::{Entity, Set},
     span::{self, header, json},
 };
+use says::{COLON, DOT, FIRST, GAP, KEY, QUOTE, RUN, SPACE, says};
+
+mod says;
 
 /// The fewest characters of base64 that are tried: those of four bytes.
 const SHORTEST_BASE64: usize = 6;
@@ -16,53 +19,6 @@ const SHORTEST_BASE64: usize = 6;
 /// For how many findings there is room from the first on: a text with an escape has most of them twice before they are put in order, and
 /// more room costs more than this.
 const ROOM: usize = 16;
-
-/// What the byte behind a token may make of it: the name of a field,
-const KEY: u8 = 1;
-/// a string's end,
-const QUOTE: u8 = 2;
-/// a word with something behind it,
-const SPACE: u8 = 4;
-/// the first part of something longer,
-const DOT: u8 = 8;
-/// or the beginning of a run of base64.
-const RUN: u8 = 16;
-/// A colon is the end of more than names.
-const COLON: u8 = 32;
-/// What may begin the base64 of a text.
-const FIRST: u8 = 64;
-/// What may stand between two groups of a number.
-const GAP: u8 = 128;
-
-static SAYS: [u8; 256] = table();
-
-/// What a byte says of the token before it, or of the one that it begins.
-#[inline]
-fn says(byte: u8) -> u8 {
-    SAYS.get(usize::from(byte)).copied().unwrap_or(0)
-}
-
-#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
-const fn table() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = match byte as u8 {
-            b'=' | b']' => KEY,
-            b':' => KEY | COLON,
-            b'/' => KEY | RUN | GAP,
-            b'"' | b'\'' => QUOTE,
-            b' ' => SPACE | GAP,
-            b'+' => SPACE | RUN | GAP,
-            b'.' => DOT | GAP,
-            b'~' | b'(' | b')' | b',' => GAP,
-            _ if decode::may_begin_text(byte as u8) => FIRST,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    table
-}
 
 /// Whether a byte is a part of a token.
 #[inline]
@@ -224,7 +180,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Goes through the block that begins at a place. Says whether the next begins: at the token that goes beyond this one, if one does.
+    /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
     #[inline]
     fn block(&mut self, base: usize) -> usize {
         let block = Block::of(self.text, base);
@@ -253,7 +209,8 @@ impl<'a> Pass<'a> {
         // A carry goes from any of these through the rest of the token, and stands behind it.
         let with_odds = tokens + (tokens & (block.digits | starts & !block.letters));
         let with_others = tokens + (tokens & !block.digits);
-        let few_digits = !(with_others | four_parts << 1 | marks << 1);
+        // Behind a row of digits.
+        let rows = !(with_others | marks << 1);
         // Behind what is no word: a mark, or a token of fewer than 4 bytes or more than 15, with a digit, or that begins with no letter.
         let others = with_odds | !(four_parts << 1) | sixteen_parts << 1;
         while ends != 0 {
@@ -264,9 +221,11 @@ impl<'a> Pass<'a> {
             let next = self.at(stop);
             let says = says(next);
             if others >> end & 1 != 0 {
-                // Most tokens of a few digits are no part of anything.
-                if says & (GAP | COLON) != 0 || few_digits >> end & 1 == 0 {
+                if rows >> end & 1 == 0 {
                     self.other(&block, base, at, end);
+                } else if (says & (GAP | COLON) != 0 || end - at > 3) && start >= self.until {
+                    // Most rows of a few digits are no part of anything.
+                    self.row(start, stop, next);
                 }
             } else if start >= self.until {
                 if says & (DOT | COLON) != 0 {
@@ -287,7 +246,7 @@ impl<'a> Pass<'a> {
     )]
     #[inline(always)]
     fn word(&mut self, start: usize, end: usize, next: u8, says: u8, ends_with_four: bool) {
-        if (end - start >= SHORTEST_BASE64 || says & RUN != 0) && self::says(self.at(start)) & FIRST != 0 {
+        if (end - start >= SHORTEST_BASE64 || says & RUN != 0) && self.may_be_base64(start) {
             self.base64(start, end);
         }
         if says & KEY != 0 {
@@ -307,21 +266,20 @@ impl<'a> Pass<'a> {
         if block.tokens >> at & 1 == 0 {
             self.mark(start);
         } else if start >= self.until {
-            let token = Token::of(block, base, at, end);
-            if token.digits >> (end - at - 1) == 1 && token.digits & (token.digits + 1) == 0 {
-                self.row(start, token.end);
-            } else {
-                self.token(token);
-            }
+            self.token(Token::of(block, base, at, end));
         }
     }
 
     /// A token of digits: all that [`token`](Self::token) does for one.
-    #[inline]
-    fn row(&mut self, start: usize, end: usize) {
-        let (length, next) = (end - start, self.at(end));
+    #[inline(never)]
+    fn row(&mut self, start: usize, end: usize, next: u8) {
+        let length = end - start;
         if start >= self.number_until {
-            self.number(start, length, length);
+            if number::ROWS.contains(&length) && says(next) & GAP == 0 && self.before(start) != b'.' {
+                number::alone(self, start, length);
+            } else {
+                self.number(start, length, length);
+            }
         }
         // A few digits are no secret, no base64 and no name.
         if length <= 3 && next != b':' {
@@ -330,9 +288,7 @@ impl<'a> Pass<'a> {
         if length >= 16 || length >= 14 && next == b'.' {
             secrets::find(self, start, end);
         }
-        if (length >= SHORTEST_BASE64 || length >= 4 && says(next) & RUN != 0)
-            && says(self.at(start)) & FIRST != 0
-        {
+        if (length >= SHORTEST_BASE64 || length >= 4 && says(next) & RUN != 0) && self.may_be_base64(start) {
             self.base64(start, end);
         }
         if next == b':' && length <= 4 && self.before(start) != b':' {
@@ -370,6 +326,12 @@ impl<'a> Pass<'a> {
             self.token(token);
         }
         token.end
+    }
+
+    /// Whether a token may be base64, by its first bytes; most words are none.
+    #[inline]
+    fn may_be_base64(&self, start: usize) -> bool {
+        says(self.at(start)) & FIRST != 0 && decode::may_begin_as_text(self.from(start))
     }
 
     /// A word before a quote or a space.
@@ -410,7 +372,7 @@ impl<'a> Pass<'a> {
             secrets::find(self, start, end);
         }
         let may_be_long = length >= SHORTEST_BASE64 || length >= 4 && says & RUN != 0;
-        if may_be_long && letters | digits != 0 && self::says(first) & FIRST != 0 {
+        if may_be_long && letters | digits != 0 && self.may_be_base64(start) {
             self.base64(start, end);
         }
         if says & KEY != 0 {
@@ -482,9 +444,8 @@ impl<'a> Pass<'a> {
     fn base64(&mut self, start: usize, end: usize) {
         // Most words that are no base64 are known by their first six bytes, the others mostly by some more.
         let text = self.part(start, end);
-        let begins = self.layers.is_some()
-            && text.first_chunk().is_some_and(|first| decode::may_begin_as_text(*first))
-            && text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
+        let begins =
+            self.layers.is_some() && text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
         let goes_on = || {
             let groups = text.as_chunks().0;
             groups.iter().take(decode::CERTAIN_GROUPS).skip(1).all(|group| decode::may_be_text(*group))

@@ -53,9 +53,11 @@ pub const fn may_begin_text(first: u8) -> bool {
     sextet < 64 && LETTERS >> sextet & 1 == 1
 }
 
-/// Whether three characters of base64 may be the first of text. They say all but the last six bits of three bytes; most words fail here.
-#[inline]
-pub fn may_begin_as_text(characters: [u8; 3]) -> bool {
+/// Whether the first three characters of a run of base64 may be those of text. They say all but the last six bits of three bytes; most words fail
+/// here.
+#[inline(never)]
+pub fn may_begin_as_text(run: &[u8]) -> bool {
+    let Some(characters) = run.first_chunk::<3>() else { return false };
     let [a, b, c] =
         characters.map(|byte| usize::from(SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX)));
     let has = |table: &[u64; 64], row: usize, column: usize| {
@@ -213,9 +215,9 @@ mod tests {
             let three = [12, 6, 0].map(|shift| ALPHABET[place >> shift & 63]);
             let [a, b, c] = three;
             let begins = ALPHABET.iter().any(|d| begins_as_text([a, b, c, *d]));
-            assert!(may_begin_as_text(three) || !begins, "{three:?}");
+            assert!(may_begin_as_text(&three) || !begins, "{three:?}");
         }
-        assert!(!may_begin_as_text(*b"am.") && !may_begin_as_text(*b".m9") && !may_begin_as_text(*b"a.9"));
+        assert!(!may_begin_as_text(b"am.") && !may_begin_as_text(b".m9") && !may_begin_as_text(b"a.9"));
     }
 
     #[test]

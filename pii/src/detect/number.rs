@@ -13,6 +13,9 @@ const LONGEST: usize = 34;
 /// The fewest.
 const SHORTEST: usize = 6;
 
+/// How many digits a number without any other group has.
+pub const ROWS: std::ops::Range<usize> = SHORTEST..LONGEST;
+
 /// The most groups of a number: an IBAN of 34 in fours.
 const MOST_GROUPS: usize = 9;
 
@@ -148,17 +151,11 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
             return;
         }
     }
-    let is_alone = (SHORTEST..LONGEST).contains(&row)
+    let is_alone = ROWS.contains(&row)
         && !next.is_ascii_alphabetic()
         && !(is_separator(next) && pass.at(start + row + 1).is_ascii_alphanumeric());
     if is_alone {
-        let may_be_date = row == 8 && matches!(pass.at(start), b'1' | b'2');
-        let is_found = may_be_date && place_time::date(pass, start, row)
-            || phone::may_begin(pass, start, row) && phone::find(pass, start);
-        if !is_found {
-            digits(pass, start, row);
-        }
-        return;
+        return alone(pass, start, row);
     }
     let reach = pass.reach(start);
     if row > 0
@@ -213,8 +210,15 @@ pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
     pass.before(start) == b'.' && pass.at(start + row) != b'.' && is_decimal(pass, start)
 }
 
-/// A row of digits without any other group.
-fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
+/// Looks at a row of digits without any other group.
+pub fn alone(pass: &mut Pass<'_>, start: usize, row: usize) {
+    // Of dates without separators there are those of two centuries.
+    let may_be_date = row == 8 && matches!(pass.at(start), b'1' | b'2');
+    if may_be_date && place_time::date(pass, start, row)
+        || phone::may_begin(pass, start, row) && phone::find(pass, start)
+    {
+        return;
+    }
     let end = start + row;
     let value = pass.part(start, end);
     let is_card = payment::CARDS.contains(&row) && payment::card(pass, start, end, value);
