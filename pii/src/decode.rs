@@ -133,9 +133,12 @@ impl Stack {
 ///
 /// Texts of 4 GiB and more are not decoded: the engine takes none so long.
 pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
-    if u32::try_from(text.len()).is_err() || !has_escape(text) {
-        return None;
-    }
+    if has_escape(text) { undone(text, blind) } else { None }
+}
+
+/// The same for a text that [may have one](has_escape).
+pub fn undone(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
+    u32::try_from(text.len()).ok()?;
     let mut stack = Stack { bytes: Vec::with_capacity(text.len()), escaped: Vec::new(), taken: 0 };
     let mut changed = false;
     // How many bytes may still complete an escape that begins with one of those before.

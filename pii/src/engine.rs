@@ -233,7 +233,7 @@ impl Engine {
     /// Goes through a text that may have escapes, as it is and with them undone.
     #[inline(never)]
     fn decoded_too(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>, values: Values) {
-        let Some(decoded) = decode::escapes(text, self.blind) else {
+        let Some(decoded) = decode::undone(text, self.blind) else {
             self.scan(text, given, Some(layers), hits);
             return;
         };
