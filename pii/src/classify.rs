@@ -5,12 +5,12 @@ use wide::u8x16;
 /// The classes of at most [`Block::LENGTH`] bytes from a place on. A bit beyond the end of the text is in no class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Block {
+    /// The parts of tokens: letters, digits, bytes outside ASCII, `-` and `_`.
+    pub tokens: u64,
     /// ASCII letters.
     pub letters: u64,
     /// ASCII digits.
     pub digits: u64,
-    /// `-` and `_`.
-    pub joins: u64,
     /// Bytes of characters outside ASCII.
     pub high: u64,
     /// `@`.
@@ -24,60 +24,49 @@ impl Block {
     pub const LENGTH: usize = 64;
 
     /// The block that begins at a place.
-    #[inline]
+    #[inline(never)]
     pub fn of(text: &[u8], place: usize) -> Self {
         let rest = text.get(place..).unwrap_or_default();
-        if let Some(bytes) = rest.first_chunk() {
-            return Self::full(bytes);
-        }
-        let back = Self::LENGTH - rest.len();
-        match text.last_chunk() {
-            Some(bytes) if !rest.is_empty() => {
-                let block = Self::full(bytes);
-                Self {
-                    letters: block.letters >> back,
-                    digits: block.digits >> back,
-                    joins: block.joins >> back,
-                    high: block.high >> back,
-                    ats: block.ats >> back,
-                    colons: block.colons >> back,
-                }
-            }
-            _ => {
-                let mut bytes = [0; Self::LENGTH];
-                bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
-                Self::full(&bytes)
-            }
-        }
-    }
-
-    #[inline]
-    fn full(bytes: &[u8; Self::LENGTH]) -> Self {
+        let rest = rest.get(..Self::LENGTH).unwrap_or(rest);
+        // Whole steps of 16 bytes that end with the last one; what is before the place in them is shifted out.
+        let steps = rest.len().div_ceil(16);
+        let end = place + rest.len();
+        let mut padded = [0; Self::LENGTH];
+        let (bytes, back) = if let Some(begin) = end.checked_sub(steps * 16) {
+            (text.get(begin..end).unwrap_or_default(), place - begin)
+        } else {
+            padded.split_at_mut(rest.len()).0.copy_from_slice(rest);
+            (padded.split_at(steps * 16).0, 0)
+        };
         let mut block = Self::default();
-        for (step, bytes) in bytes.as_chunks().0.iter().enumerate() {
+        let mut rare = u8x16::ZERO;
+        let steps = bytes.as_chunks().0;
+        let put = |bits: &mut u64, bytes: u8x16| *bits = *bits << 16 | u64::from(bytes.to_bitmask());
+        for bytes in steps.iter().rev() {
             let bytes = u8x16::new(*bytes);
             let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-            let put = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (step * 16);
-            block.letters |= put(is_within(bytes | u8x16::splat(0x20), b'a', 26));
-            block.digits |= put(is_within(bytes, b'0', 10));
-            block.joins |= put(is(b'-') | is(b'_'));
-            block.high |= put(bytes);
-            block.ats |= put(is(b'@'));
-            block.colons |= put(is(b':'));
+            let letters = is_within(bytes | u8x16::splat(0x20), b'a', 26);
+            let digits = is_within(bytes, b'0', 10);
+            put(&mut block.tokens, letters | digits | is(b'-') | is(b'_') | bytes);
+            put(&mut block.letters, letters);
+            put(&mut block.digits, digits);
+            put(&mut block.colons, is(b':'));
+            rare |= bytes | is(b'@');
+        }
+        block.tokens >>= back;
+        block.letters >>= back;
+        block.digits >>= back;
+        block.colons >>= back;
+        if rare.to_bitmask() != 0 {
+            for bytes in steps.iter().rev() {
+                let bytes = u8x16::new(*bytes);
+                put(&mut block.high, bytes);
+                put(&mut block.ats, bytes.simd_eq(u8x16::splat(b'@')));
+            }
+            block.high >>= back;
+            block.ats >>= back;
         }
         block
-    }
-
-    /// Letters, digits and bytes outside ASCII: the parts of words.
-    #[inline]
-    pub const fn words(&self) -> u64 {
-        self.letters | self.digits | self.high
-    }
-
-    /// The parts of tokens: words and what joins them.
-    #[inline]
-    pub const fn tokens(&self) -> u64 {
-        self.words() | self.joins
     }
 }
 
@@ -240,19 +229,18 @@ pub enum Escapes {
     None,
     /// A `%` or a backslash.
     Begun,
-    /// Both an ampersand and a semicolon, wherever they are.
+    /// A semicolon, which may be the end of an entity.
     MaybeEntities,
 }
 
 /// Looks for escapes.
 #[inline]
 pub fn escapes(text: &[u8]) -> Escapes {
-    let (mut escapes, mut ampersands, mut semicolons) = (u8x16::ZERO, u8x16::ZERO, u8x16::ZERO);
+    let (mut escapes, mut semicolons) = (u8x16::ZERO, u8x16::ZERO);
     let mut look = |bytes: [u8; 16]| {
         let bytes = u8x16::new(bytes);
         let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
         escapes |= is(b'%') | is(b'\\');
-        ampersands |= is(b'&');
         semicolons |= is(b';');
     };
     let (steps, rest) = text.as_chunks();
@@ -269,7 +257,7 @@ pub fn escapes(text: &[u8]) -> Escapes {
     }
     if escapes.to_bitmask() != 0 {
         Escapes::Begun
-    } else if ampersands.to_bitmask() != 0 && semicolons.to_bitmask() != 0 {
+    } else if semicolons.to_bitmask() != 0 {
         Escapes::MaybeEntities
     } else {
         Escapes::None
@@ -362,25 +350,33 @@ mod tests {
                     let bit = |is: bool| {
                         if is && place - begin < Block::LENGTH { 1_u64 << (place - begin) } else { 0 }
                     };
+                    let is_token = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | 0x80..);
                     let expected = Block {
+                        tokens: bit(is_token),
                         letters: bit(byte.is_ascii_alphabetic()),
                         digits: bit(byte.is_ascii_digit()),
-                        joins: bit(matches!(byte, b'-' | b'_')),
                         high: bit(byte >= 0x80),
                         ats: bit(byte == b'@'),
                         colons: bit(byte == b':'),
                     };
                     assert_eq!(block, expected, "{byte} at {place} of {length}");
-                    let expected = if matches!(byte, b'%' | b'\\') { Escapes::Begun } else { Escapes::None };
+                    let expected = match byte {
+                        b'%' | b'\\' => Escapes::Begun,
+                        b';' => Escapes::MaybeEntities,
+                        _ => Escapes::None,
+                    };
                     assert_eq!(escapes(&text), expected);
                     let end = if ends_value(byte) { place } else { length };
                     assert_eq!(value_end(&text), end, "{byte} at {place} of {length}");
                 }
             }
         }
-        for (text, expected) in
-            [("a&b;", Escapes::MaybeEntities), ("a&b", Escapes::None), ("", Escapes::None)]
-        {
+        for (text, expected) in [
+            ("a&b;", Escapes::MaybeEntities),
+            ("a;b", Escapes::MaybeEntities),
+            ("a&b", Escapes::None),
+            ("", Escapes::None),
+        ] {
             assert_eq!(escapes(text.as_bytes()), expected, "{text}");
         }
     }

@@ -9,7 +9,7 @@ use memchr::memchr3;
 
 mod base64;
 
-pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_as_text};
+pub use base64::{CERTAIN_GROUPS, base64, begins_as_text, may_be_text, may_begin_as_text, may_begin_text};
 
 /// An encoding that is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +133,12 @@ impl Stack {
 ///
 /// Texts of 4 GiB and more are not decoded: the engine takes none so long.
 pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
-    if u32::try_from(text.len()).is_err() || !has_escape(text) {
-        return None;
-    }
+    if has_escape(text) { undone(text, blind) } else { None }
+}
+
+/// The same for a text that [may have one](has_escape).
+pub fn undone(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
+    u32::try_from(text.len()).ok()?;
     let mut stack = Stack { bytes: Vec::with_capacity(text.len()), escaped: Vec::new(), taken: 0 };
     let mut changed = false;
     // How many bytes may still complete an escape that begins with one of those before.
@@ -162,13 +165,18 @@ pub fn escapes(text: &[u8], blind: Option<Encoding>) -> Option<Decoded> {
     changed.then_some(Decoded { bytes: stack.bytes, map: Map::Escapes(stack.escaped) })
 }
 
-/// Whether there may be an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
-fn has_escape(text: &[u8]) -> bool {
+/// Whether a text may have an escape: a `%` or a backslash, or an ampersand with a semicolon behind it, which a query's has not.
+#[inline]
+pub fn has_escape(text: &[u8]) -> bool {
     match classify::escapes(text) {
-        Escapes::None => return false,
-        Escapes::Begun => return true,
-        Escapes::MaybeEntities => {}
+        Escapes::None => false,
+        Escapes::Begun => true,
+        Escapes::MaybeEntities => has_entity(text),
     }
+}
+
+/// Whether there may be an entity: a semicolon is near behind an ampersand.
+fn has_entity(text: &[u8]) -> bool {
     memchr::memchr_iter(b'&', text).any(|place| {
         let behind = text.get(place..).unwrap_or_default();
         behind.iter().take(LONGEST_ENTITY + 1).any(|byte| *byte == b';')

@@ -9,6 +9,9 @@ use crate::{
     entity::{Entity, Set},
     span::{self, header, json},
 };
+use says::{COLON, DOT, FIRST, GAP, KEY, QUOTE, RUN, SPACE, says};
+
+mod says;
 
 /// The fewest characters of base64 that are tried: those of four bytes.
 const SHORTEST_BASE64: usize = 6;
@@ -16,41 +19,6 @@ const SHORTEST_BASE64: usize = 6;
 /// For how many findings there is room from the first on: a text with an escape has most of them twice before they are put in order, and
 /// more room costs more than this.
 const ROOM: usize = 16;
-
-/// What the byte behind a token may make of it: the name of a field,
-const KEY: u8 = 1;
-/// a string's end,
-const QUOTE: u8 = 2;
-/// a word with something behind it,
-const SPACE: u8 = 4;
-/// the first part of something longer,
-const DOT: u8 = 8;
-/// or the beginning of a run of base64.
-const RUN: u8 = 16;
-/// A colon is the end of more than names.
-const COLON: u8 = 32;
-
-static NEXT: [u8; 256] = next();
-
-#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
-const fn next() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = match byte as u8 {
-            b'=' | b']' => KEY,
-            b':' => KEY | COLON,
-            b'/' => KEY | RUN,
-            b'"' | b'\'' => QUOTE,
-            b' ' => SPACE,
-            b'+' => SPACE | RUN,
-            b'.' => DOT,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    table
-}
 
 /// Whether a byte is a part of a token.
 #[inline]
@@ -66,6 +34,20 @@ struct Token {
     letters: u64,
     digits: u64,
     high: u64,
+}
+
+impl Token {
+    /// The token of a block that begins at a place, from one bit on and before another.
+    fn of(block: &Block, base: usize, at: u32, end: u32) -> Self {
+        let seen = (1_u64 << (end - at)) - 1;
+        Self {
+            start: base + at as usize,
+            end: base + end as usize,
+            letters: block.letters >> at & seen,
+            digits: block.digits >> at & seen,
+            high: block.high >> at & seen,
+        }
+    }
 }
 
 /// A pass over a text: its own or one that was decoded from it.
@@ -190,6 +172,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Goes through the text.
+    #[inline]
     pub fn run(mut self) {
         let mut place = 0;
         while place < self.text.len() {
@@ -198,82 +181,119 @@ impl<'a> Pass<'a> {
     }
 
     /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
+    #[inline]
     fn block(&mut self, base: usize) -> usize {
         let block = Block::of(self.text, base);
-        let tokens = block.tokens();
-        // Two colons in a row may begin an address; the second may be in the next block.
-        let marks = block.ats | block.colons & (block.colons >> 1 | 1 << (Block::LENGTH - 1));
-        // Where four letters in a row end.
+        // What goes beyond the block is left to the next one; so is a mark at its end, which may be one with the byte behind it.
+        let mut length = Block::LENGTH - (!block.tokens).leading_zeros() as usize;
+        if (block.ats | block.colons) >> (Block::LENGTH - 1) != 0 {
+            length = Block::LENGTH - 1;
+        }
+        if length == 0 {
+            return self.long(base);
+        }
+        let whole = u64::MAX >> (Block::LENGTH - length);
+        let tokens = block.tokens & whole;
+        // Two colons in a row may begin an address.
+        let marks = (block.ats | block.colons & block.colons >> 1) & whole;
+        let mut starts = tokens & !(tokens << 1) | marks;
+        // Each start has its end: that of a mark is behind it.
+        let mut ends = !tokens & tokens << 1 | marks << 1;
+        // Where so many letters in a row, or parts of a token, end.
         let pairs = block.letters & block.letters << 1;
         let fours = pairs & pairs << 2;
-        let mut events = tokens & !(tokens << 1) | marks;
-        while events != 0 {
-            let at = events.trailing_zeros() as usize;
-            events &= events - 1;
-            let start = base + at;
-            if marks >> at & 1 != 0 {
-                self.mark(start);
-                continue;
-            }
-            // A carry goes through the token, and stands behind it.
-            let carried = tokens.wrapping_add(1 << at);
-            let (seen, end) = (tokens & !carried, carried & !tokens);
-            if end == 0 {
-                return if at == 0 { self.long(base) } else { start };
-            }
-            if start < self.until {
-                continue;
-            }
-            let length = end.trailing_zeros() as usize - at;
-            let digits = block.digits & seen;
-            // Most tokens are words, and most words are known by their first letters and their last to be nothing else.
-            if digits == 0 && (4..16).contains(&length) && block.letters >> at & 1 == 1 {
-                if self.word(start, start + length, fours & end >> 1 != 0) {
-                    continue;
+        let pairs = tokens & tokens << 1;
+        let four_parts = pairs & pairs << 2;
+        let eight_parts = four_parts & four_parts << 4;
+        let sixteen_parts = eight_parts & eight_parts << 8;
+        // A carry goes from any of these through the rest of the token, and stands behind it.
+        let with_odds = tokens + (tokens & (block.digits | starts & !block.letters));
+        let with_others = tokens + (tokens & !block.digits);
+        // Behind a row of digits.
+        let rows = !(with_others | marks << 1);
+        // Behind what is no word: a mark, or a token of fewer than 4 bytes or more than 15, with a digit, or that begins with no letter.
+        let others = with_odds | !(four_parts << 1) | sixteen_parts << 1;
+        while ends != 0 {
+            let (at, end) = (starts.trailing_zeros(), ends.trailing_zeros());
+            starts &= starts - 1;
+            ends &= ends - 1;
+            let (start, stop) = (base + at as usize, base + end as usize);
+            let next = self.at(stop);
+            let says = says(next);
+            if others >> end & 1 != 0 {
+                if rows >> end & 1 == 0 {
+                    self.other(&block, base, at, end);
+                } else if (says & (GAP | COLON) != 0 || end - at > 3) && start >= self.until {
+                    // Most rows of a few digits are no part of anything.
+                    self.row(start, stop, next);
                 }
-            } else if digits == seen && length <= 3 && self.at(start + length) != b':' {
-                // A few digits are no secret, no base64 and no name.
-                if start >= self.number_until {
-                    self.number(start, length, length);
+            } else if start >= self.until {
+                if says & (DOT | COLON) != 0 {
+                    self.token(Token::of(&block, base, at, end));
+                } else {
+                    self.word(start, stop, next, says, fours << 1 >> end & 1 == 1);
                 }
-                continue;
             }
-            self.token(Token {
-                start,
-                end: start + length,
-                letters: (block.letters & seen) >> at,
-                digits: digits >> at,
-                high: (block.high & seen) >> at,
-            });
         }
-        base + Block::LENGTH
+        base + length
     }
 
-    /// A token of 4 to 15 bytes without a digit that begins with a letter. Says whether that is all to it.
+    /// A token of 4 to 15 bytes without a digit that begins with a letter, before no dot and no colon. Most are words, and most words are known by
+    /// their first letters and their last to be nothing else.
     #[expect(
         clippy::inline_always,
         reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
     )]
     #[inline(always)]
-    fn word(&mut self, start: usize, end: usize, ends_with_four: bool) -> bool {
-        let next = self.at(end);
-        let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
-        if says & (DOT | COLON) != 0 {
-            return false;
-        }
+    fn word(&mut self, start: usize, end: usize, next: u8, says: u8, ends_with_four: bool) {
         if (end - start >= SHORTEST_BASE64 || says & RUN != 0) && self.may_be_base64(start) {
             self.base64(start, end);
         }
         if says & KEY != 0 {
-            let four =
-                if ends_with_four { self.text.get(end - 4..).and_then(<[u8]>::first_chunk) } else { None };
+            let four = if ends_with_four { self.text.get(..end).and_then(<[u8]>::last_chunk) } else { None };
             if four.is_none_or(|four| self.engine.keys().may_end(*four)) {
                 span::named(self, start, end, next);
             }
         } else if says & (QUOTE | SPACE) != 0 {
             self.spaced(start, end, next);
         }
-        true
+    }
+
+    /// A mark, or a token that is no such word.
+    #[inline(never)]
+    fn other(&mut self, block: &Block, base: usize, at: u32, end: u32) {
+        let start = base + at as usize;
+        if block.tokens >> at & 1 == 0 {
+            self.mark(start);
+        } else if start >= self.until {
+            self.token(Token::of(block, base, at, end));
+        }
+    }
+
+    /// A token of digits: all that [`token`](Self::token) does for one.
+    #[inline(never)]
+    fn row(&mut self, start: usize, end: usize, next: u8) {
+        let length = end - start;
+        if start >= self.number_until {
+            if number::ROWS.contains(&length) && says(next) & GAP == 0 && self.before(start) != b'.' {
+                number::alone(self, start, length);
+            } else {
+                self.number(start, length, length);
+            }
+        }
+        // A few digits are no secret, no base64 and no name.
+        if length <= 3 && next != b':' {
+            return;
+        }
+        if length >= 16 || length >= 14 && next == b'.' {
+            secrets::find(self, start, end);
+        }
+        if (length >= SHORTEST_BASE64 || length >= 4 && says(next) & RUN != 0) && self.may_be_base64(start) {
+            self.base64(start, end);
+        }
+        if next == b':' && length <= 4 && self.before(start) != b':' {
+            network::colons(self, start, end);
+        }
     }
 
     /// What is no token and may be of interest all the same.
@@ -292,7 +312,7 @@ impl<'a> Pass<'a> {
         let mut token = Token { start, end: start, letters: 0, digits: 0, high: 0 };
         loop {
             let block = Block::of(self.text, token.end);
-            let length = run(block.tokens(), 0);
+            let length = run(block.tokens, 0);
             let seen = if length < Block::LENGTH { (1 << length) - 1 } else { u64::MAX };
             token.letters |= block.letters & seen;
             token.digits |= block.digits & seen;
@@ -308,15 +328,10 @@ impl<'a> Pass<'a> {
         token.end
     }
 
-    /// Whether a token is worth a look as base64.
+    /// Whether a token may be base64, by its first bytes; most words are none.
     #[inline]
     fn may_be_base64(&self, start: usize) -> bool {
-        self.layers.is_some()
-            && self
-                .text
-                .get(start..)
-                .and_then(<[u8]>::first_chunk)
-                .is_some_and(|first| decode::may_begin_as_text(*first))
+        says(self.at(start)) & FIRST != 0 && decode::may_begin_as_text(self.from(start))
     }
 
     /// A word before a quote or a space.
@@ -339,7 +354,7 @@ impl<'a> Pass<'a> {
         let Token { start, end, letters, digits, high } = token;
         let length = end - start;
         let (first, next) = (self.at(start), self.at(end));
-        let says = NEXT.get(usize::from(next)).copied().unwrap_or(0);
+        let says = says(next);
         if digits != 0 {
             self.words(token);
         } else if length <= 2
@@ -425,11 +440,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
-    #[inline]
+    #[inline(never)]
     fn base64(&mut self, start: usize, end: usize) {
         // Most words that are no base64 are known by their first six bytes, the others mostly by some more.
         let text = self.part(start, end);
-        let begins = text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
+        let begins =
+            self.layers.is_some() && text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));
         let goes_on = || {
             let groups = text.as_chunks().0;
             groups.iter().take(decode::CERTAIN_GROUPS).skip(1).all(|group| decode::may_be_text(*group))

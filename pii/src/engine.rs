@@ -210,16 +210,30 @@ impl Engine {
     }
 
     /// Finds what there is in a text that fits a window.
+    #[inline]
     pub(crate) fn window(&self, text: &[u8], given: Set) -> Vec<Finding> {
         let mut hits = Vec::new();
         self.layer(text, given, self.layers, &mut hits, Values::InText);
-        resolve(&mut hits);
+        if hits.len() > 1 {
+            resolve(&mut hits);
+        }
         hits
     }
 
     /// Goes through a text as it is, and with its escapes undone where it has any.
+    #[inline]
     fn layer(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>, values: Values) {
-        let Some(decoded) = decode::escapes(text, self.blind) else {
+        if decode::has_escape(text) {
+            self.decoded_too(text, given, layers, hits, values);
+        } else {
+            self.scan(text, given, Some(layers), hits);
+        }
+    }
+
+    /// Goes through a text that may have escapes, as it is and with them undone.
+    #[inline(never)]
+    fn decoded_too(&self, text: &[u8], given: Set, layers: u8, hits: &mut Vec<Finding>, values: Values) {
+        let Some(decoded) = decode::undone(text, self.blind) else {
             self.scan(text, given, Some(layers), hits);
             return;
         };
@@ -229,6 +243,7 @@ impl Engine {
         to_raw(hits, from, &decoded, text, values);
     }
 
+    #[inline(never)]
     fn scan(&self, text: &[u8], given: Set, layers: Option<u8>, hits: &mut Vec<Finding>) {
         Pass::new(self, text, given, layers, hits).run();
         let note = |hits: &mut Vec<Finding>, start, end, entity| {

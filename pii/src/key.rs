@@ -151,10 +151,10 @@ impl Keys {
         self.names.may_end(name)
     }
 
-    /// Whether a name with these four letters at its end may be known, or one where a word begins within them.
+    /// Whether a name with these four letters at its end may be known, or one where a word may begin within them: where one is in upper case.
     #[inline]
     pub fn may_end(&self, four: [u8; 4]) -> bool {
-        self.names.has(four) || four.iter().any(u8::is_ascii_uppercase)
+        self.names.has(four) || u32::from_le_bytes(four) & 0x2020_2020 != 0x2020_2020
     }
 
     /// What a field of this name holds: by the whole name, or else by its last words.

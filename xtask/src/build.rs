@@ -153,7 +153,10 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
 pub fn example(package: &str, name: &str) -> Result<PathBuf> {
     setup::wasm_target()?;
     let _work = progress::begin(&format!("building {name} of {package}"));
-    cargo_rustc(&Site::own()?, &["--package", package, "--example", name], &format!("examples/{name}"))
+    // What the engine is compared with is compiled for speed as it is, not for size as what modules depend on.
+    let peer = "profile.module.package.regex-automata.opt-level=3";
+    let arguments = ["--package", package, "--example", name, "--config", peer];
+    cargo_rustc(&Site::own()?, &arguments, &format!("examples/{name}"))
 }
 
 /// Builds the probes of the conformance suite, one for each version of the ABI. Says in which folder they are.

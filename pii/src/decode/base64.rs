@@ -46,21 +46,26 @@ pub fn base64(run: &[u8], base: usize) -> Option<Decoded> {
 
 /// Whether a first character of base64 may be that of text: it alone says whether the first byte is a control character, or the middle of one
 /// outside ASCII.
-#[inline]
-pub fn may_begin_text(first: u8) -> bool {
-    const SEXTETS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
-    sextet(first).is_some_and(|sextet| SEXTETS >> sextet & 1 == 1)
+pub const fn may_begin_text(first: u8) -> bool {
+    const LETTERS: u64 = 0b11 << 2 | 0x00ff_ffff << 8 | 0x3fff << 48;
+    #[expect(clippy::indexing_slicing, reason = "there is an entry for each byte")]
+    let sextet = SEXTETS[first as usize];
+    sextet < 64 && LETTERS >> sextet & 1 == 1
 }
 
-/// Whether three characters of base64 may be the first of text. They say all but the last six bits of three bytes; most words fail here.
-#[inline]
-pub fn may_begin_as_text(characters: [u8; 3]) -> bool {
+/// Whether the first three characters of a run of base64 may be those of text. They say all but the last six bits of three bytes; most words fail
+/// here.
+#[inline(never)]
+pub fn may_begin_as_text(run: &[u8]) -> bool {
+    let Some(characters) = run.first_chunk::<3>() else { return false };
     let [a, b, c] =
         characters.map(|byte| usize::from(SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX)));
     let has = |table: &[u64; 64], row: usize, column: usize| {
         table.get(row).is_some_and(|row| row >> (column % 64) & 1 == 1)
     };
-    b < 64 && c < 64 && has(&FIRST, a, b) && has(&SECOND, b, c)
+    // Of three bytes in a row from 0xe0 on the last goes on with the character; of two it begins one.
+    let goes_on = a < 48 || (a >= 56) == (c & 3 == 2);
+    b < 64 && c < 64 && goes_on && has(&FIRST, a, b) && has(&SECOND, b, c)
 }
 
 /// The pairs of sextets that a text may begin with: the first byte, and the upper half of the second.
@@ -179,14 +184,6 @@ fn group(characters: [u8; 4]) -> Option<[u8; 3]> {
     (a | b | c | d < 64).then_some([first, second, third])
 }
 
-#[inline]
-fn sextet(byte: u8) -> Option<u32> {
-    match SEXTETS.get(usize::from(byte)) {
-        Some(value) if *value < 64 => Some(u32::from(*value)),
-        _ => None,
-    }
-}
-
 static SEXTETS: [u8; 256] = sextets();
 
 #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
@@ -218,9 +215,9 @@ mod tests {
             let three = [12, 6, 0].map(|shift| ALPHABET[place >> shift & 63]);
             let [a, b, c] = three;
             let begins = ALPHABET.iter().any(|d| begins_as_text([a, b, c, *d]));
-            assert!(may_begin_as_text(three) || !begins, "{three:?}");
+            assert!(may_begin_as_text(&three) || !begins, "{three:?}");
         }
-        assert!(!may_begin_as_text(*b"am.") && !may_begin_as_text(*b".m9") && !may_begin_as_text(*b"a.9"));
+        assert!(!may_begin_as_text(b"am.") && !may_begin_as_text(b".m9") && !may_begin_as_text(b"a.9"));
     }
 
     #[test]

@@ -13,6 +13,9 @@ const LONGEST: usize = 34;
 /// The fewest.
 const SHORTEST: usize = 6;
 
+/// How many digits a number without any other group has.
+pub const ROWS: std::ops::Range<usize> = SHORTEST..LONGEST;
+
 /// The most groups of a number: an IBAN of 34 in fours.
 const MOST_GROUPS: usize = 9;
 
@@ -148,16 +151,11 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
             return;
         }
     }
-    let is_alone = (SHORTEST..LONGEST).contains(&row)
+    let is_alone = ROWS.contains(&row)
         && !next.is_ascii_alphabetic()
         && !(is_separator(next) && pass.at(start + row + 1).is_ascii_alphanumeric());
     if is_alone {
-        let is_found = place_time::date(pass, start, row)
-            || phone::may_begin(pass, start, row) && phone::find(pass, start);
-        if !is_found {
-            digits(pass, start, row);
-        }
-        return;
+        return alone(pass, start, row);
     }
     let reach = pass.reach(start);
     if row > 0
@@ -212,14 +210,25 @@ pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
     pass.before(start) == b'.' && pass.at(start + row) != b'.' && is_decimal(pass, start)
 }
 
-/// A row of digits without any other group.
-fn digits(pass: &mut Pass<'_>, start: usize, row: usize) {
+/// Looks at a row of digits without any other group.
+pub fn alone(pass: &mut Pass<'_>, start: usize, row: usize) {
+    // Of dates without separators there are those of two centuries.
+    let may_be_date = row == 8 && matches!(pass.at(start), b'1' | b'2');
+    if may_be_date && place_time::date(pass, start, row)
+        || phone::may_begin(pass, start, row) && phone::find(pass, start)
+    {
+        return;
+    }
     let end = start + row;
     let value = pass.part(start, end);
-    let is_card = payment::card(pass, start, end, value);
-    // Where there are many rules, most rows are known to be no number of a person by the words around them.
+    let is_card = payment::CARDS.contains(&row) && payment::card(pass, start, end, value);
+    // Where there are many rules, most rows are known to be no number of a person by the words around them; where there are few, by their checks.
     let rules = pass.engine.rules();
-    let is_likely = !rules.needs_word(row) || !rules.entities(row).and(pass.near(start, end)).is_empty();
+    let is_likely = if rules.needs_word(row) {
+        !rules.entities(row).and(pass.near(start, end)).is_empty()
+    } else {
+        rules.row_fits(value)
+    };
     if is_likely && identity(pass, start, end, value, 0) || is_card {
         pass.skip_numbers_to(end);
     }

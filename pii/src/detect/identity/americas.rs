@@ -2,7 +2,7 @@
 
 use super::{Rule, is_varied, rule};
 use crate::{
-    checksum::{digit, last, luhn, number, weighted},
+    checksum::{Weights, digit, last, luhn, number, weighted, weights},
     entity::Entity,
 };
 
@@ -57,19 +57,20 @@ fn us_npi(value: &[u8]) -> bool {
 /// Drug Enforcement Administration: the last digit is that of d1 + d3 + d5 + 2 (d2 + d4 + d6).
 fn us_dea(value: &[u8]) -> bool {
     let digits = value.get(2..).unwrap_or_default();
-    weighted(digits, &[1, 2, 1, 2, 1, 2]) % 10 == last(digits)
+    weighted(digits, const { &weights([1, 2, 1, 2, 1, 2]) }) % 10 == last(digits)
 }
 
 /// American Bankers Association: weights 3, 7, 1.
 fn us_aba(value: &[u8]) -> bool {
-    weighted(value, &[3, 7, 1, 3, 7, 1, 3, 7, 1]).is_multiple_of(10)
+    weighted(value, const { &weights([3, 7, 1, 3, 7, 1, 3, 7, 1]) }).is_multiple_of(10)
 }
 
 /// Two check digits of mod 11, as the Receita Federal has them.
 fn br_cpf(value: &[u8]) -> bool {
-    let check = |weights: &[u32]| weighted(value, weights) * 10 % 11 % 10;
+    let check = |weights: &Weights| weighted(value, weights) * 10 % 11 % 10;
     let at = |place: usize| value.get(place).map_or(0, |byte| digit(*byte));
-    check(&[10, 9, 8, 7, 6, 5, 4, 3, 2]) == at(9) && check(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) == at(10)
+    check(const { &weights([10, 9, 8, 7, 6, 5, 4, 3, 2]) }) == at(9)
+        && check(const { &weights([11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) }) == at(10)
 }
 
 /// Receita Federal, Instrução Normativa RFB 2.229/2024: twelve letters and digits, each worth its ASCII code less 48, and two check digits of

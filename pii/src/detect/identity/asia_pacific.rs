@@ -2,7 +2,7 @@
 
 use super::{Rule, is_date, is_varied, rule};
 use crate::{
-    checksum::{digit, last, luhn, mod_11_2, number, verhoeff, weighted},
+    checksum::{digit, last, luhn, mod_11_2, number, verhoeff, weighted, weights},
     entity::Entity,
 };
 
@@ -21,13 +21,15 @@ pub const RULES: &[Rule] = &[
     rule(Entity::InPan, "AAAAA9999A", in_pan).bare(60),
     rule(Entity::SgNric, "A9999999A", sg_nric).bare(65),
     rule(Entity::AuTfn, "999999999", |value| {
-        weighted(value, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11)
+        weighted(value, const { &weights([1, 4, 3, 7, 5, 8, 6, 9, 10]) }).is_multiple_of(11)
     })
     .plausible(is_varied)
     .formats(&[("xxx xxx xxx", 45)]),
-    rule(Entity::AuTfn, "99999999", |value| weighted(value, &[10, 7, 8, 4, 6, 3, 5, 1]).is_multiple_of(11))
-        .plausible(is_varied)
-        .bare(20),
+    rule(Entity::AuTfn, "99999999", |value| {
+        weighted(value, const { &weights([10, 7, 8, 4, 6, 3, 5, 1]) }).is_multiple_of(11)
+    })
+    .plausible(is_varied)
+    .bare(20),
     rule(Entity::AuAbn, "99999999999", au_abn).formats(&[("xx xxx xxx xxx", 60)]),
     rule(Entity::AuMedicare, "999999999", au_medicare).bare(20),
     rule(Entity::AuMedicare, "9999999999", au_medicare).formats(&[("xxxx xxxxx x", 70)]),
@@ -46,7 +48,7 @@ fn cn_ric(value: &[u8]) -> bool {
 
 /// Weights 2 to 9 and 2 to 5, mod 11. (Numbers given since October 2020 have no check digit, and are found by their key.)
 fn kr_rrn(value: &[u8]) -> bool {
-    (11 - weighted(value, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) % 11) % 10 == last(value)
+    (11 - weighted(value, const { &weights([2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) }) % 11) % 10 == last(value)
 }
 
 fn kr_date(value: &[u8]) -> bool {
@@ -68,18 +70,20 @@ fn sg_nric(value: &[u8]) -> bool {
         Some(b'M') => (3, b"XWUTRQPNJLK"),
         _ => return false,
     };
-    let sum = weighted(value.get(1..8).unwrap_or_default(), &[2, 7, 6, 5, 4, 3, 2]) + offset;
+    let sum =
+        weighted(value.get(1..8).unwrap_or_default(), const { &weights([2, 7, 6, 5, 4, 3, 2]) }) + offset;
     letters.get(usize::try_from(sum % 11).unwrap_or(0)) == value.last()
 }
 
 /// The first digit less 1, weights 10, 1, 3 to 19, mod 89.
 fn au_abn(value: &[u8]) -> bool {
-    let sum = weighted(value, &[10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
+    let sum = weighted(value, const { &weights([10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]) });
     sum >= 10 && (sum - 10).is_multiple_of(89) && value.first() != Some(&b'0')
 }
 
 /// The ninth digit checks the first eight; an issue number and a reference number follow.
 fn au_medicare(value: &[u8]) -> bool {
     let check = value.get(8).map_or(0, |byte| digit(*byte));
-    matches!(value.first(), Some(b'2'..=b'6')) && weighted(value, &[1, 3, 7, 9, 1, 3, 7, 9]) % 10 == check
+    matches!(value.first(), Some(b'2'..=b'6'))
+        && weighted(value, const { &weights([1, 3, 7, 9, 1, 3, 7, 9]) }) % 10 == check
 }

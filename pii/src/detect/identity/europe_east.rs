@@ -2,7 +2,7 @@
 
 use super::{Rule, is_date, is_varied, rule};
 use crate::{
-    checksum::{last, luhn, mod_11_10, number, weighted},
+    checksum::{last, luhn, mod_11_10, number, weighted, weights},
     entity::Entity,
 };
 
@@ -37,17 +37,18 @@ pub const RULES: &[Rule] = &[
 
 /// Weights 1, 3, 7, 9.
 fn pl_pesel(value: &[u8]) -> bool {
-    (10 - weighted(value, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3]) % 10) % 10 == last(value) && is_varied(value)
+    (10 - weighted(value, const { &weights([1, 3, 7, 9, 1, 3, 7, 9, 1, 3]) }) % 10) % 10 == last(value)
+        && is_varied(value)
 }
 
 /// Weights 6, 5, 7, 2, 3, 4, 5, 6, 7, mod 11.
 fn pl_nip(value: &[u8]) -> bool {
-    weighted(value, &[6, 5, 7, 2, 3, 4, 5, 6, 7]) % 11 == last(value)
+    weighted(value, const { &weights([6, 5, 7, 2, 3, 4, 5, 6, 7]) }) % 11 == last(value)
 }
 
 /// Weights 279146358279, mod 11, 10 is 1.
 fn ro_cnp(value: &[u8]) -> bool {
-    let rest = weighted(value, &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
+    let rest = weighted(value, const { &weights([2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) }) % 11;
     (if rest == 10 { 1 } else { rest }) == last(value)
 }
 
@@ -65,32 +66,32 @@ fn cz_date(value: &[u8]) -> bool {
 
 /// The tax number of a firm: weights 8 to 2, mod 11.
 fn cz_ico(value: &[u8]) -> bool {
-    (11 - weighted(value, &[8, 7, 6, 5, 4, 3, 2]) % 11) % 10 == last(value)
+    (11 - weighted(value, const { &weights([8, 7, 6, 5, 4, 3, 2]) }) % 11) % 10 == last(value)
 }
 
 /// Weights 2, 4, 8, 5, 10, 9, 7, 3, 6, mod 11.
 fn bg_egn(value: &[u8]) -> bool {
-    weighted(value, &[2, 4, 8, 5, 10, 9, 7, 3, 6]) % 11 % 10 == last(value)
+    weighted(value, const { &weights([2, 4, 8, 5, 10, 9, 7, 3, 6]) }) % 11 % 10 == last(value)
 }
 
 /// The sum of the digits, each times its place, mod 11.
 fn hu_tin(value: &[u8]) -> bool {
-    weighted(value, &[1, 2, 3, 4, 5, 6, 7, 8, 9]) % 11 == last(value)
+    weighted(value, const { &weights([1, 2, 3, 4, 5, 6, 7, 8, 9]) }) % 11 == last(value)
 }
 
 /// Weights 7 to 2 twice, mod 11.
 fn si_emso(value: &[u8]) -> bool {
-    let rest = weighted(value, &[7, 6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11;
+    let rest = weighted(value, const { &weights([7, 6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) }) % 11;
     (11 - rest) % 11 % 10 == last(value)
 }
 
 /// European Commission, TIN algorithms, Slovenia: weights 8 to 2, mod 11; 10 is written 0, and what would be 11 is not given.
 fn si_tin(value: &[u8]) -> bool {
-    let rest = weighted(value, &[8, 7, 6, 5, 4, 3, 2]) % 11;
+    let rest = weighted(value, const { &weights([8, 7, 6, 5, 4, 3, 2]) }) % 11;
     rest != 0 && (11 - rest) % 10 == last(value) && value.first() != Some(&b'0')
 }
 
 /// Powers of two, mod 11.
 fn gr_afm(value: &[u8]) -> bool {
-    weighted(value, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10 == last(value)
+    weighted(value, const { &weights([256, 128, 64, 32, 16, 8, 4, 2]) }) % 11 % 10 == last(value)
 }

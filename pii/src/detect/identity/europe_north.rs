@@ -2,7 +2,7 @@
 
 use super::{Rule, is_date, rule};
 use crate::{
-    checksum::{digit, last, luhn, number, weighted},
+    checksum::{Weights, digit, last, luhn, number, weighted, weights},
     entity::Entity,
 };
 
@@ -49,14 +49,15 @@ fn fi_hetu(value: &[u8]) -> bool {
 /// Skatteetaten: two check digits of mod 11.
 fn no_fodselsnummer(value: &[u8]) -> bool {
     let at = |place: usize| value.get(place).map_or(0, |byte| digit(*byte));
-    let check = |weights: &[u32]| (11 - weighted(value, weights) % 11) % 11;
-    check(&[3, 7, 6, 1, 8, 9, 4, 5, 2]) == at(9) && check(&[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) == at(10)
+    let check = |weights: &Weights| (11 - weighted(value, weights) % 11) % 11;
+    check(const { &weights([3, 7, 6, 1, 8, 9, 4, 5, 2]) }) == at(9)
+        && check(const { &weights([5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) }) == at(10)
 }
 
 /// Estonia's and Lithuania's: mod 11 with one row of weights, and with another where it gives 10.
 fn two_stages(value: &[u8]) -> bool {
-    let first = weighted(value, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 1]) % 11;
-    let second = weighted(value, &[3, 4, 5, 6, 7, 8, 9, 1, 2, 3]) % 11;
+    let first = weighted(value, const { &weights([1, 2, 3, 4, 5, 6, 7, 8, 9, 1]) }) % 11;
+    let second = weighted(value, const { &weights([3, 4, 5, 6, 7, 8, 9, 1, 2, 3]) }) % 11;
     let check = if first < 10 { first } else { second % 10 };
     check == last(value) && value.first() != Some(&b'0')
 }
@@ -67,6 +68,6 @@ fn baltic_date(value: &[u8]) -> bool {
 
 /// Until 2017 a date and mod 11; since then a number that begins with 32 and has no check digit.
 fn lv_personas_kods(value: &[u8]) -> bool {
-    let sum = weighted(value, &[1, 6, 3, 7, 9, 10, 5, 8, 4, 2]);
+    let sum = weighted(value, const { &weights([1, 6, 3, 7, 9, 10, 5, 8, 4, 2]) });
     value.starts_with(b"32") || (1101 - sum) % 11 % 10 == last(value)
 }

@@ -115,6 +115,8 @@ struct Same {
     /// The entities of those that may be digits alone, and whether one of them needs no word nearby.
     entities: Set,
     is_sure: bool,
+    /// The checksums of those.
+    rows: Vec<fn(&[u8]) -> bool>,
 }
 
 /// The rules, by the length of the compact form.
@@ -132,6 +134,7 @@ impl Rules {
                     shapes: Vec::new(),
                     entities: Set::EMPTY,
                     is_sure: false,
+                    rows: Vec::new(),
                 }
             }; LONGEST + 1],
         );
@@ -150,6 +153,7 @@ impl Rules {
                 if places(b'A') == 0 {
                     same.entities = same.entities.with(rule.entity);
                     same.is_sure |= rule.bare >= THRESHOLD;
+                    same.rows.push(rule.check);
                 }
                 same.rules.push(Shaped { rule, letters: places(b'A'), digits });
             }
@@ -166,6 +170,11 @@ impl Rules {
     pub fn needs_word(&self, length: usize) -> bool {
         const FEW: usize = 6;
         self.0.get(length).is_some_and(|same| !same.is_sure && same.rules.len() > FEW)
+    }
+
+    /// Whether digits have the checksum of any of their rules.
+    pub fn row_fits(&self, digits: &[u8]) -> bool {
+        self.0.get(digits.len()).is_some_and(|same| same.rows.iter().any(|check| check(digits)))
     }
 
     /// Whether a compact value of a length may have the shape of a rule; the bits say which of its characters are letters.
