@@ -57,7 +57,7 @@ use batch::{Batch, Envelope};
 use config::{Destination, Limits};
 use delay::{MILLISECOND, Pause};
 use filter_kit::{Callout, Environment, settings::Field};
-use std::{borrow::Cow, cell::RefCell, collections::VecDeque, time::Duration};
+use std::{borrow::Cow, cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
 /// How long after its timeout an answer is waited for, which Envoy gives by then: 10 s.
 const GRACE: u64 = 10_000 * MILLISECOND;
@@ -81,7 +81,8 @@ pub struct Exporter {
     destination: Destination,
     envelope: Envelope,
     limits: Limits,
-    state: RefCell<State>,
+    /// That of the exporters before it too, whose streams may still leave records.
+    state: Rc<RefCell<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +108,16 @@ impl Exporter {
             return None;
         }
         let (destination, envelope, limits) = config::read(config, environment)?;
-        Some(Self { destination, envelope, limits, state: RefCell::default() })
+        Some(Self { destination, envelope, limits, state: Rc::default() })
+    }
+
+    /// Goes on with what another exporter has not sent yet. From then on the two have one queue, by the limits of the one that is asked.
+    pub fn inherit(&mut self, old: &Self) {
+        if let Ok(mut state) = old.state.try_borrow_mut() {
+            // What was written for another resource stays in a batch of its own.
+            state.close();
+        }
+        self.state = Rc::clone(&old.state);
     }
 
     /// How often [`poll`](Self::poll) has to be called for batches to be sent in time: at 5,000 records a second half a megabyte has come until then.
