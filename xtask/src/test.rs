@@ -68,6 +68,7 @@ const STEPS: &[Step] = &[
     ("one arm through two Envoys", e2e::hops::run),
     ("a guardrail on Envoy", e2e::guardrail::run),
     ("policy tried on Envoy", e2e::candidate::run),
+    ("pushes on Envoy", || e2e::pushes::run(e2e::pushes::Scale::Brief)),
     ("access logs on Envoy", e2e::outputs::run),
     ("the tool, and Envoy", e2e::tool::run),
     ("metrics on Envoy", e2e::metrics::run),

@@ -1,6 +1,8 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
-use super::{all, candidate, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool, ui};
+use super::{
+    all, candidate, foreign, guardrail, hops, metrics, outputs, publish, pushes, rbac, sticky, tool, ui,
+};
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -62,6 +64,12 @@ pub struct Args {
         group = "instead"
     )]
     ui: Option<ui::What>,
+    /// Pushes of configurations instead, good and bad, under load; `--pushes=full` is 200 of each filter with 1, 2, 3 and 4 workers.
+    #[arg(
+        long, value_name = "SCALE", num_args = 0..=1, require_equals = true, default_missing_value = "brief",
+        group = "instead"
+    )]
+    pushes: Option<pushes::Scale>,
     /// A module of others instead, or a folder of them: the scenarios (a file, or a folder) stand behind it.
     #[arg(long, value_names = ["MODULE", "SCENARIOS"], num_args = 2, group = "instead")]
     wasm: Option<Vec<PathBuf>>,
@@ -99,6 +107,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         publish::run()?
     } else if let Some(what) = args.ui {
         ui::run(what)?
+    } else if let Some(scale) = args.pushes {
+        pushes::run(scale)?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };

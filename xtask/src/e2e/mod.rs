@@ -3,6 +3,7 @@
 mod args;
 pub mod candidate;
 pub mod client;
+mod discovery;
 pub mod foreign;
 pub mod guardrail;
 pub mod hops;
@@ -10,6 +11,7 @@ mod local;
 pub mod metrics;
 pub mod outputs;
 pub mod publish;
+pub mod pushes;
 pub mod rbac;
 mod site;
 pub mod sticky;
