@@ -70,9 +70,9 @@ impl Trapping<'_> {
             self.send(connection, &[])?;
         }
         wait("all requests are at the shop", || Ok(self.site.shop.count() == all as u64))?;
-        let mut last = self.connection()?;
-        let trapped = self.ask(&mut last, &[("x-trap", "1")])?;
-        ensure!(trapped == (503, false), "the request that trapped was answered {trapped:?}");
+        let mut trapper = self.connection()?;
+        let answered = self.ask(&mut trapper, &[("x-trap", "1")])?;
+        ensure!(answered == (503, false), "the request that trapped was answered {answered:?}");
         let answers: Vec<Answer> = open.iter_mut().map(receive).collect::<Result<_>>()?;
         let lost = answers.iter().filter(|answer| **answer != (200, true)).count();
         ensure!(
@@ -81,7 +81,7 @@ impl Trapping<'_> {
         );
         // All of them were decided for before it.
         self.decided.set(self.decided.get() + all as u64);
-        drop((open, last));
+        drop((open, trapper));
         self.site.shop.set_answer(answer(0));
         let mut again = self.connect(all)?;
         for connection in &mut again {
