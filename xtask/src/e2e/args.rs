@@ -1,7 +1,8 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
 use super::{
-    all, candidate, foreign, guardrail, hops, metrics, outputs, publish, pushes, rbac, sticky, tool, ui,
+    all, candidate, capabilities, foreign, guardrail, hops, metrics, outputs, publish, pushes, rbac, sticky,
+    tool, ui,
 };
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
@@ -70,6 +71,9 @@ pub struct Args {
         group = "instead"
     )]
     pushes: Option<pushes::Scale>,
+    /// What modules may call instead: each capability of each filter is taken away, and must be missed.
+    #[arg(long, group = "instead")]
+    capabilities: bool,
     /// A module of others instead, or a folder of them: the scenarios (a file, or a folder) stand behind it.
     #[arg(long, value_names = ["MODULE", "SCENARIOS"], num_args = 2, group = "instead")]
     wasm: Option<Vec<PathBuf>>,
@@ -107,6 +111,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         publish::run()?
     } else if let Some(what) = args.ui {
         ui::run(what)?
+    } else if args.capabilities {
+        capabilities::run()?
     } else if let Some(scale) = args.pushes {
         pushes::run(scale)?
     } else {

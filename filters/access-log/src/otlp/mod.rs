@@ -94,6 +94,8 @@ struct State {
     /// The batch that was sent, and when, or that waits to be sent again.
     current: Option<Batch>,
     sent_at: Option<u64>,
+    /// Whether it was sent by an exporter before this one, with which Envoy may have ended the callout.
+    is_handed_over: bool,
     /// Failures since the collector last took or refused a batch, and how long to wait for them.
     failures: u32,
     pause: Option<Pause>,
@@ -116,6 +118,7 @@ impl Exporter {
         if let Ok(mut state) = old.state.try_borrow_mut() {
             // What was written for another resource stays in a batch of its own.
             state.close();
+            state.is_handed_over = state.sent_at.is_some();
         }
         self.state = Rc::clone(&old.state);
     }
@@ -188,6 +191,11 @@ impl Exporter {
     pub fn answered(&self, status: Option<u16>, retry_after: Option<&[u8]>, body: &[u8], now: u64) {
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
         if state.sent_at.is_none() {
+            return;
+        }
+        if std::mem::take(&mut state.is_handed_over) && status.is_none() {
+            // Nobody has failed: it is sent again at once.
+            state.sent_at = None;
             return;
         }
         match answer::read(status, body) {

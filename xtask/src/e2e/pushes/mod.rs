@@ -25,7 +25,7 @@ use subjects::{MOMENTS, REVISIONS, SUBJECTS, Subject, revision};
 const BAD_EVERY: u64 = 5;
 /// The pushes before memory is looked at: all revisions have been there then, with their series.
 const WARM_UP: u64 = 2 * REVISIONS;
-/// How much larger Envoy may be at the end than after the warm-up, in bytes.
+/// How much larger Envoy may be at the end than after the warm-up, in bytes: the queue of records may grow until then.
 const GROWTH: u64 = 4 << 20;
 
 /// How much is done.

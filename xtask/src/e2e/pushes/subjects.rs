@@ -177,7 +177,7 @@ fn access_log(revision: &str) -> Value {
     let header = format!("x-{revision}");
     json!({
         "names": "istio",
-        "outputs": {"filter_state": {}, "otlp": {"cluster": "collector", "batch": {"interval_ms": 200}, "queue_bytes": 16_777_216}},
+        "outputs": {"filter_state": {}, "otlp": {"cluster": "collector", "batch": {"interval_ms": 200}, "queue_bytes": 4_194_304}},
         "headers": {"request": [header], "response": [header]},
         "arms": [{"experiment": revision, "header": "x-arm"}],
         "body": {"fields": [revision]}
