@@ -266,7 +266,7 @@ fn restriction(module: &Path) -> Option<Value> {
     let name = module.strip_prefix(project::dist()).ok()?.file_stem()?.to_str()?;
     let mut restriction = None;
     plugins(&mut Bootstrap::load(name).ok()?.0, &mut |plugin| {
-        restriction = Some(plugin[RESTRICTION].clone())
+        restriction = Some(plugin[RESTRICTION].clone());
     });
     restriction.filter(|restriction| !restriction.is_null())
 }
