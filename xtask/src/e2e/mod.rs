@@ -304,6 +304,11 @@ fn verdict(
     judged.unwrap_or_else(|error| Verdict::Failed(format!("  {error:#}")))
 }
 
+/// A call that Envoy has refused.
+fn forbidden_call(place: &dyn Site) -> Result<Option<String>> {
+    Ok(place.log()?.into_iter().map(|line| line.text).find(|text| text.starts_with(FORBIDDEN)))
+}
+
 fn judge(
     scenario: &Scenario,
     on_harness: &HarnessReport,
@@ -379,6 +384,12 @@ fn judge(
         };
         let mut jar = CookieJar::default();
         for (exchange, expected) in scenario.exchanges.iter().zip(&expected.exchanges) {
+            // Who takes a capability away wants to know no more than that it is missed.
+            if suite.without.is_some()
+                && let Some(call) = forbidden_call(place)?
+            {
+                return Ok(Verdict::Failed(call));
+            }
             let mut exchange = exchange.clone();
             if scenario.cookies {
                 jar.add_to(&mut exchange.request);
@@ -388,12 +399,12 @@ fn judge(
             outcome.exchanges.push(result);
         }
         // Envoy answers a call that is not on the module's list with a status alone: a list that is too short must not go unseen.
-        forbidden = place.log()?.into_iter().find(|line| line.text.starts_with(FORBIDDEN));
+        forbidden = forbidden_call(place)?;
     }
     outcome.normalise();
     let mut problems: Vec<String> =
         on_harness.failures.iter().map(|failure| format!("  on the harness: {failure}")).collect();
-    problems.extend(forbidden.map(|line| format!("  on Envoy: {}", line.text)));
+    problems.extend(forbidden.map(|call| format!("  on Envoy: {call}")));
     problems
         .extend(outcome::check(scenario, &outcome).iter().map(|mismatch| format!("  on Envoy: {mismatch}")));
     let differences = outcome::compare(scenario, expected, &outcome);
