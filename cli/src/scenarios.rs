@@ -9,12 +9,14 @@ use harness::{
 };
 use serde::Serialize;
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 /// Runs scenario files on the harness.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[command(after_help = "Example:
   outrigger test --wasm dist/policy.wasm filters/policy/scenarios")]
 pub struct Args {
@@ -45,6 +47,9 @@ pub struct Args {
     /// Print one line of JSON a scenario.
     #[arg(long)]
     json: bool,
+    /// With which functions of the host each scenario's module was called and called itself: what an allow-list of capabilities has to have.
+    #[arg(long, requires = "json", requires = "wasm")]
+    calls: bool,
 }
 
 /// What became of a scenario.
@@ -55,6 +60,8 @@ struct Report<'a> {
     name: &'a str,
     failures: Vec<String>,
     outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<BTreeSet<String>>,
     #[serde(skip)]
     explored: Option<Explored>,
 }
@@ -166,6 +173,16 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s>
         });
         failures.extend(checked.err());
     }
+    let calls = match runner {
+        Runner::One(module) if args.calls => match harness::trace(scenario, module) {
+            Ok(trace) => Some(calls(&trace)),
+            Err(error) => {
+                failures.push(error.to_string());
+                None
+            }
+        },
+        _ => None,
+    };
     let mut explored = None;
     // What fails as it stands is not looked at from other sides.
     if let Some(exploration) = scenario.explore.as_ref().filter(|_| failures.is_empty()) {
@@ -184,5 +201,13 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s>
         }
     }
     let (file, line) = (scenario.file.display().to_string(), scenario.line);
-    Report { file, line, name: &scenario.name, failures, outcome, explored }
+    Report { file, line, name: &scenario.name, failures, outcome, calls, explored }
+}
+
+/// The functions of the ABI and of WASI that a trace names.
+fn calls(trace: &str) -> BTreeSet<String> {
+    const WASI: [&str; 6] =
+        ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get", "clock_time_get"];
+    let words = trace.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
+    words.filter(|word| word.starts_with("proxy_") || WASI.contains(word)).map(str::to_owned).collect()
 }

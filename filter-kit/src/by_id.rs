@@ -57,6 +57,16 @@ impl<T> ById<T> {
         Some(value)
     }
 
+    /// Keeps the values of these ids alone.
+    #[cold]
+    pub fn retain(&mut self, mut is_kept: impl FnMut(u32) -> bool) {
+        for place in &mut self.places {
+            if place.take_if(|(id, _)| !is_kept(*id)).is_some() {
+                self.count -= 1;
+            }
+        }
+    }
+
     /// Twice the places. Two values that were apart stay apart.
     #[cold]
     fn grow(&mut self) {
@@ -98,6 +108,18 @@ mod tests {
         assert_eq!((values.get_mut(16_383).copied(), values.get_mut(16_384)), (Some(7), None));
         assert_eq!(values.remove(16_383), Some(7));
         assert_eq!(values.count, LIMIT - 2);
+    }
+
+    #[test]
+    fn what_is_not_kept_is_gone() {
+        let mut values = ById::new();
+        for id in 1..=100 {
+            values.insert(id, id);
+        }
+        values.retain(|id| id % 10 == 0);
+        assert_eq!((values.count, values.remove(10), values.remove(11)), (10, Some(10), None));
+        values.retain(|_| false);
+        assert!(values.is_empty());
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub trait Filter: Sized + 'static {
         &[]
     }
 
+    /// The plugin had this filter in this VM until now: a push replaces it. What waits in it to be done comes here.
+    fn inherit(&mut self, old: &Self) {
+        let _ = old;
+    }
+
     /// The configuration has been taken: once on the main thread, and then once on each worker. What is shared between VMs is made here, since it cannot be
     /// made by compare-and-swap. Only logs and metrics can be written.
     fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {

@@ -5,11 +5,14 @@ use anyhow::{Context as _, Result};
 use harness::scenario::{Route, Scenario};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
+
+/// The field of a plugin that says what its module may call.
+const RESTRICTION: &str = "capability_restriction_config";
 
 /// The logger of lines of filter state.
 pub const STATE_LOGGER: &str = "filter_state";
@@ -63,9 +66,33 @@ impl Bootstrap {
         }
     }
 
-    /// Runs another module.
+    /// Runs another module, which may call what the bootstrap of its filter lets it; one that has none may call all.
     pub fn set_module(&mut self, path: &Path) {
         each(&mut self.0, "local", &mut |local| local["filename"] = json!(path));
+        let restriction = restriction(path);
+        plugins(&mut self.0, &mut |plugin| restrict(plugin, restriction.as_ref()));
+    }
+
+    /// What the module of each filter may call, by the filters' names.
+    pub fn capabilities(&mut self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut lists = BTreeMap::new();
+        plugins(&mut self.0, &mut |plugin| {
+            let module = plugin["vm_config"]["code"]["local"]["filename"].as_str().map(Path::new);
+            let name = module.and_then(Path::file_stem).map(|name| name.to_string_lossy().into_owned());
+            let list = plugin[RESTRICTION]["allowed_capabilities"].as_object();
+            if let Some(name) = name {
+                lists.insert(name, list.into_iter().flatten().map(|(name, _)| name.clone()).collect());
+            }
+        });
+        lists
+    }
+
+    /// Takes a capability from the plugins' modules.
+    pub fn forbid(&mut self, capability: &str) {
+        plugins(&mut self.0, &mut |plugin| {
+            let list = plugin[RESTRICTION]["allowed_capabilities"].as_object_mut();
+            _ = list.and_then(|list| list.remove(capability));
+        });
     }
 
     /// Runs the modules of dist/ wherever Envoy is started.
@@ -109,6 +136,7 @@ impl Bootstrap {
                 let config = &mut filter["typed_config"]["config"];
                 config["vm_config"]["vm_id"] = json!(field);
                 config["vm_config"]["code"]["local"]["filename"] = json!(module);
+                restrict(config, restriction(module).as_ref());
                 config["configuration"] = string_value(&scenario.part(field)?);
                 Some(filter)
             });
@@ -233,6 +261,23 @@ impl Bootstrap {
     }
 }
 
+/// What the module of a filter in dist/ may call, as the filter's bootstrap says it.
+fn restriction(module: &Path) -> Option<Value> {
+    let name = module.strip_prefix(project::dist()).ok()?.file_stem()?.to_str()?;
+    let mut restriction = None;
+    plugins(&mut Bootstrap::load(name).ok()?.0, &mut |plugin| {
+        restriction = Some(plugin[RESTRICTION].clone());
+    });
+    restriction.filter(|restriction| !restriction.is_null())
+}
+
+fn restrict(plugin: &mut Value, restriction: Option<&Value>) {
+    match restriction {
+        Some(restriction) => plugin[RESTRICTION] = restriction.clone(),
+        None => _ = plugin.as_object_mut().and_then(|plugin| plugin.remove(RESTRICTION)),
+    }
+}
+
 /// A plugin's configuration that arrives as it is.
 fn string_value(config: &[u8]) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": String::from_utf8_lossy(config)})
@@ -278,10 +323,9 @@ fn each(value: &mut Value, field: &str, change: &mut dyn FnMut(&mut Value)) {
 /// Calls `change` on the plugin configuration of every Wasm filter.
 fn plugins(value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
     each(value, "typed_config", &mut |config| {
-        if config["@type"]
-            .as_str()
-            .is_some_and(|kind| kind.ends_with("/envoy.extensions.filters.http.wasm.v3.Wasm"))
-        {
+        if config["@type"].as_str().is_some_and(|kind| {
+            kind.ends_with("http.wasm.v3.Wasm") || kind.ends_with(".wasm.v3.WasmAccessLog")
+        }) {
             change(&mut config["config"]);
         }
     });

@@ -9,6 +9,7 @@ use comfy_table::Table;
 use harness::conformance::Abi;
 use sha2::{Digest as _, Sha256};
 use std::{
+    collections::BTreeSet,
     env,
     fmt::Write as _,
     fs,
@@ -269,6 +270,23 @@ pub fn callbacks(module: &[u8]) -> Result<Exports> {
         names
     });
     Ok(Exports { exported, declared })
+}
+
+/// What a module calls of its host, and what its host calls of it, by the names of capabilities.
+///
+/// # Errors
+/// It is no module.
+pub fn capabilities(module: &[u8]) -> Result<BTreeSet<String>> {
+    let mut names: BTreeSet<String> = callbacks(module)?.exported.into_iter().collect();
+    names.insert("proxy_on_configure".to_owned());
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::ImportSection(imports) = payload? {
+            for import in imports.into_imports() {
+                names.insert(import?.name.to_owned());
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Whether an export is a callback that a filter may declare; the others are in every module.

@@ -141,6 +141,14 @@ impl Envoy {
         self.child.id()
     }
 
+    /// Its memory, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes << 10)
+    }
+
     /// The admin interface's address.
     pub fn admin(&self) -> SocketAddr {
         self.admin

@@ -71,6 +71,7 @@ const STEPS: &[Step] = &[
     ("one arm through two Envoys", e2e::hops::run),
     ("a guardrail on Envoy", e2e::guardrail::run),
     ("policy tried on Envoy", e2e::candidate::run),
+    ("pushes on Envoy", || e2e::pushes::run(e2e::pushes::Scale::Brief)),
     ("access logs on Envoy", e2e::outputs::run),
     ("faults on Envoy", || e2e::faults::run("", 1)),
     ("the tool, and Envoy", e2e::tool::run),

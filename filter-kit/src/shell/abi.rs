@@ -345,10 +345,10 @@ pub fn call(cluster: &str, headers: &[u8], body: &[u8], timeout_ms: u32) -> Opti
     (status == OK).then_some(token)
 }
 
-/// Makes the maps of a stream readable in a callback of the root context.
-pub fn set_effective_context(context: u32) {
+/// Makes the maps of a stream readable in a callback of the root context. False where the host has no such context any more.
+pub fn set_effective_context(context: u32) -> bool {
     // SAFETY: no pointers.
-    unsafe { proxy_set_effective_context(context) };
+    unsafe { proxy_set_effective_context(context) == 0 }
 }
 
 /// Starts the root context's timer.

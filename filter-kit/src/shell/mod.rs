@@ -2,6 +2,7 @@
 
 pub mod abi;
 mod export;
+mod lost;
 
 pub use export::{Cell, cell};
 
@@ -84,7 +85,8 @@ impl<F: Filter> Root<F> {
 
 /// What is remembered of a stream.
 struct Stream<F: Filter> {
-    /// Noted down where it is known from the stream's creation, or where more is remembered.
+    /// Noted down where it is known from the stream's creation, or where more is remembered: what one configuration has left of a stream means
+    /// nothing to another one.
     root: Option<Rc<Root<F>>>,
     state: Option<F::Stream>,
     /// The side that is held: 0 is the request, 1 the response.
@@ -101,7 +103,10 @@ impl<F: Filter> Default for Stream<F> {
 
 impl<F: Filter> Stream<F> {
     fn is_worth_keeping(&self) -> bool {
-        self.root.is_some() || self.state.is_some() || self.held.is_some() || self.replied_late
+        F::CALLBACKS.contains(Callbacks::CREATE) && self.root.is_some()
+            || self.state.is_some()
+            || self.held.is_some()
+            || self.replied_late
     }
 }
 
@@ -121,7 +126,7 @@ impl<F: Filter> Shell<F> {
     /// `proxy_on_configure`: reads the plugin's configuration. A refused one is logged and leaves the old one in place.
     pub fn configure(&mut self, context: u32) -> bool {
         let environment = Environment::new(&abi::variable);
-        let filter = match load::<F>(&abi::Host.buffer(Buffer::PluginConfiguration, 0), &environment) {
+        let mut filter = match load::<F>(&abi::Host.buffer(Buffer::PluginConfiguration, 0), &environment) {
             Ok(filter) => filter,
             Err(error) => {
                 abi::log(Level::Error, &format!("{}: configuration refused: {error}", F::NAME));
@@ -152,7 +157,12 @@ impl<F: Filter> Shell<F> {
             abi::set_tick_period(milliseconds(period));
         }
         let name = plugin_name();
-        // A push makes a new root context of the plugin in the same VM. Where streams are known by their plugin's name, the new one has them all.
+        // A push makes a new root context of the plugin in the same VM. Streams of which something is remembered end with the old one; where streams
+        // are known by their plugin's name, the new one has all others.
+        if let Some(old) = self.roots.iter().rev().find(|root| root.name == name) {
+            filter.inherit(&old.filter);
+            self.kept.forget_lost(context);
+        }
         let is_exact = F::CALLBACKS.contains(Callbacks::CREATE);
         self.roots.retain(|root| root.context != context && (is_exact || root.name != name));
         let root = Rc::new(Root { context, name, filter, series: RefCell::new(series) });
@@ -172,7 +182,9 @@ impl<F: Filter> Shell<F> {
             return;
         }
         let root = self.roots.iter().find(|root| root.context == parent).cloned();
-        self.kept.leave(context, Stream { root, ..Stream::default() });
+        if let Some(root) = root {
+            self.kept.leave(&root, context, Stream { root: Some(Rc::clone(&root)), ..Stream::default() });
+        }
     }
 
     /// `proxy_on_delete`.
@@ -199,7 +211,7 @@ impl<F: Filter> Shell<F> {
         let known = stream.root.clone();
         let Some(root) = plugin(known.as_ref(), roots, context) else { return Flow::Continue };
         if stream.state.is_none() && F::ONLY_REMEMBERED.contains(phase.callback()) {
-            kept.leave(context, stream);
+            kept.leave(root, context, stream);
             return Flow::Continue;
         }
         let filter = &root.filter;
@@ -245,7 +257,7 @@ impl<F: Filter> Shell<F> {
         {
             abi::resume(side);
         }
-        kept.leave(context, stream);
+        kept.leave(root, context, stream);
     }
 
     /// `proxy_on_tick`.
@@ -255,6 +267,9 @@ impl<F: Filter> Shell<F> {
         let view = View::new(&abi::Host, Phase::Tick, 0, true);
         let effects = root.filter.on_tick(&view);
         kept.apply(root, context, Phase::Tick, &effects, &mut Stream::default());
+        if F::CALLBACKS.contains(Callbacks::CALLOUT) && !kept.callouts.is_empty() {
+            kept.tell_lost(root, context);
+        }
     }
 }
 
@@ -279,7 +294,7 @@ impl<F: Filter> Kept<F> {
     #[inline(never)]
     fn settle(
         &mut self,
-        root: &Root<F>,
+        root: &Rc<Root<F>>,
         context: u32,
         phase: Phase,
         effects: &Effects<'_>,
@@ -297,13 +312,14 @@ impl<F: Filter> Kept<F> {
                 _ => Some(1),
             };
         }
-        self.leave(context, stream);
+        self.leave(root, context, stream);
         flow
     }
 
     #[inline]
-    fn leave(&mut self, context: u32, stream: Stream<F>) {
+    fn leave(&mut self, root: &Rc<Root<F>>, context: u32, mut stream: Stream<F>) {
         if stream.is_worth_keeping() {
+            stream.root.get_or_insert_with(|| Rc::clone(root));
             self.remember(context, stream);
         }
     }
@@ -445,7 +461,7 @@ fn plugin<'r, F>(
     known: Option<&'r Rc<Root<F>>>,
     roots: &'r [Rc<Root<F>>],
     context: u32,
-) -> Option<&'r Root<F>> {
+) -> Option<&'r Rc<Root<F>>> {
     match (known, roots) {
         (Some(root), _) | (None, [root]) => Some(root),
         (None, several) => find(several, context),
@@ -454,13 +470,12 @@ fn plugin<'r, F>(
 
 /// The plugin of a stream, by its name: the newest of that name, or else the newest of all.
 #[cold]
-fn find<F>(roots: &[Rc<Root<F>>], context: u32) -> Option<&Root<F>> {
+fn find<F>(roots: &[Rc<Root<F>>], context: u32) -> Option<&Rc<Root<F>>> {
     let name = |root: &&Rc<Root<F>>| root.context == context;
-    let found = roots.iter().find(name).or_else(|| {
+    roots.iter().find(name).or_else(|| {
         let name = plugin_name();
         roots.iter().rev().find(|root| root.name == name).or(roots.last())
-    });
-    found.map(|root| &**root)
+    })
 }
 
 /// The name and the root id of the plugin whose callback this is.

@@ -22,6 +22,10 @@ impl Filter for Trapping {
         self.0.metrics()
     }
 
+    fn inherit(&mut self, old: &Self) {
+        self.0.inherit(&old.0);
+    }
+
     fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
         self.0.on_configured(view)
     }

@@ -6,14 +6,14 @@ use filter_kit::{
     metrics::{Kind, Metrics, SeriesId},
     settings::Field,
 };
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// Sends records, and counts what became of them.
 #[derive(Debug)]
 pub struct Export {
     exporter: Exporter,
     /// What the metrics have been told of.
-    told: Cell<Counts>,
+    told: Rc<Cell<Counts>>,
     sent: SeriesId,
     batches: SeriesId,
     retried: SeriesId,
@@ -38,7 +38,7 @@ impl Export {
         let mut record = |result: &'static str| metrics.series(records, &[Bounded::own(result)]);
         Some(Self {
             exporter,
-            told: Cell::default(),
+            told: Rc::default(),
             sent: record("sent"),
             queue_full: record("queue_full"),
             rejected: record("rejected"),
@@ -47,6 +47,12 @@ impl Export {
             batches,
             retried,
         })
+    }
+
+    /// Goes on with the queue of another one.
+    pub fn inherit(&mut self, old: &Self) {
+        self.exporter.inherit(&old.exporter);
+        self.told = Rc::clone(&old.told);
     }
 
     /// How often [`tick`](Self::tick) is called.

@@ -152,6 +152,12 @@ impl Filter for AccessLog {
         &self.metrics
     }
 
+    fn inherit(&mut self, old: &Self) {
+        if let (Some(new), Some(old)) = (&mut self.outputs.otlp, &old.outputs.otlp) {
+            new.inherit(old);
+        }
+    }
+
     fn tick_period(&self) -> Option<Duration> {
         self.outputs.otlp.as_ref().map(Export::period)
     }

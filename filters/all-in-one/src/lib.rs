@@ -93,6 +93,12 @@ impl Filter for AllInOne {
         self.policy.as_ref().map_or(&[], Filter::warnings)
     }
 
+    fn inherit(&mut self, old: &Self) {
+        if let (Some(new), Some(old)) = (&mut self.access_log, &old.access_log) {
+            new.inherit(old);
+        }
+    }
+
     fn on_configured<'a>(&'a self, view: &'a View<'_>) -> Effects<'a> {
         let mut all = Effects::default();
         if let Some(policy) = &self.policy {

@@ -1,8 +1,8 @@
 //! What `cargo xtask e2e` takes: the scenarios, or one of the larger attempts instead.
 
 use super::{
-    all, bypass, candidate, faults, foreign, guardrail, hops, metrics, outputs, publish, rbac, sticky, tool,
-    ui,
+    all, bypass, candidate, capabilities, faults, foreign, guardrail, hops, metrics, outputs, publish,
+    pushes, rbac, sticky, tool, ui,
 };
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode};
@@ -14,7 +14,7 @@ pub struct Args {
     /// The version of Envoy [default: $ENVOY, the one on PATH, or the pinned one].
     #[arg(
         long,
-        conflicts_with_all = ["sticky", "hops", "guardrail", "candidate", "outputs", "tool", "policy", "bypass", "faults", "metrics", "publish", "ui"]
+        conflicts_with_all = ["sticky", "hops", "guardrail", "candidate", "outputs", "tool", "policy", "bypass", "capabilities", "faults", "pushes", "metrics", "publish", "ui"]
     )]
     envoy_version: Option<String>,
     /// Through docker-compose.yml.
@@ -77,6 +77,15 @@ pub struct Args {
         group = "instead"
     )]
     ui: Option<ui::What>,
+    /// Pushes of configurations instead, good and bad, under load; `--pushes=full` is 200 of each filter with 1, 2, 3 and 4 workers.
+    #[arg(
+        long, value_name = "SCALE", num_args = 0..=1, require_equals = true, default_missing_value = "brief",
+        group = "instead"
+    )]
+    pushes: Option<pushes::Scale>,
+    /// What modules may call instead: each capability of each filter is taken away, and must be missed.
+    #[arg(long, group = "instead")]
+    capabilities: bool,
     /// A module of others instead, or a folder of them: the scenarios (a file, or a folder) stand behind it.
     #[arg(long, value_names = ["MODULE", "SCENARIOS"], num_args = 2, group = "instead")]
     wasm: Option<Vec<PathBuf>>,
@@ -118,6 +127,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         publish::run()?
     } else if let Some(what) = args.ui {
         ui::run(what)?
+    } else if args.capabilities {
+        capabilities::run()?
+    } else if let Some(scale) = args.pushes {
+        pushes::run(scale)?
     } else {
         all(args.envoy_version.as_deref(), args.compose, args.only.as_deref())?
     };

@@ -56,6 +56,7 @@ fn suite(module: &Path, scenarios: &Path) -> Result<Suite> {
         plan: Plan::Foreign(whole(module)?),
         folder: whole(scenarios)?,
         bootstrap: "ab-routing".to_owned(),
+        without: None,
     })
 }
 

@@ -3,7 +3,9 @@
 mod args;
 pub mod bypass;
 pub mod candidate;
+pub mod capabilities;
 pub mod client;
+mod discovery;
 pub mod faults;
 pub mod foreign;
 pub mod guardrail;
@@ -12,6 +14,7 @@ mod local;
 pub mod metrics;
 pub mod outputs;
 pub mod publish;
+pub mod pushes;
 pub mod rbac;
 mod site;
 pub mod sticky;
@@ -48,6 +51,8 @@ pub struct Suite {
     pub folder: PathBuf,
     /// The bootstrap of envoy-configs/ that it runs in.
     pub bootstrap: String,
+    /// What its module may not call, of what it needs.
+    pub without: Option<String>,
 }
 
 /// What a suite's scenarios run through.
@@ -61,6 +66,9 @@ pub enum Plan {
     /// Several modules, each with the field of the scenarios' configurations that is its own, in the order in which requests meet them.
     Chain(Vec<(&'static str, PathBuf)>),
 }
+
+/// What Envoy logs of a call that `capability_restriction_config` does not allow.
+const FORBIDDEN: &str = "Attempted call to restricted";
 
 /// The filters that all-in-one is made of, in their order, and the fields of their configurations.
 const PARTS: [(&str, &str); 4] = [
@@ -138,21 +146,33 @@ pub fn suites() -> Result<Vec<Suite>> {
     let folder = |name: &str| project::root().join("filters").join(name).join("scenarios");
     for name in project::filters()? {
         let (plan, folder) = (Plan::One(build::module(&name)), folder(&name));
-        suites.push(Suite { plan, bootstrap: name.clone(), name, folder });
+        suites.push(Suite { plan, bootstrap: name.clone(), name, folder, without: None });
     }
     // All-in-one equals its filters: each one's scenarios run inside it, and its own run through a chain of them.
     for (filter, field) in PARTS {
         let plan = Plan::Inside(build::module("all-in-one"), field);
         let name = format!("{filter} in all-in-one");
-        suites.push(Suite { name, plan, folder: folder(filter), bootstrap: filter.to_owned() });
+        suites.push(Suite {
+            name,
+            plan,
+            folder: folder(filter),
+            bootstrap: filter.to_owned(),
+            without: None,
+        });
     }
     let plan = Plan::Chain(PARTS.map(|(filter, field)| (field, build::module(filter))).into());
     let (name, bootstrap) = ("all-in-one as a chain".to_owned(), "all-in-one".to_owned());
-    suites.push(Suite { name, plan, folder: folder("all-in-one"), bootstrap });
+    suites.push(Suite { name, plan, folder: folder("all-in-one"), bootstrap, without: None });
     let kit = project::root().join("filter-kit/scenarios");
     for (fixture, folder) in [("seam", kit.clone()), ("maintenance", kit.join("maintenance"))] {
         let (name, bootstrap) = (format!("filter-kit's {fixture}"), "ab-routing".to_owned());
-        suites.push(Suite { name, plan: Plan::One(build::fixture(fixture)?), folder, bootstrap });
+        suites.push(Suite {
+            name,
+            plan: Plan::One(build::fixture(fixture)?),
+            folder,
+            bootstrap,
+            without: None,
+        });
     }
     Ok(suites)
 }
@@ -286,6 +306,11 @@ fn verdict(
     judged.unwrap_or_else(|error| Verdict::Failed(format!("  {error:#}")))
 }
 
+/// A call that Envoy has refused.
+fn forbidden_call(place: &dyn Site) -> Result<Option<String>> {
+    Ok(place.log()?.into_iter().map(|line| line.text).find(|text| text.starts_with(FORBIDDEN)))
+}
+
 fn judge(
     scenario: &Scenario,
     on_harness: &HarnessReport,
@@ -314,6 +339,9 @@ fn judge(
         }
         Plan::Chain(chain) => bootstrap.set_chain(chain, scenario),
     }
+    if let Some(capability) = &suite.without {
+        bootstrap.forbid(capability);
+    }
     bootstrap.set_root(&scenario.root_id, scenario.vm_config.as_deref());
     bootstrap.set_environment(&scenario.env);
     if let Some(exchange) = scenario.exchanges.first() {
@@ -336,6 +364,7 @@ fn judge(
         bootstrap.speak_http2(name);
     }
     let mut outcome = Outcome::default();
+    let mut forbidden = None;
     if scenario.config_error.is_some() {
         outcome.config_error = match compose {
             Some(compose) => compose.validate(&bootstrap, suite.plan.module()?)?.err(),
@@ -357,6 +386,12 @@ fn judge(
         };
         let mut jar = CookieJar::default();
         for (exchange, expected) in scenario.exchanges.iter().zip(&expected.exchanges) {
+            // Who takes a capability away wants to know no more than that it is missed.
+            if suite.without.is_some()
+                && let Some(call) = forbidden_call(place)?
+            {
+                return Ok(Verdict::Failed(call));
+            }
             let mut exchange = exchange.clone();
             if scenario.cookies {
                 jar.add_to(&mut exchange.request);
@@ -365,10 +400,13 @@ fn judge(
             jar.keep(&result.response_headers);
             outcome.exchanges.push(result);
         }
+        // Envoy answers a call that is not on the module's list with a status alone: a list that is too short must not go unseen.
+        forbidden = forbidden_call(place)?;
     }
     outcome.normalise();
     let mut problems: Vec<String> =
         on_harness.failures.iter().map(|failure| format!("  on the harness: {failure}")).collect();
+    problems.extend(forbidden.map(|call| format!("  on Envoy: {call}")));
     problems
         .extend(outcome::check(scenario, &outcome).iter().map(|mismatch| format!("  on Envoy: {mismatch}")));
     let differences = outcome::compare(scenario, expected, &outcome);

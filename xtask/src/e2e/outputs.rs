@@ -146,9 +146,9 @@ fn collector(program: &Path, shop: &Upstream) -> Result<()> {
     let envoy = Envoy::start(program, &bootstrap.0, &["--concurrency", "1"])?;
     let listener = envoy.listener("main")?;
     load(listener, CONNECTIONS * 50)?;
-    let before = resident(envoy.pid())?;
+    let before = envoy.resident()?;
     load(listener, LOAD - CONNECTIONS * 50)?;
-    let grown = resident(envoy.pid())?.saturating_sub(before);
+    let grown = envoy.resident()?.saturating_sub(before);
     ensure!(grown <= GROWTH, "Envoy has grown by {grown} bytes");
     let dropped = result(&envoy, "queue_full")?;
     ensure!(dropped > 0, "nothing was dropped: the load is too light to try anything");
@@ -241,12 +241,4 @@ fn until<T>(mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
 /// An address of loopback where nobody listens.
 fn free() -> Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
-}
-
-/// The memory of a process, in bytes.
-fn resident(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kilobytes << 10)
 }

@@ -127,7 +127,7 @@ fn what_the_host_hands_over_is_read_and_given_back() {
         // While it is held, others have memory of their own.
         let second = Host.property(&["a", "b"]).unwrap();
         answers(b"other");
-        let third = Host.buffer(Buffer::RequestBody);
+        let third = Host.buffer(Buffer::RequestBody, 0);
         assert_eq!((&*first, &*second, &*third), (&bytes[..], &bytes[..], &b"other"[..]), "{size}");
         drop(first);
         assert_eq!((&*second, &*third), (&bytes[..], &b"other"[..]), "{size}");
@@ -136,7 +136,9 @@ fn what_the_host_hands_over_is_read_and_given_back() {
     }
     // A status that is not ok is no value, and takes no memory.
     ANSWER.set(Err(2));
-    assert!(Host.header(HeaderMap::Request, "x-a").is_none() && Host.buffer(Buffer::RequestBody).is_empty());
+    assert!(
+        Host.header(HeaderMap::Request, "x-a").is_none() && Host.buffer(Buffer::RequestBody, 0).is_empty()
+    );
     assert!(matches!(Host.shared("key"), Err(2)) && !is_taken());
     answers(b"value");
     GIVEN.take();

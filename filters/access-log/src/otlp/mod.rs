@@ -57,7 +57,7 @@ use batch::{Batch, Envelope};
 use config::{Destination, Limits};
 use delay::{MILLISECOND, Pause};
 use filter_kit::{Callout, Environment, settings::Field};
-use std::{borrow::Cow, cell::RefCell, collections::VecDeque, time::Duration};
+use std::{borrow::Cow, cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
 /// How long after its timeout an answer is waited for, which Envoy gives by then: 10 s.
 const GRACE: u64 = 10_000 * MILLISECOND;
@@ -81,7 +81,8 @@ pub struct Exporter {
     destination: Destination,
     envelope: Envelope,
     limits: Limits,
-    state: RefCell<State>,
+    /// That of the exporters before it too, whose streams may still leave records.
+    state: Rc<RefCell<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +94,8 @@ struct State {
     /// The batch that was sent, and when, or that waits to be sent again.
     current: Option<Batch>,
     sent_at: Option<u64>,
+    /// Whether it was sent by an exporter before this one, with which Envoy may have ended the callout.
+    is_handed_over: bool,
     /// Failures since the collector last took or refused a batch, and how long to wait for them.
     failures: u32,
     pause: Option<Pause>,
@@ -107,7 +110,17 @@ impl Exporter {
             return None;
         }
         let (destination, envelope, limits) = config::read(config, environment)?;
-        Some(Self { destination, envelope, limits, state: RefCell::default() })
+        Some(Self { destination, envelope, limits, state: Rc::default() })
+    }
+
+    /// Goes on with what another exporter has not sent yet. From then on the two have one queue, by the limits of the one that is asked.
+    pub fn inherit(&mut self, old: &Self) {
+        if let Ok(mut state) = old.state.try_borrow_mut() {
+            // What was written for another resource stays in a batch of its own.
+            state.close();
+            state.is_handed_over = state.sent_at.is_some();
+        }
+        self.state = Rc::clone(&old.state);
     }
 
     /// How often [`poll`](Self::poll) has to be called for batches to be sent in time: at 5,000 records a second half a megabyte has come until then.
@@ -178,6 +191,11 @@ impl Exporter {
     pub fn answered(&self, status: Option<u16>, retry_after: Option<&[u8]>, body: &[u8], now: u64) {
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
         if state.sent_at.is_none() {
+            return;
+        }
+        if std::mem::take(&mut state.is_handed_over) && status.is_none() {
+            // Nobody has failed: it is sent again at once.
+            state.sent_at = None;
             return;
         }
         match answer::read(status, body) {

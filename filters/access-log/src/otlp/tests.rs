@@ -31,6 +31,40 @@ fn exporter(config: &str) -> Exporter {
 }
 
 /// Small batches that are sent after 100 ms, and sent again after 1 s, 2 s and 4 s at most, for 20 s.
+#[test]
+fn what_waits_goes_over_to_the_next_configuration_s_exporter() {
+    let (old, mut new) = (small(), exporter(r#"{"cluster": "c", "batch": {"interval_ms": 10}}"#));
+    old.push("{}", 0);
+    new.inherit(&old);
+    // A stream of before leaves its record with the old one, and a new one with the new.
+    old.push("{}", 0);
+    new.push("{}", 0);
+    assert_eq!((new.counts().pushed, new.counts().queued), (3, 3));
+    let mut sent = 0;
+    for now in [u64::MAX / 4, u64::MAX / 2] {
+        assert!(new.poll(now, || 0).is_some());
+        new.answered(Some(200), None, b"", now);
+        sent += 1;
+    }
+    assert_eq!((sent, new.counts().sent, new.counts().queued, old.counts().sent), (2, 3, 0, 3));
+}
+
+#[test]
+fn a_batch_whose_callout_ended_with_a_push_is_sent_again_at_once() {
+    let (old, mut new) = (small(), exporter(r#"{"cluster": "c"}"#));
+    old.push("{}", 0);
+    let now = u64::MAX / 4;
+    assert!(old.poll(now, || 0).is_some());
+    new.inherit(&old);
+    assert!(new.poll(now, || 0).is_none(), "an answer is still waited for");
+    new.answered(None, None, b"", now);
+    assert!(new.poll(now, || 0).is_some());
+    // The next one without an answer has failed.
+    new.answered(None, None, b"", now);
+    assert!(new.poll(now, || 0).is_none());
+    assert_eq!((new.counts().retried, new.counts().queued), (1, 1));
+}
+
 fn small() -> Exporter {
     exporter(
         r#"{"cluster": "c", "timeout_ms": 1000, "batch": {"records": 3, "interval_ms": 100},

@@ -1,13 +1,13 @@
 //! Envoy with one experiment, between two shops.
 
 use crate::{
-    bootstrap::Bootstrap, envoy::Envoy, parallel, project, setup, upstream::Upstream, visitor::Visitor,
+    bootstrap::Bootstrap, e2e::discovery::Discovery, envoy::Envoy, parallel, project, setup,
+    upstream::Upstream, visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
 use harness::series;
 use serde_json::{Value, json};
 use std::{
-    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     thread,
@@ -20,9 +20,6 @@ pub const AT_ONCE: usize = 8;
 pub const USERS: usize = 400;
 /// How long something is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The plugin, in the bootstrap and in its file.
-const PLUGIN: &str = "outrigger.ab_routing";
-
 /// Envoy with a plugin whose configuration comes from a file, as Istio's comes from its control plane.
 pub struct Site {
     pub envoy: Envoy,
@@ -30,8 +27,7 @@ pub struct Site {
     program: PathBuf,
     bootstrap: Value,
     listener: SocketAddr,
-    plugin: PathBuf,
-    filter: Value,
+    plugin: Discovery,
 }
 
 impl Site {
@@ -67,23 +63,12 @@ impl Site {
                 cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
             }
         }
-        let plugin = project::scratch(name)?.join("plugin.json");
-        let manager = &mut bootstrap.0["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
-            ["typed_config"];
-        let filters = manager["http_filters"].as_array_mut().context("the bootstrap has no filters")?;
-        let place = filters.iter().position(|filter| filter["name"] == PLUGIN).context("no plugin")?;
-        let filter = filters[place]["typed_config"].take();
-        filters[place] = json!({"name": PLUGIN, "config_discovery": {
-            "config_source": {"path_config_source": {"path": plugin}, "resource_api_version": "V3"},
-            "type_urls": [filter["@type"]]
-        }});
-        // What comes from elsewhere than the bootstrap is asked for by a node with a name.
-        bootstrap.0["node"] = json!({"id": name, "cluster": "outrigger"});
-        write(&plugin, &filter, 1)?;
+        let folder = project::scratch(name)?;
+        let plugin = Discovery::take_out(&mut bootstrap, "outrigger.ab_routing", &folder)?;
         let bootstrap = bootstrap.0;
         let envoy = Envoy::start(&program, &bootstrap, &["--concurrency", WORKERS])?;
         let listener = envoy.listener("main")?;
-        Ok(Self { envoy, shops, program, bootstrap, listener, plugin, filter })
+        Ok(Self { envoy, shops, program, bootstrap, listener, plugin })
     }
 
     /// Ends Envoy and starts another.
@@ -134,14 +119,12 @@ impl Site {
     /// # Errors
     /// Envoy has it not in time.
     pub fn push(&self, change: impl Fn(&mut Value)) -> Result<()> {
-        let mut filter = self.filter.clone();
-        let text = &mut filter["config"]["configuration"]["value"];
+        let text = &self.plugin.filter()["config"]["configuration"]["value"];
         let mut config: Value =
             serde_json::from_str(text.as_str().context("the plugin has no configuration")?)?;
         change(&mut config);
-        *text = json!(config.to_string());
         let before = self.stat("config_reload$")?;
-        write(&self.plugin, &filter, 2)?;
+        self.plugin.write(&self.plugin.with(&config.to_string()))?;
         self.wait("the push is there", || Ok(self.stat("config_reload$")? > before))
     }
 
@@ -186,16 +169,4 @@ impl Site {
         };
         Ok(stats.iter().filter(|(stat, _)| of(stat)).map(|(_, value)| *value).sum())
     }
-}
-
-/// Writes the plugin's file at once, as Envoy wants it: it watches for a move.
-fn write(path: &Path, filter: &Value, version: u32) -> Result<()> {
-    let response = json!({"version_info": version.to_string(), "resources": [{
-        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-        "name": PLUGIN,
-        "typed_config": filter
-    }]});
-    let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec(&response)?)?;
-    fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
 }

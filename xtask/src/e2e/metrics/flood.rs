@@ -5,7 +5,6 @@ use crate::{http, parallel, upstream::Upstream};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -37,7 +36,7 @@ pub fn run(program: &Path) -> Result<bool> {
         |tenant: &str| format!("GET /shop HTTP/1.1\r\nhost: shop.example\r\nx-tenant: {tenant}\r\n\r\n");
     let one = request("acme");
     send(listener, WARM_UP, |_| one.clone())?;
-    let before = resident(envoy.pid())?;
+    let before = envoy.resident()?;
     let begun = Instant::now();
     let mut sent = 0;
     // In parts, so that the time can be looked at between them.
@@ -46,7 +45,7 @@ pub fn run(program: &Path) -> Result<bool> {
         send(listener, part, |number| request(&word(sent + number)))?;
         sent += part;
     }
-    let after = resident(envoy.pid())?;
+    let after = envoy.resident()?;
     let all = u64::try_from(WARM_UP + sent)?;
     let exposition = until(|| {
         let exposition =
@@ -149,12 +148,4 @@ fn ends(answers: &[u8]) -> usize {
         rest = behind;
         count += 1;
     }
-}
-
-/// The memory of a process, in bytes.
-fn resident(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kilobytes << 10)
 }

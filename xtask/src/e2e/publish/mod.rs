@@ -188,7 +188,7 @@ fn on_envoy(suite: &Suite, modules: &[PathBuf; 2], program: &Path) -> Result<()>
     let (scenario, report) = first.context("no scenario has a request")?;
     for (form, module) in FORMS.iter().zip(modules) {
         let (name, folder, bootstrap) = (suite.name.clone(), suite.folder.clone(), suite.bootstrap.clone());
-        let pulled = Suite { name, plan: Plan::One(module.clone()), folder, bootstrap };
+        let pulled = Suite { name, plan: Plan::One(module.clone()), folder, bootstrap, without: None };
         match judge(scenario, report, &pulled, program, None)? {
             Verdict::Passed => {}
             Verdict::Skipped(why) | Verdict::Failed(why) => {
