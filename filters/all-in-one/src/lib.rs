@@ -72,6 +72,10 @@ impl Filter for AllInOne {
         if let (Some(policy), Some(_)) = (&mut filter.policy, &filter.access_log) {
             policy.leave_log();
         }
+        // The arm is chosen behind metrics.
+        if let (Some(metrics), Some(_)) = (&mut filter.metrics, &filter.ab_routing) {
+            metrics.read_arm_at_end();
+        }
         filter.single_headers = filter.singles();
         config.finish(filter)
     }

@@ -28,6 +28,14 @@ enum RouteFrom {
     Name,
 }
 
+/// When the arm's header is read, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ArmAt {
+    Request,
+    End,
+}
+
+choices!(ArmAt { "request" => Request, "end" => End });
 choices!(RouteFrom { "path" => Path, "name" => Name });
 
 /// Compiles the whole configuration.
@@ -57,7 +65,7 @@ pub fn compile(root: &Field<'_, '_>) -> Result<MetricsFilter, ConfigError> {
     let prefix = prefix.text().unwrap_or_default();
     let counts = CountFamilies::new(&mut metrics, &mut catalogue, root);
     let (arm, verdict, body_field) = (root.get("arm"), root.get("verdict"), root.get("body"));
-    arm.only(&["header"]);
+    arm.only(&["header", "at"]);
     verdict.only(&["header"]);
     body_field.only(&["limit_bytes"]);
     let default_set = DefaultSet::read(
@@ -82,6 +90,7 @@ pub fn compile(root: &Field<'_, '_>) -> Result<MetricsFilter, ConfigError> {
     let limit =
         body_field.get("limit_bytes").whole(1, 10 << 20).and_then(|limit| usize::try_from(limit).ok());
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+    let is_arm_late = ArmAt::read(&arm.get("at")) == Some(ArmAt::End);
     let arm = arm.get("header").header(false).or_else(|| HeaderName::parse("x-arm").ok());
     let filter = MetricsFilter {
         unit,
@@ -89,6 +98,7 @@ pub fn compile(root: &Field<'_, '_>) -> Result<MetricsFilter, ConfigError> {
         is_route_named: RouteFrom::read(&root.get("route")) == Some(RouteFrom::Name),
         routes: Routes::read(&root.get("routes")),
         arm,
+        is_arm_late,
         verdict,
         definitions,
         body: BodyFields::new(&fields, limit.unwrap_or(BODY_LIMIT)),

@@ -107,7 +107,7 @@ impl DefaultSet {
         effects: &mut Effects<'_>,
     ) -> Begun {
         let view = facts.view;
-        let arm = view.request_header(facts.arm).unwrap_or_default();
+        let arm = facts.arm().unwrap_or_default();
         let values =
             [Label::new(facts.route()), Label::new(names::method(view.method()).as_bytes()), Label::new(arm)];
         let found = metrics.find_known(self.begun, &values).unwrap_or_else(|| {
@@ -135,8 +135,9 @@ impl DefaultSet {
             effects.count(begun.first.of(ENDED));
         }
         let class = names::class(facts.status);
-        // Those of a route that was not known when the request came are looked for by what is known now.
-        let begun = seen.filter(|seen| seen.is_route_known).and_then(|seen| seen.begun);
+        // Those of a route or an arm that was not known when the request came are looked for by what is known now.
+        let was_known = |seen: &&Seen| seen.is_route_known && !facts.is_arm_late;
+        let begun = seen.filter(was_known).and_then(|seen| seen.begun);
         let begun = begun.filter(|begun| !begun.is_overflow).map(|begun| begun.first);
         let known = begun.and_then(|begun| self.known(begun, class));
         let first = known.unwrap_or_else(|| self.find(begun, class, facts, metrics, guard, effects));
@@ -183,7 +184,7 @@ impl DefaultSet {
             }
             return found.first;
         }
-        let arm = view.request_header(facts.arm).unwrap_or_default();
+        let arm = facts.arm().unwrap_or_default();
         let method = Label::new(names::method(view.method()).as_bytes());
         let values = [Label::new(facts.route()), method, text, Label::new(arm)];
         if let Some(found) = metrics.find_known(self.over, &values) {

@@ -16,8 +16,10 @@ pub struct Facts<'v> {
     pub routes: RouteSource<'v>,
     /// The route that was found before.
     pub route: Option<RouteId>,
-    /// The header with the arm.
-    pub arm: &'v str,
+    /// The header with the arm, where it is known by now.
+    pub arm: Option<&'v str>,
+    /// Whether the arm is chosen behind this filter.
+    pub is_arm_late: bool,
     /// The header with the policy's verdict.
     pub verdict: Option<&'v str>,
     /// The status, where there is one.
@@ -52,6 +54,11 @@ pub enum RouteSource<'v> {
 }
 
 impl Facts<'_> {
+    /// The arm; none before it is chosen.
+    pub fn arm(&self) -> Option<&[u8]> {
+        self.view.request_header(self.arm?)
+    }
+
     /// The route's label.
     pub fn route(&self) -> &[u8] {
         match self.routes {

@@ -217,7 +217,7 @@ impl Source {
             From::Cookie(name) => view.cookie(name).map(Cow::Borrowed),
             From::Query(name) => view.query_parameter(name),
             From::Property(path) => path.text(facts).map(Cow::Owned),
-            From::Arm => view.request_header(facts.arm).map(Cow::Borrowed),
+            From::Arm => facts.arm().map(Cow::Borrowed),
             From::Verdict => facts.verdict.and_then(|name| view.request_header(name)).map(Cow::Borrowed),
             From::Principal => view.principal().map(Cow::Borrowed),
             From::Route => Some(Cow::Borrowed(facts.route())),

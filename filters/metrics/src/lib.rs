@@ -49,6 +49,7 @@ pub struct MetricsFilter {
     is_route_named: bool,
     routes: Routes,
     arm: Option<HeaderName>,
+    is_arm_late: bool,
     verdict: Option<HeaderName>,
     definitions: Vec<Definition>,
     body: BodyFields,
@@ -117,7 +118,9 @@ impl Filter for MetricsFilter {
     fn on_request_headers<'a>(&'a self, view: &'a View<'_>, stream: &mut Option<Box<Seen>>) -> Effects<'a> {
         let mut effects = Effects::default();
         let route = if self.is_route_named { RouteId::OTHER } else { self.routes.known(view.path()) };
-        let facts = Facts { route: Some(route), ..self.facts(view) };
+        // What a client has written in the header of an arm that is yet to be chosen is no arm.
+        let arm = self.arm.as_ref().map(HeaderName::as_str).filter(|_| !self.is_arm_late);
+        let facts = Facts { route: Some(route), arm, ..self.facts(view) };
         let guard = &self.guard;
         let begun =
             self.default_set.as_ref().map(|set| set.begin(&facts, &self.metrics, guard, &mut effects));
@@ -197,6 +200,11 @@ impl Filter for MetricsFilter {
 }
 
 impl MetricsFilter {
+    /// The arm is chosen behind this filter: it is read when the exchange is over, whatever the configuration says.
+    pub fn read_arm_at_end(&mut self) {
+        self.is_arm_late = true;
+    }
+
     /// The metrics of this configuration.
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
@@ -221,7 +229,8 @@ impl MetricsFilter {
             view,
             routes: if self.is_route_named { RouteSource::Name } else { RouteSource::Path(&self.routes) },
             route: None,
-            arm: self.arm.as_ref().map_or("", HeaderName::as_str),
+            arm: self.arm.as_ref().map(HeaderName::as_str),
+            is_arm_late: self.is_arm_late,
             verdict: self.verdict.as_ref().map(HeaderName::as_str),
             status: None,
             duration: None,
