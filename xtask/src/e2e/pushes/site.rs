@@ -37,6 +37,7 @@ const SERVICE_MS: u64 = 2;
 /// Envoy and what is around it.
 pub struct Site {
     pub envoy: Envoy,
+    pub workers: u64,
     pub shop: Upstream,
     pub collector: Upstream,
     pub plugin: Discovery,
@@ -74,7 +75,7 @@ impl Site {
         let plugin = Discovery::take_out(&mut bootstrap, subject.plugin, &folder)?;
         let envoy = Envoy::start(program, &bootstrap.0, &["--concurrency", &workers.to_string()])?;
         let listener = envoy.listener("main")?;
-        Ok(Self { envoy, shop, collector, plugin, listener, log, folder })
+        Ok(Self { workers: workers as u64, envoy, shop, collector, plugin, listener, log, folder })
     }
 
     /// The sum of Envoy's own stats whose name matches this.
