@@ -198,6 +198,20 @@ impl<'h> View<'h> {
         }
     }
 
+    /// A view in `on_callout` of a callout that has no answer, for which the host is not asked.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "only the shell of a module makes one")
+    )]
+    pub(crate) fn unanswered(source: &'h dyn Source) -> Self {
+        let view = Self::new(source, Phase::Callout, 0, true);
+        let [_, _, _, headers, trailers, body, _] = &view.facts;
+        for fact in [headers, trailers, body] {
+            let _ = fact.set(Fact::default());
+        }
+        view
+    }
+
     /// With these request headers fetched one by one, until the whole map is asked for, or one that is not among the first
     /// [`SINGLE_LIMIT`] of them.
     #[must_use]

@@ -20,7 +20,7 @@ impl<F: Filter> Kept<F> {
             abi::set_effective_context(current);
             if self.streams.remove(context).is_none() {
                 let mut none = Stream::default();
-                let view = View::new(&abi::Host, Phase::Callout, 0, true);
+                let view = View::unanswered(&abi::Host);
                 let effects = root.filter.on_callout(&view, &mut none.state, tag);
                 self.apply(root, current, Phase::Callout, &effects, &mut none);
             }

@@ -346,7 +346,7 @@ impl<F: Filter> Kept<F> {
         let mut flow = self.apply_once(root, context, phase, effects, stream, &mut failed);
         for _ in 0..RETRY_LIMIT {
             let Some(tag) = failed.pop() else { return flow };
-            let view = View::new(&abi::Host, Phase::Callout, 0, true);
+            let view = View::unanswered(&abi::Host);
             let effects = root.filter.on_callout(&view, &mut stream.state, tag);
             flow = self.apply_once(root, context, phase, &effects, stream, &mut failed);
         }
