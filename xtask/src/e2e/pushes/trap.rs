@@ -19,7 +19,7 @@ use std::{
 /// How many streams are open in each worker.
 const STREAMS: usize = 4;
 /// How long their answers take, so that the trap comes before.
-const SLOW_MS: u64 = 400;
+const SLOW_MS: u64 = 1000;
 /// Who waits longer calls it a hang.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When a VM is old enough to be loaded again at once: after `base_interval`, 1 s, and up to half of it more by chance.
