@@ -1,7 +1,7 @@
 //! What the docs say of commands and files is so: every command of a block is there, with its options, and every link leads to a file.
 
 pub mod answers;
-mod json;
+mod blocks;
 pub mod transcripts;
 
 use crate::{build, command, e2e::Count, project};

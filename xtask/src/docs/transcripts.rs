@@ -3,9 +3,9 @@
 //! A page's commands run one after the other in a copy of `docs/examples/PAGE/`, with `outrigger` on the PATH. What is not run so is named in [`ELSEWHERE`]: with
 //! the step of `cargo xtask test` that runs it, or with the reason why none does.
 
-use super::{json, pages};
+use super::{blocks, pages};
 use crate::{build, command, e2e::Count, project, test};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -26,7 +26,7 @@ enum Elsewhere {
 use Elsewhere::{Nowhere, Root, Step};
 
 /// What commands begin with, and where they are run. The first that fits counts.
-const ELSEWHERE: [(&str, Elsewhere); 32] = [
+const ELSEWHERE: [(&str, Elsewhere); 35] = [
     (
         "cargo build -p outrigger",
         Nowhere("alone it has other features than in the workspace, and wasmtime would be compiled twice"),
@@ -46,6 +46,9 @@ const ELSEWHERE: [(&str, Elsewhere); 32] = [
         "cargo xtask e2e --rbac --envoy-version",
         Nowhere("it is the step of the same name, with another Envoy"),
     ),
+    ("cargo xtask e2e --faults=", Nowhere("it takes minutes; the step \"faults on Envoy\" has less of it")),
+    ("cargo xtask e2e --faults", Step("faults on Envoy")),
+    ("valgrind ", Nowhere("it needs valgrind; what it runs is a unit test")),
     ("cargo xtask e2e --publish", Step("published modules")),
     ("cargo xtask e2e --ui", Step("the page in a browser")),
     ("cargo xtask e2e all-in-one", Step("scenarios on Envoy")),
@@ -90,8 +93,11 @@ pub fn check() -> Result<Count> {
         let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
         let folder = Folder::make(&page, &tool, &modules)?;
         let ran = read(&text).into_iter().map(|shown| (folder.run(&shown, &mut used), shown.command));
-        let configured = json::blocks(&text).map(|block| (folder.load(&page, block), "a block of JSON"));
-        for (outcome, what) in ran.chain(configured) {
+        let configured =
+            blocks::of(&text, "json").map(|block| (folder.load(&page, block), "a block of JSON"));
+        let files = blocks::of(&text, "toml").filter(|block| !block.contains("dependencies]"));
+        let files = files.map(|block| (folder.has(block), "a block of TOML"));
+        for (outcome, what) in ran.chain(configured).chain(files) {
             match outcome {
                 Ok(()) => count.passed += 1,
                 Err(error) => {
@@ -135,6 +141,8 @@ fn read(page: &str) -> Vec<Shown<'_>> {
 /// Where a page's commands run.
 struct Folder {
     at: PathBuf,
+    /// What it was copied from, if the page has something.
+    examples: Option<PathBuf>,
     path: std::ffi::OsString,
 }
 
@@ -148,8 +156,9 @@ impl Folder {
         let at = project::scratch("docs")?.join(format!("{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&at);
         fs::create_dir_all(&at)?;
-        let examples = project::root().join("docs/examples").join(&name);
-        if examples.is_dir() && page.parent() != Some(&project::root().join("fuzz")) {
+        let examples =
+            Some(project::root().join("docs/examples").join(&name)).filter(|examples| examples.is_dir());
+        if let Some(examples) = &examples {
             command::run(Command::new("cp").arg("-RL").arg(examples.join(".")).arg(&at))?;
         }
         for (name, module) in modules {
@@ -158,7 +167,18 @@ impl Folder {
         symlink(project::root().join("dist"), at.join("dist"))?;
         let mut folders = vec![tool.parent().unwrap_or(Path::new("")).to_path_buf()];
         folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-        Ok(Self { at, path: env::join_paths(folders)? })
+        Ok(Self { at, examples, path: env::join_paths(folders)? })
+    }
+
+    /// A scenario that a page shows stands in a file of the page's folder, where commands take it from. A page without a folder has its own test.
+    fn has(&self, block: &str) -> Result<()> {
+        let Some(examples) = &self.examples else { return Ok(()) };
+        for entry in fs::read_dir(examples)? {
+            if fs::read_to_string(entry?.path()).is_ok_and(|text| text.trim() == block.trim()) {
+                return Ok(());
+            }
+        }
+        bail!("no file of {} is so: {block}", examples.display())
     }
 
     fn run(&self, shown: &Shown<'_>, used: &mut BTreeSet<&'static str>) -> Result<()> {
@@ -189,7 +209,7 @@ impl Folder {
 
     /// A configuration that a page shows loads: of the filter that the page is of, or of the one that has its first field.
     fn load(&self, page: &Path, block: &str) -> Result<()> {
-        let (filter, whole) = json::configuration(page, block).context("a configuration of no filter")?;
+        let (filter, whole) = blocks::configuration(page, block).context("a configuration of no filter")?;
         fs::write(self.at.join("shown.json"), whole)?;
         let said = self.output(&match filter.as_str() {
             // The engine's own, with regexes: those no filter's module has.

@@ -1,11 +1,13 @@
-//! Blocks of JSON in pages: configurations of filters.
+//! Blocks of JSON and TOML in pages: configurations of filters, and scenarios.
 
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The blocks of a page.
-pub fn blocks(page: &str) -> impl Iterator<Item = &str> {
-    page.split("\n```json\n").skip(1).filter_map(|rest| rest.split("\n```").next())
+/// The blocks of a page in a language.
+pub fn of<'p>(page: &'p str, language: &str) -> impl Iterator<Item = &'p str> {
+    let fence = format!("\n```{language}\n");
+    let blocks: Vec<&str> = page.split(fence.as_str()).skip(1).collect();
+    blocks.into_iter().filter_map(|rest| rest.split("\n```").next())
 }
 
 /// The filter (or `pii`, the engine) that a block is a configuration of, and all of it: the page's own, or the one whose field it has. An experiment stands for a configuration with it.
