@@ -98,6 +98,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let found = program.fuzz(name, *longest, args)?;
         table.add_row([
             (*name).to_owned(),
+            found.seconds.to_string(),
             found.runs.to_string(),
             (found.runs / found.seconds.max(1)).to_string(),
             found.edges.to_string(),

@@ -54,8 +54,8 @@ pub fn check() -> Result<Count> {
         let log = project::scratch("docs")?.join(format!("{name}-{}.log", std::process::id()));
         fs::write(&log, "")?;
         let envoy = start(&name, &shops, &log)?;
-        let seen = Seen { log: &log, admin: envoy.admin() };
         let listener = envoy.listener("main")?;
+        let seen = Seen { log: &log, admin: envoy.admin(), listener };
         for shown in all {
             let compared = match &shown.asks {
                 Asks::Series => seen.series(&shown.lines),

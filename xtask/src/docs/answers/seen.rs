@@ -1,6 +1,6 @@
 //! What is seen of requests besides their answers: lines of the access log, and series.
 
-use crate::http;
+use crate::{http, visitor::Visitor};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, thread, time::Duration};
@@ -15,6 +15,8 @@ pub struct Seen<'a> {
     pub log: &'a Path,
     /// The admin interface.
     pub admin: SocketAddr,
+    /// Where requests go.
+    pub listener: SocketAddr,
 }
 
 impl Seen<'_> {
@@ -46,6 +48,8 @@ impl Seen<'_> {
         for line in shown.iter().filter(|line| line.as_str() != "...") {
             let wanted = series(line).with_context(|| format!("no series: {line}"))?;
             until(line, || {
+                // A new visitor is in either experiment, and in any arm.
+                Visitor::default().ask(self.listener, "127.0.0.1:10000", "/products", &[])?;
                 let text = String::from_utf8(http::get(self.admin, "/stats/prometheus")?)?;
                 Ok(text.lines().any(|line| series(line).as_ref() == Some(&wanted)).then_some(()))
             })?;
@@ -86,8 +90,9 @@ fn whole(shown: &str) -> Result<Value> {
 fn within(shown: &Value, own: &Value, field: &str) -> Result<()> {
     if let Some(fields) = shown.as_object() {
         for (name, value) in fields {
-            let own = own.get(name).with_context(|| format!("no {field}.{name}"))?;
+            // A visitor may be in another experiment.
             if !OF_ITS_TIME.contains(&name.as_str()) {
+                let own = own.get(name).with_context(|| format!("no {field}.{name}"))?;
                 within(value, own, &format!("{field}.{name}"))?;
             }
         }
