@@ -4,7 +4,7 @@ use super::{
     accounts::Sent,
     balance,
     collector::{Collector, Mode},
-    collectors::{BATCH, Records, check, config, load},
+    collectors::{BATCH, Records, check, config, load, settled},
     site::{Plan, Site},
 };
 use crate::{command, project};
@@ -24,7 +24,6 @@ const YEAR: i64 = 365 * 24 * HOUR;
 const SET_TO: [i64; 8] = [HOUR, -HOUR, 10 * YEAR, -10 * YEAR, 400 * YEAR, 0, -50 * YEAR, 0];
 /// The requests at each setting of the clock; it is set in their midst.
 const REQUESTS: usize = 400;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An Envoy program whose clock can be set, and the file with how far it is off.
 struct Clock {
@@ -111,14 +110,7 @@ pub fn jump(program: &Path, plan: Plan) -> Result<bool> {
         seconds = set_to;
     }
     collector.set(Mode::Well);
-    let deadline = Instant::now() + PATIENCE;
-    let records = loop {
-        let records = Records::of(&site)?.since(&before);
-        if records.all() == names.len() || Instant::now() > deadline {
-            break records;
-        }
-        thread::sleep(Duration::from_millis(50));
-    };
+    let records = settled(&site, &before, names.len())?;
     // A batch whose answer is yet to come when the clock goes far ahead is taken for lost, and sent again: one of each worker, at each setting.
     check(&records, &collector, &names, SET_TO.len() * 2 * BATCH)?;
     println!(

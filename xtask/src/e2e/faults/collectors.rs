@@ -91,14 +91,7 @@ pub fn fail(program: &Path, plan: Plan, away: Duration) -> Result<()> {
         }
     }
     collector.set(Mode::Well);
-    let deadline = Instant::now() + PATIENCE;
-    let records = loop {
-        let records = Records::of(&site)?.since(&before);
-        if records.all() == names.len() || Instant::now() > deadline {
-            break records;
-        }
-        thread::sleep(Duration::from_millis(50));
-    };
+    let records = settled(&site, &before, names.len())?;
     check(&records, &collector, &names, 0)?;
     for change in [|records: &mut Records| records.sent += 1, |records: &mut Records| records.dropped -= 1] {
         let mut wrong = records;
@@ -118,6 +111,18 @@ pub fn fail(program: &Path, plan: Plan, away: Duration) -> Result<()> {
     );
     ensure!(records.refused > 0 && records.rejected > 0, "the collector was too kind: {records:?}");
     Ok(())
+}
+
+/// Waits until it is known what became of so many records since then; says what is known in the end.
+pub fn settled(site: &Site, before: &Records, count: usize) -> Result<Records> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let records = Records::of(site)?.since(before);
+        if records.all() == count || Instant::now() > deadline {
+            return Ok(records);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What became of records.
