@@ -4,7 +4,7 @@ pub mod answers;
 mod blocks;
 pub mod transcripts;
 
-use crate::{build, command, e2e::Count, project};
+use crate::{build, command, e2e::Count, progress, project};
 use anyhow::{Context as _, Result, bail};
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ pub fn check() -> Result<Count> {
             if target.exists() { count.passed += 1 } else { wrong.push(format!("no file is at {link}")) }
         }
         for error in &wrong {
-            println!("FAILED {}: {error}", page.display());
+            progress::failed(&page.display().to_string(), error);
         }
         count.failed += wrong.len();
     }

@@ -4,7 +4,7 @@ mod links;
 #[cfg(test)]
 mod tests;
 
-use crate::{build, command, e2e::Count, project, setup};
+use crate::{build, command, e2e::Count, progress, project, setup};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -38,7 +38,7 @@ pub fn check() -> Result<Count> {
     let mut note = |what: &str, outcome: Result<()>| match outcome {
         Ok(()) => count.passed += 1,
         Err(error) => {
-            println!("FAILED istio: {what}: {error:#}");
+            progress::failed(&format!("istio: {what}"), &format!("{error:#}"));
             count.failed += 1;
         }
     };

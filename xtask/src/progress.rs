@@ -1,9 +1,10 @@
-//! What is going on, for those who wait: a spinner on a terminal, a line elsewhere.
+//! What is going on, for those who wait: a spinner on a terminal, a line elsewhere; and what has failed.
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::{IsTerminal as _, stderr},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,6 +12,27 @@ use std::{
 pub const RED: Style = AnsiColor::Red.on_default().bold();
 /// The colour of what is right.
 pub const GREEN: Style = AnsiColor::Green.on_default().bold();
+
+/// What has failed so far, each in short.
+static FAILURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// How many lines of a failure are repeated at the end, and how many characters of each: what follows is a table of two sides, or a whole body.
+const SHORT: (usize, usize) = (3, 300);
+
+/// Says what has failed and why, and remembers it in short: a long run's end says again what its middle said.
+pub fn failed(what: &str, why: &str) {
+    let why = why.trim();
+    let parted = if why.contains('\n') { "\n  " } else { " " };
+    anstream::println!("{RED}FAILED{RED:#} {what}:{parted}{why}");
+    let short: Vec<String> =
+        why.lines().take(SHORT.0).map(|line| line.chars().take(SHORT.1).collect()).collect();
+    let mut failures = FAILURES.lock().unwrap_or_else(PoisonError::into_inner);
+    failures.push(format!("{what}:{parted}{}", short.join("\n")));
+}
+
+/// What has failed so far, each in short.
+pub fn failures() -> Vec<String> {
+    FAILURES.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// A piece of work that is going on.
 pub struct Work(ProgressBar);

@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let done = step();
         drop(work);
         let count = done.unwrap_or_else(|error| {
-            anstream::println!("{}FAILED{:#}  {name}: {error:#}", progress::RED, progress::RED);
+            progress::failed(name, &format!("{error:#}"));
             Count { failed: 1, ..Count::default() }
         });
         total.passed += count.passed;
@@ -124,6 +124,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     ensure!(total != Count::default(), "no check has that name");
     println!("{table}");
+    for failure in progress::failures() {
+        anstream::println!("{}FAILED{:#} {failure}", progress::RED, progress::RED);
+    }
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     Ok(ExitCode::from(u8::from(total.failed > 0)))
 }
@@ -222,12 +225,8 @@ fn scenarios_on_harness() -> Result<Count> {
                 continue;
             }
             count.failed += 1;
-            println!(
-                "FAILED {}: {}\n  {}",
-                scenario.file.display(),
-                scenario.name,
-                report.failures.join("\n  ")
-            );
+            let what = format!("{}: {}", scenario.file.display(), scenario.name);
+            progress::failed(&what, &report.failures.join("\n  "));
         }
     }
     Ok(count)
@@ -242,7 +241,7 @@ fn configurations() -> Result<Count> {
     for name in project::bootstraps()? {
         let bootstrap = Bootstrap::load(&name)?;
         if let Err(log) = envoy::validate(&program, &bootstrap.0)? {
-            println!("FAILED envoy-configs/{name}.yaml: {log}");
+            progress::failed(&format!("envoy-configs/{name}.yaml"), &log);
             count.failed += 1;
         }
         command::run(

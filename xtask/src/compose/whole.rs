@@ -89,7 +89,7 @@ pub fn run(daemon: &Daemon, program: &Path) -> Result<Count> {
         match check(&whole) {
             Ok(()) => count.passed += 1,
             Err(error) => {
-                println!("FAILED docker-compose.yml: {what}: {error:#}");
+                progress::failed(&format!("docker-compose.yml: {what}"), &format!("{error:#}"));
                 count.failed += 1;
             }
         }

@@ -4,7 +4,7 @@ mod seen;
 
 use super::pages;
 use crate::{
-    bootstrap::Bootstrap, build, e2e::Count, envoy::Envoy, project, setup, upstream::Upstream,
+    bootstrap::Bootstrap, build, e2e::Count, envoy::Envoy, progress, project, setup, upstream::Upstream,
     visitor::Visitor,
 };
 use anyhow::{Context as _, Result, ensure};
@@ -64,10 +64,8 @@ pub fn check() -> Result<Count> {
             match compared {
                 Ok(()) => count.passed += 1,
                 Err(error) => {
-                    println!(
-                        "FAILED with {name}.yaml, {:?}: {error:#}",
-                        shown.lines.first().map_or("", String::as_str)
-                    );
+                    let first = shown.lines.first().map_or("", String::as_str);
+                    progress::failed(&format!("with {name}.yaml, {first:?}"), &format!("{error:#}"));
                     count.failed += 1;
                 }
             }

@@ -4,7 +4,7 @@
 //! the step of `cargo xtask test` that runs it, or with the reason why none does.
 
 use super::{blocks, pages};
-use crate::{build, command, e2e::Count, project, test};
+use crate::{build, command, e2e::Count, progress, project, test};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     collections::BTreeSet,
@@ -101,7 +101,7 @@ pub fn check() -> Result<Count> {
             match outcome {
                 Ok(()) => count.passed += 1,
                 Err(error) => {
-                    println!("FAILED {}: `{what}`: {error:#}", page.display());
+                    progress::failed(&format!("{}: `{what}`", page.display()), &format!("{error:#}"));
                     count.failed += 1;
                 }
             }

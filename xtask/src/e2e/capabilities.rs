@@ -48,7 +48,7 @@ pub fn run() -> Result<Count> {
         let problems = try_filter(&filter, &program)?;
         drop(work);
         for problem in &problems {
-            println!("FAILED {filter}: {problem}");
+            progress::failed(&filter, problem);
         }
         if problems.is_empty() { count.passed += 1 } else { count.failed += 1 }
     }

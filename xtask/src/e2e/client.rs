@@ -23,8 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long metrics and log lines may take to arrive after the answer: those of `on_log` come later, and histograms at the next flush.
 const SETTLING: Duration = Duration::from_millis(1500);
 
-/// Sends the exchange. `expected` is what came of it on the harness: what is observed last is waited for until it agrees, or time is up.
-pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome) -> Result<ExchangeOutcome> {
+/// Sends the exchange. `expected` is what came of it on the harness: what is observed last is waited for until it agrees, or time is up. Of
+/// filter state, `printed` are the keys that Envoy prints at each exchange's end.
+pub fn exchange(
+    site: &dyn Site,
+    exchange: &Exchange,
+    expected: &ExchangeOutcome,
+    printed: &[&str],
+) -> Result<ExchangeOutcome> {
     site.set_answer(&Answer::from(&exchange.response))?;
     site.received()?;
     let (stats, logged) = (envoy::plugin_stats(site.admin())?, site.log()?.len());
@@ -44,6 +50,8 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
         outcome.request_body = received.body;
         outcome.request_trailers = received.trailers;
     }
+    // All of it is waited for, expected or not: what came late would be the next exchange's.
+    let keys = printed.iter().filter(|key| expected.state.contains_key(**key)).count();
     let deadline = Instant::now() + SETTLING;
     loop {
         outcome.metrics = envoy::steps(&stats, &envoy::plugin_stats(site.admin())?);
@@ -52,9 +60,8 @@ pub fn exchange(site: &dyn Site, exchange: &Exchange, expected: &ExchangeOutcome
         outcome.log = lines.iter().filter_map(Line::of_module).collect();
         let pair = |(key, value): (&str, &str)| (key.to_owned(), Bytes::from(value));
         outcome.state = lines.iter().filter_map(Line::of_state).map(pair).collect();
-        let wanted = exchange.expect.state.iter().filter(|(key, _)| expected.state.contains_key(key)).count();
         let is_there = outcome.log.len() >= expected.log.len()
-            && outcome.state.len() >= wanted
+            && outcome.state.len() >= keys
             && outcome.metrics.values().sum::<i64>() >= expected.metrics.values().sum();
         if is_there || Instant::now() > deadline {
             return Ok(outcome);

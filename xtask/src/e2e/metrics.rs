@@ -62,7 +62,7 @@ pub fn run() -> Result<Count> {
             Ok(true) => count.passed += 1,
             Ok(false) => count.skipped += 1,
             Err(error) => {
-                println!("FAILED {name}: {error:#}");
+                progress::failed(name, &format!("{error:#}"));
                 count.failed += 1;
             }
         }

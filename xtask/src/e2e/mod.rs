@@ -99,7 +99,7 @@ fn try_all<A>(tried: &[(&str, A)], make: impl Fn(&A) -> Result<()>) -> Count {
         match outcome {
             Ok(()) => count.passed += 1,
             Err(error) => {
-                println!("FAILED {name}: {error:#}");
+                progress::failed(name, &format!("{error:#}"));
                 count.failed += 1;
             }
         }
@@ -283,12 +283,7 @@ fn report(scenario: &Scenario, verdict: &Verdict, count: &mut Count) {
         }
         Verdict::Failed(why) => {
             count.failed += 1;
-            anstream::println!(
-                "{}FAILED{:#}  {file}: {}\n{why}",
-                progress::RED,
-                progress::RED,
-                scenario.name
-            );
+            progress::failed(&format!("{file}: {}", scenario.name), why);
         }
     }
 }
@@ -359,7 +354,7 @@ fn judge(
         .collect();
     keys.sort_unstable();
     keys.dedup();
-    bootstrap.print_state(keys);
+    bootstrap.print_state(keys.iter().copied());
     for name in scenario.upstreams.keys().filter(|name| mocks.is_grpc(name)) {
         bootstrap.speak_http2(name);
     }
@@ -396,7 +391,7 @@ fn judge(
             if scenario.cookies {
                 jar.add_to(&mut exchange.request);
             }
-            let result = client::exchange(place, &exchange, expected)?;
+            let result = client::exchange(place, &exchange, expected, &keys)?;
             jar.keep(&result.response_headers);
             outcome.exchanges.push(result);
         }

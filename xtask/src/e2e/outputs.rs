@@ -22,8 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What must be in nothing that is written.
-const PERSONAL: [&str; 4] = ["joe", "4111", "198.51.100.7", "hunter2"];
+/// What must be in nothing that is written. Fewer digits of the card would also be in a time or an id of a request now and then.
+const PERSONAL: [&str; 5] = ["joe", "4111-1111", "41111111", "198.51.100.7", "hunter2"];
 /// A request with all of it.
 const TARGET: &str =
     "/users/joe%40example.com/orders/17?card=4111-1111-1111-1111&ip=198.51.100.7&password=hunter2";
@@ -221,7 +221,9 @@ fn result(envoy: &Envoy, result: &str) -> Result<i64> {
 
 fn clean(text: &str) -> Result<()> {
     for personal in PERSONAL {
-        ensure!(!text.contains(personal), "{personal} is in {text}");
+        let Some(place) = text.find(personal) else { continue };
+        let before = text.get(place.saturating_sub(60)..place).unwrap_or_default();
+        bail!("{personal} is in what was written, behind {before}");
     }
     Ok(())
 }

@@ -131,7 +131,7 @@ impl Sums {
 /// Notes what is wrong with a module.
 fn judge(count: &mut Count, filter: &str, wrong: &[String]) {
     for wrong in wrong {
-        println!("FAILED {filter}: {wrong}");
+        progress::failed(filter, wrong);
     }
     if wrong.is_empty() {
         count.passed += 1;

@@ -169,7 +169,7 @@ fn one(program: &Path, tool: &Path, filter: &str, file: &Path) -> Result<Vec<(St
         };
         if let Some(wrong) = wrong {
             tally.wrong += 1;
-            println!("FAILED {attempt}: {wrong}");
+            progress::failed(&attempt.to_string(), &wrong);
         }
     }
     for (group, wrong) in replay::check(tool, &corpus, &carried)? {
@@ -178,7 +178,7 @@ fn one(program: &Path, tool: &Path, filter: &str, file: &Path) -> Result<Vec<(St
         tally.in_harness += 1;
         if let Some(wrong) = wrong {
             tally.wrong += 1;
-            println!("FAILED in the harness: {wrong}");
+            progress::failed("in the harness", &wrong);
         }
     }
     Ok(tallies)

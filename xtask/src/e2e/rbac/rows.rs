@@ -57,7 +57,7 @@ pub fn run() -> Result<Count> {
         }
         drop(work);
         for why in failed {
-            println!("FAILED {title}: {why}");
+            progress::failed(title, &why);
         }
     }
     Ok(count)
