@@ -43,7 +43,7 @@ const MORE: u64 = 3;
 pub struct Args {
     /// Only targets with this in their names.
     only: Option<String>,
-    /// Seconds of a core for each target. One that has found something new in the last fifth of them goes on, three times at most.
+    /// Seconds of a core for each target. One that has found a new edge in the last fifth of them goes on, three times at most.
     #[arg(long, default_value_t = 300, conflicts_with = "runs")]
     seconds: u64,
     /// So many runs of each target instead, behind all of its seeds.
@@ -59,7 +59,7 @@ pub struct Args {
 struct Found {
     runs: u64,
     edges: u64,
-    /// At which run the last new edge or outcome was found.
+    /// At which run the last new edge was found.
     last: u64,
     inputs: u64,
     /// Of a core.
@@ -90,12 +90,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     ensure!(args.input.is_none(), "an input is for one target");
     let mut table = Table::new();
-    table.set_header(["target", "seconds", "runs", "a second", "edges", "last new at run", "inputs"]);
+    table.set_header(["target", "seconds", "runs", "a second", "edges", "last new edge at run", "inputs"]);
     let work = progress::begin_counted("fuzzing", names.len() as u64);
     let mut findings = Vec::new();
     for (name, longest) in names {
         work.now(&format!("fuzzing {name}"));
         let found = program.fuzz(name, *longest, args)?;
+        if args.runs.is_none() {
+            println!("{name}: {} runs, {} edges, the last at run {}", found.runs, found.edges, found.last);
+        }
         table.add_row([
             (*name).to_owned(),
             found.seconds.to_string(),
@@ -276,16 +279,15 @@ fn read(text: &str) -> Found {
         }
         let mut words = line.split_whitespace();
         let Some(run) = words.next().and_then(|word| word.strip_prefix('#')?.parse().ok()) else { continue };
-        let kind = words.next().unwrap_or_default();
         let after = |name: &str| {
             let mut words = line.split_whitespace();
             words.find(|word| *word == name)?;
             words.next()?.split('/').next()?.parse::<u64>().ok()
         };
-        found.edges = after("cov:").unwrap_or(found.edges);
         found.inputs = after("corp:").unwrap_or(found.inputs);
-        if kind == "NEW" {
-            found.last = run;
+        // An input is also kept for how often it goes through edges that are known.
+        if let Some(edges) = after("cov:").filter(|edges| *edges > found.edges) {
+            (found.edges, found.last) = (edges, run);
         }
     }
     found
@@ -299,8 +301,8 @@ mod tests {
     fn what_libfuzzer_says_is_read() {
         let found = read(
             "#2\tINITED cov: 10 ft: 11 corp: 1/1b exec/s: 0 rss: 30Mb\n#812\tNEW    cov: 21 ft: 30 corp: 4/9b lim: 4 exec/s: 0 rss: 31Mb L: 3/4\n\
-             #4096\tpulse  cov: 21 ft: 30 corp: 4/9b lim: 8 exec/s: 2048 rss: 31Mb\nstat::number_of_executed_units: 5000\n",
+             #3000\tNEW    cov: 21 ft: 31 corp: 5/12b lim: 4 exec/s: 0 rss: 31Mb L: 3/4\n#4096\tpulse  cov: 21 ft: 31 corp: 5/12b lim: 8 exec/s: 2048 rss: 31Mb\nstat::number_of_executed_units: 5000\n",
         );
-        assert_eq!((found.runs, found.edges, found.last, found.inputs), (5000, 21, 812, 4));
+        assert_eq!((found.runs, found.edges, found.last, found.inputs), (5000, 21, 812, 5));
     }
 }
