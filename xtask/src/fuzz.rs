@@ -35,17 +35,17 @@ const TARGETS: [(&str, usize); 18] = [
     ("all-in-one", 4096),
 ];
 
-/// How many times more a target runs whose coverage still rises.
-const MORE: u64 = 3;
-
 /// Fuzzes every target, or those whose name has a text: for so many seconds, or so many runs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only targets with this in their names.
     only: Option<String>,
-    /// Seconds of a core for each target. One that has found a new edge in the last fifth of them goes on, three times at most.
+    /// Seconds of a core for each target.
     #[arg(long, default_value_t = 300, conflicts_with = "runs")]
     seconds: u64,
+    /// How many times more, at most, a target gets them that has found a new edge in the last fifth of its runs.
+    #[arg(long, default_value_t = 3, conflicts_with = "runs")]
+    more: u64,
     /// So many runs of each target instead, behind all of its seeds.
     #[arg(long)]
     runs: Option<u64>,
@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// The program does not build, or something is found.
 pub fn briefly() -> Result<Count> {
-    let args = Args { only: None, seconds: 0, runs: Some(2000), input: None };
+    let args = Args { only: None, seconds: 0, more: 0, runs: Some(2000), input: None };
     ensure!(run(&args)? == ExitCode::SUCCESS, "fuzzing has found something");
     Ok(Count { passed: TARGETS.len(), ..Count::default() })
 }
@@ -215,7 +215,7 @@ impl Program {
             }
             if all.seconds >= until {
                 let is_rising = all.last.saturating_mul(5) > all.runs.saturating_mul(4);
-                if !is_rising || until > args.seconds * MORE {
+                if !is_rising || until > args.seconds * args.more {
                     break;
                 }
                 until += args.seconds;
