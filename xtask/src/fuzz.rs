@@ -190,10 +190,10 @@ impl Program {
             };
             let output = command::output(&mut command)?;
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            let now = read(&text);
+            let now = read(&text, all.edges);
             all = Found {
                 runs: all.runs + now.runs,
-                last: all.runs + now.last,
+                last: if now.last > 0 { all.runs + now.last } else { all.last },
                 seconds: children_seconds()?.saturating_sub(before),
                 edges: now.edges,
                 inputs: now.inputs,
@@ -271,8 +271,9 @@ fn read_all(folder: &Path) -> Result<Vec<Vec<u8>>> {
 }
 
 /// Reads what libFuzzer says: `#1234 NEW cov: 56 ft: 78 corp: 9/10b ...`, and `stat::number_of_executed_units: 1234`.
-fn read(text: &str) -> Found {
-    let mut found = Found::default();
+/// `edges` are those that are known: a process that goes on begins with them.
+fn read(text: &str, edges: u64) -> Found {
+    let mut found = Found { edges, ..Found::default() };
     for line in text.lines() {
         if let Some(runs) = line.strip_prefix("stat::number_of_executed_units:") {
             found.runs = runs.trim().parse().unwrap_or(0);
@@ -299,10 +300,11 @@ mod tests {
 
     #[test]
     fn what_libfuzzer_says_is_read() {
-        let found = read(
-            "#2\tINITED cov: 10 ft: 11 corp: 1/1b exec/s: 0 rss: 30Mb\n#812\tNEW    cov: 21 ft: 30 corp: 4/9b lim: 4 exec/s: 0 rss: 31Mb L: 3/4\n\
-             #3000\tNEW    cov: 21 ft: 31 corp: 5/12b lim: 4 exec/s: 0 rss: 31Mb L: 3/4\n#4096\tpulse  cov: 21 ft: 31 corp: 5/12b lim: 8 exec/s: 2048 rss: 31Mb\nstat::number_of_executed_units: 5000\n",
-        );
+        let text = "#2\tINITED cov: 10 ft: 11 corp: 1/1b exec/s: 0 rss: 30Mb\n#812\tNEW    cov: 21 ft: 30 corp: 4/9b lim: 4 exec/s: 0 rss: 31Mb L: 3/4\n\
+             #3000\tNEW    cov: 21 ft: 31 corp: 5/12b lim: 4 exec/s: 0 rss: 31Mb L: 3/4\n#4096\tpulse  cov: 21 ft: 31 corp: 5/12b lim: 8 exec/s: 2048 rss: 31Mb\nstat::number_of_executed_units: 5000\n";
+        let found = read(text, 0);
         assert_eq!((found.runs, found.edges, found.last, found.inputs), (5000, 21, 812, 5));
+        let again = read(text, 21);
+        assert_eq!((again.edges, again.last), (21, 0), "nothing is new to who goes on");
     }
 }
