@@ -157,6 +157,12 @@ impl Keys {
         self.names.has(four) || u32::from_le_bytes(four) & 0x2020_2020 != 0x2020_2020
     }
 
+    /// All names and words.
+    #[cfg(test)]
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.name)
+    }
+
     /// What a field of this name holds: by the whole name, or else by its last words.
     pub fn entity(&self, name: &[u8]) -> Option<(Entity, Role)> {
         if self.may_know(name) { self.known(name) } else { None }
