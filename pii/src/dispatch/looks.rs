@@ -29,8 +29,6 @@ pub struct Looks<'a> {
     shorts: u64,
     /// Tokens of 6 bytes or more.
     sixes: u64,
-    /// Tokens whose last four bytes are letters.
-    fours: u64,
 }
 
 impl<'a> Looks<'a> {
@@ -38,7 +36,6 @@ impl<'a> Looks<'a> {
     pub fn of(text: &'a [u8], keys: &'a Keys, base: usize, block: &Block, tokens: u64) -> Self {
         const { assert!(SHORTEST_BASE64 == 6, "those of the shortest base64 have a mask") };
         let (starts, ends) = (tokens & !(tokens << 1), !tokens & tokens << 1);
-        let letters = block.letters & block.letters << 1;
         // Where so many parts of a token end.
         let two = tokens & tokens << 1;
         let four = two & two << 2;
@@ -56,7 +53,6 @@ impl<'a> Looks<'a> {
             words: !(with(block.digits | starts & !block.letters) | !(four << 1) | sixteen << 1),
             shorts: ends & !(with(!(block.letters | block.digits)) | four << 1),
             sixes: (four & two << 4) << 1,
-            fours: (letters & letters << 2) << 1,
         }
     }
 
@@ -113,9 +109,6 @@ impl<'a> Looks<'a> {
             return !header::may_be_scheme(stop - start, self.at(start));
         } else if !json::may_follow(self.at(stop + 1)) {
             return true;
-        }
-        if self.fours >> end & 1 == 0 {
-            return false;
         }
         let four = self.text.get(stop.wrapping_sub(4)..stop).and_then(<[u8]>::first_chunk);
         four.is_some_and(|four| !self.keys.may_end(*four))
