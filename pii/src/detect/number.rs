@@ -116,7 +116,11 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
 }
 
 /// Whether a word of so many letters and digits, with these two bytes behind it, may begin a number: a short one only if another group follows.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "it is called for most tokens, and modules' low threshold of inlining would leave it a call"
+)]
+#[inline(always)]
 pub fn begins(word: usize, next: u8, follows: u8) -> bool {
     if word >= SHORTEST {
         return true;
