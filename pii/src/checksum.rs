@@ -58,14 +58,27 @@ pub fn weighted(value: &[u8], weights: &Weights) -> u32 {
     }
 }
 
+/// The sums of eight digits, the first lowest, with each of two rows of weights.
 #[inline]
-fn products(digits: u64, [even, odd]: &[u64; 2]) -> u32 {
-    const LANES: u64 = 0x00ff_00ff_00ff_00ff;
+pub fn sums(digits: u64, Weights([first, _]): &Weights, Weights([second, _]): &Weights) -> (u32, u32) {
+    let values = digits & 0x0f0f_0f0f_0f0f_0f0f;
+    (sum(values, first), sum(values, second))
+}
+
+#[inline]
+fn products(digits: u64, weights: &[u64; 2]) -> u32 {
     let values = digits ^ 0x3030_3030_3030_3030;
     // The high bit of each byte that is more than 9.
     let others =
         (((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
     let values = values & !((others >> 7) * 0xff);
+    sum(values, weights)
+}
+
+/// The sum of values with their weights.
+#[inline]
+fn sum(values: u64, [even, odd]: &[u64; 2]) -> u32 {
+    const LANES: u64 = 0x00ff_00ff_00ff_00ff;
     let sum = (values & LANES).wrapping_mul(*even) + (values >> 8 & LANES).wrapping_mul(*odd);
     u32::try_from(sum >> 48).unwrap_or(0)
 }

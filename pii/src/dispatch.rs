@@ -9,8 +9,10 @@ use crate::{
     entity::{Entity, Set},
     span::{self, header, json},
 };
-use says::{COLON, DOT, FIRST, GAP, KEY, QUOTE, RUN, SPACE, says};
+use looks::{Looks, last_before};
+use says::{DOT, GAP, KEY, QUOTE, RUN, SPACE, says};
 
+mod looks;
 mod says;
 
 /// The fewest characters of base64 that are tried: those of four bytes.
@@ -173,16 +175,22 @@ impl<'a> Pass<'a> {
 
     /// Goes through the text.
     #[inline]
-    pub fn run(mut self) {
+    pub fn run(self) {
+        self.blocks::<false>();
+    }
+
+    /// Goes through the text, and if `ALL` is said through each token of it.
+    #[inline]
+    fn blocks<const ALL: bool>(mut self) {
         let mut place = 0;
         while place < self.text.len() {
-            place = self.block(place);
+            place = self.block::<ALL>(place);
         }
     }
 
     /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
     #[inline]
-    fn block(&mut self, base: usize) -> usize {
+    fn block<const ALL: bool>(&mut self, base: usize) -> usize {
         let block = Block::of(self.text, base);
         // What goes beyond the block is left to the next one; so is a mark at its end, which may be one with the byte behind it.
         let mut length = Block::LENGTH - (!block.tokens).leading_zeros() as usize;
@@ -193,90 +201,49 @@ impl<'a> Pass<'a> {
             return self.long(base);
         }
         let whole = u64::MAX >> (Block::LENGTH - length);
-        let tokens = block.tokens & whole;
         // Two colons in a row may begin an address.
         let marks = (block.ats | block.colons & block.colons >> 1) & whole;
-        let mut starts = tokens & !(tokens << 1) | marks;
-        // Each start has its end: that of a mark is behind it.
-        let mut ends = !tokens & tokens << 1 | marks << 1;
-        // Where so many letters in a row, or parts of a token, end.
-        let pairs = block.letters & block.letters << 1;
-        let fours = pairs & pairs << 2;
-        let pairs = tokens & tokens << 1;
-        let four_parts = pairs & pairs << 2;
-        let eight_parts = four_parts & four_parts << 4;
-        let sixteen_parts = eight_parts & eight_parts << 8;
-        // A carry goes from any of these through the rest of the token, and stands behind it.
-        let with_odds = tokens + (tokens & (block.digits | starts & !block.letters));
-        let with_others = tokens + (tokens & !block.digits);
-        // Behind a row of digits.
-        let rows = !(with_others | marks << 1);
-        // Behind what is no word: a mark, or a token of fewer than 4 bytes or more than 15, with a digit, or that begins with no letter.
-        let others = with_odds | !(four_parts << 1) | sixteen_parts << 1;
-        while ends != 0 {
-            let (at, end) = (starts.trailing_zeros(), ends.trailing_zeros());
-            starts &= starts - 1;
-            ends &= ends - 1;
-            let (start, stop) = (base + at as usize, base + end as usize);
-            let next = self.at(stop);
-            let says = says(next);
-            if others >> end & 1 != 0 {
-                if rows >> end & 1 == 0 {
+        let (text, engine) = (self.text, self.engine);
+        let looks = Looks::of(text, engine.keys(), base, &block, block.tokens & whole);
+        let mut rest = looks.ends | marks << 1;
+        let mut until = base;
+        while rest != 0 {
+            let end = rest.trailing_zeros();
+            rest &= rest - 1;
+            if !ALL && looks.is_nothing(end) {
+                continue;
+            }
+            if marks << 1 >> end & 1 != 0 {
+                self.mark(base + end as usize - 1);
+            } else {
+                let at = last_before(looks.starts, end);
+                let start = base + at as usize;
+                if start >= self.until && looks.rows >> end & 1 != 0 {
+                    self.row(start, base + end as usize);
+                } else if start >= self.until {
                     self.other(&block, base, at, end);
-                } else if (says & (GAP | COLON) != 0 || end - at > 3) && start >= self.until {
-                    // Most rows of a few digits are no part of anything.
-                    self.row(start, stop, next);
                 }
-            } else if start >= self.until {
-                if says & (DOT | COLON) != 0 {
-                    self.token(Token::of(&block, base, at, end));
-                } else {
-                    self.word(start, stop, next, says, fours << 1 >> end & 1 == 1);
-                }
+            }
+            if self.until > until {
+                // What ends before this place is a part of something that was found.
+                until = self.until;
+                let found = u32::try_from(until.saturating_sub(base)).unwrap_or(u32::MAX);
+                rest &= u64::MAX.checked_shl(found).unwrap_or(0) | marks << 1;
             }
         }
         base + length
     }
 
-    /// A token of 4 to 15 bytes without a digit that begins with a letter, before no dot and no colon. Most are words, and most words are known by
-    /// their first letters and their last to be nothing else.
-    #[expect(
-        clippy::inline_always,
-        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
-    )]
-    #[inline(always)]
-    fn word(&mut self, start: usize, end: usize, next: u8, says: u8, ends_with_four: bool) {
-        if (end - start >= SHORTEST_BASE64 || says & RUN != 0) && self.may_be_base64(start) {
-            self.base64(start, end);
-        }
-        if says & KEY != 0 {
-            let four = if ends_with_four { self.text.get(..end).and_then(<[u8]>::last_chunk) } else { None };
-            if four.is_none_or(|four| self.engine.keys().may_end(*four)) {
-                span::named(self, start, end, next);
-            }
-        } else if says & (QUOTE | SPACE) != 0 {
-            self.spaced(start, end, next);
-        }
-    }
-
-    /// A mark, or a token that is no such word.
-    #[inline(never)]
-    fn other(&mut self, block: &Block, base: usize, at: u32, end: u32) {
-        let start = base + at as usize;
-        if block.tokens >> at & 1 == 0 {
-            self.mark(start);
-        } else if start >= self.until {
-            self.token(Token::of(block, base, at, end));
-        }
-    }
-
     /// A token of digits: all that [`token`](Self::token) does for one.
     #[inline(never)]
-    fn row(&mut self, start: usize, end: usize, next: u8) {
+    fn row(&mut self, start: usize, end: usize) {
+        let next = self.at(end);
         let length = end - start;
         if start >= self.number_until {
             if number::ROWS.contains(&length) && says(next) & GAP == 0 && self.before(start) != b'.' {
-                number::alone(self, start, length);
+                if !number::is_none(self, start, length) {
+                    number::alone(self, start, length);
+                }
             } else {
                 self.number(start, length, length);
             }
@@ -288,7 +255,9 @@ impl<'a> Pass<'a> {
         if length >= 16 || length >= 14 && next == b'.' {
             secrets::find(self, start, end);
         }
-        if (length >= SHORTEST_BASE64 || length >= 4 && says(next) & RUN != 0) && self.may_be_base64(start) {
+        if (length >= SHORTEST_BASE64 || length >= 4 && says(next) & RUN != 0)
+            && looks::may_be_base64(self.text, start)
+        {
             self.base64(start, end);
         }
         if next == b':' && length <= 4 && self.before(start) != b':' {
@@ -328,27 +297,24 @@ impl<'a> Pass<'a> {
         token.end
     }
 
-    /// Whether a token may be base64, by its first bytes; most words are none.
-    #[inline]
-    fn may_be_base64(&self, start: usize) -> bool {
-        says(self.at(start)) & FIRST != 0 && decode::may_begin_as_text(self.from(start))
-    }
-
     /// A word before a quote or a space.
     #[inline]
     fn spaced(&mut self, start: usize, end: usize, next: u8) {
         if next == b' ' || next == b'+' {
             header::scheme(self, start, end);
-        } else if matches!(self.at(end + 1), b':' | b' ' | b'\t' | b'\r' | b'\n') {
+        } else if json::may_follow(self.at(end + 1)) {
             json::member(self, end, next);
         }
     }
 
-    /// What is, or may be, more than a word.
-    #[expect(
-        clippy::inline_always,
-        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
-    )]
+    /// A token of a block that is no row of digits.
+    #[inline(never)]
+    fn other(&mut self, block: &Block, base: usize, at: u32, end: u32) {
+        self.token(Token::of(block, base, at, end));
+    }
+
+    /// What is no row of digits.
+    #[expect(clippy::inline_always, reason = "its parts stay in registers")]
     #[inline(always)]
     fn token(&mut self, token: Token) {
         let Token { start, end, letters, digits, high } = token;
@@ -372,7 +338,7 @@ impl<'a> Pass<'a> {
             secrets::find(self, start, end);
         }
         let may_be_long = length >= SHORTEST_BASE64 || length >= 4 && says & RUN != 0;
-        if may_be_long && letters | digits != 0 && self.may_be_base64(start) {
+        if may_be_long && letters | digits != 0 && looks::may_be_base64(self.text, start) {
             self.base64(start, end);
         }
         if says & KEY != 0 {

@@ -151,10 +151,17 @@ impl Keys {
         self.names.may_end(name)
     }
 
-    /// Whether a name with these four letters at its end may be known, or one where a word may begin within them: where one is in upper case.
+    /// Whether a name with these four bytes at its end may be known. Where not all of them are letters in lower case, a word may begin within them, or
+    /// something else end it.
     #[inline]
     pub fn may_end(&self, four: [u8; 4]) -> bool {
-        self.names.has(four) || u32::from_le_bytes(four) & 0x2020_2020 != 0x2020_2020
+        u32::from_le_bytes(four) & 0xe0e0_e0e0 != 0x6060_6060 || self.names.has(four)
+    }
+
+    /// All names and words.
+    #[cfg(test)]
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.name)
     }
 
     /// What a field of this name holds: by the whole name, or else by its last words.

@@ -1,6 +1,9 @@
 //! Numbers in groups: cards, IBANs, identity numbers, and what else begins with a digit.
 
-use super::{identity::LONGEST as RULES_LONGEST, network, payment, phone, place_time};
+use super::{
+    identity::{self, LONGEST as RULES_LONGEST},
+    network, payment, phone, place_time,
+};
 use crate::{
     context::{THRESHOLD, raised},
     dispatch::Pass,
@@ -113,7 +116,11 @@ fn compact(pass: &Pass<'_>, start: usize) -> Compact {
 }
 
 /// Whether a word of so many letters and digits, with these two bytes behind it, may begin a number: a short one only if another group follows.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "it is called for most tokens, and modules' low threshold of inlining would leave it a call"
+)]
+#[inline(always)]
 pub fn begins(word: usize, next: u8, follows: u8) -> bool {
     if word >= SHORTEST {
         return true;
@@ -208,6 +215,20 @@ pub fn find(pass: &mut Pass<'_>, start: usize, row: usize) {
 #[inline]
 pub fn is_decimals(pass: &Pass<'_>, start: usize, row: usize) -> bool {
     pass.before(start) == b'.' && pass.at(start + row) != b'.' && is_decimal(pass, start)
+}
+
+/// Whether so many digits, with nothing before and behind them that goes on with a number, are none: of eight most are known by their checksums.
+#[inline]
+pub fn is_none(pass: &Pass<'_>, start: usize, row: usize) -> bool {
+    // Of those that begin with a smaller digit some are dates and telephone numbers.
+    row == 8
+        && pass.before(start) != b'+'
+        && pass.at(start) > b'2'
+        && pass
+            .text
+            .get(start..start + 8)
+            .and_then(<[u8]>::first_chunk)
+            .is_some_and(|eight| !identity::may_fit_eight(u64::from_le_bytes(*eight)))
 }
 
 /// Looks at a row of digits without any other group.

@@ -85,10 +85,10 @@ impl Ends {
     #[inline(never)]
     fn may_end_by_words(&self, name: &[u8]) -> bool {
         match *name {
-            [first, second] if is_lower(name) => return self.has([0, WHOLE, first, second]),
-            [first, second, third] if is_lower(name) => return self.has([WHOLE, first, second, third]),
             // `v2`
             [first, b'0'..=b'9'] if first.is_ascii_alphabetic() => return self.has([0, 0, WHOLE, first]),
+            [first, second] if is_lower(name) => return self.has([0, WHOLE, first, second]),
+            [first, second, third] if is_lower(name) => return self.has([WHOLE, first, second, third]),
             _ => {}
         }
         let is_end = |byte: &u8| !(byte.is_ascii_alphabetic() || *byte >= 0x80);

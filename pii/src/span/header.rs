@@ -78,9 +78,15 @@ pub fn value(pass: &mut Pass<'_>, from: usize, found: (Entity, Role), is_json: b
 /// Credentials behind the name of their scheme: RFC 6750 and RFC 7617.
 #[inline]
 pub fn scheme(pass: &mut Pass<'_>, start: usize, end: usize) {
-    if matches!(end - start, 5 | 6) && matches!(pass.at(start), b'b' | b'B') {
+    if may_be_scheme(end - start, pass.at(start)) {
         credentials(pass, start, end);
     }
+}
+
+/// Whether a word of this length and first letter may be the name of a scheme.
+#[inline]
+pub fn may_be_scheme(length: usize, first: u8) -> bool {
+    matches!(length, 5 | 6) && matches!(first, b'b' | b'B')
 }
 
 fn credentials(pass: &mut Pass<'_>, start: usize, end: usize) {

@@ -8,6 +8,12 @@ const LONGEST_NAME: usize = 64;
 /// How deep a container under a name that decides is gone through, before all that is left of it goes.
 const DEEPEST: usize = 64;
 
+/// Whether a byte may stand behind the name of a member and its quote.
+#[inline]
+pub fn may_follow(byte: u8) -> bool {
+    matches!(byte, b':' | b' ' | b'\t' | b'\r' | b'\n')
+}
+
 /// The value of a member whose name ends with a quote at a place.
 pub fn member(pass: &mut Pass<'_>, quote_at: usize, quote: u8) {
     let mut from = quote_at + 1;
