@@ -2,7 +2,6 @@
 
 use crate::{
     AccessLog, Counters, Header,
-    body::BodyFields,
     canary::Canaries,
     fields::{Item, Name, Names},
     flow::Flow,
@@ -11,6 +10,7 @@ use crate::{
 };
 use filter_kit::{
     Bounded, ConfigError, Environment,
+    json_body::BodyFields,
     metrics::{Kind, Metrics, MetricsConfig},
     routes::Routes,
     settings::Field,

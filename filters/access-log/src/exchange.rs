@@ -2,14 +2,13 @@
 
 use crate::{
     AccessLog, Header, Seen,
-    body::BodyReader,
     fields::Item,
     flow::{Found, Part},
     host::{HostText, OwnNumber, PolicyRecord},
     record::{Frame, Record, Value},
     sampling, time,
 };
-use filter_kit::{Effects, Pairs, TraceParent, View, routes::RouteLabel};
+use filter_kit::{Effects, Pairs, TraceParent, View, json_body::BodyReader, routes::RouteLabel};
 use pii::{Entity, Findings, Place, Redacted, TokenKey};
 use std::{cell::OnceCell, mem, ops::Range};
 

@@ -8,7 +8,6 @@
 //! }
 //! ```
 
-mod body;
 mod canary;
 mod config;
 mod exchange;
@@ -23,7 +22,6 @@ pub mod record;
 mod sampling;
 mod time;
 
-use body::{BodyFields, BodyReader, Unread};
 use canary::Canaries;
 use config::BODY_HEADERS;
 use exchange::Exchange;
@@ -31,6 +29,7 @@ use export::Export;
 use fields::{Item, Name, Names};
 use filter_kit::{
     Callbacks, ConfigError, Effects, Environment, Filter, HeaderName, View,
+    json_body::{BodyFields, BodyReader, Unread},
     metrics::{Metrics, SeriesId},
     routes::Routes,
     settings::Field,
