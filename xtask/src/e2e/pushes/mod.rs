@@ -3,6 +3,7 @@
 
 mod evidence;
 mod load;
+mod open;
 mod site;
 mod subjects;
 mod trap;
@@ -12,9 +13,9 @@ use crate::{build, setup};
 use anyhow::{Context as _, Result, bail, ensure};
 use evidence::Evidence;
 use load::{CLIENTS, Load};
+pub use open::Open;
 use site::{Site, wait};
 use std::{
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Instant,
@@ -56,8 +57,10 @@ pub fn run(scale: Scale) -> Result<Count> {
     let names: Vec<String> =
         tried.iter().map(|(subject, workers)| format!("{}, {workers} workers", subject.name)).collect();
     let tried: Vec<_> = names.iter().map(String::as_str).zip(tried).collect();
-    let mut total = try_all(&tried, |(subject, workers)| pushes(&program, subject, *workers, count));
-    let trapping = build::example("ab-routing", "trapping")?;
+    let mut total = try_all(&tried, |(subject, workers)| {
+        pushes(&Site::start(&program, subject, &build::module(subject.name), *workers, None)?, subject, count)
+    });
+    let trapping = build::trapping("ab-routing")?;
     let names: Vec<(String, usize)> = (1..=4)
         .filter(|workers| is_full || *workers == 2)
         .map(|workers| (format!("a trap, {workers} workers"), workers))
@@ -70,14 +73,13 @@ pub fn run(scale: Scale) -> Result<Count> {
 }
 
 /// Pushes so many good configurations, and bad ones between them.
-fn pushes(program: &Path, subject: &Subject, workers: usize, pushes: u64) -> Result<()> {
-    let site = Site::start(program, subject, &build::module(subject.name), workers)?;
+fn pushes(site: &Site, subject: &Subject, pushes: u64) -> Result<()> {
     let (load, evidence, is_read) = (Load::default(), Evidence::default(), AtomicBool::new(false));
     let begun = Instant::now();
     let (driven, asked, read) = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let (load, site) = (&load, &site);
+                let load = &load;
                 scope.spawn(move || {
                     let asked = load.ask(client, site.listener, subject);
                     if asked.is_err() {
@@ -89,7 +91,7 @@ fn pushes(program: &Path, subject: &Subject, workers: usize, pushes: u64) -> Res
             .collect();
         let reader =
             scope.spawn(|| evidence.read(&site.log, &load, subject, &|| is_read.load(Ordering::Relaxed)));
-        let driven = drive(&site, subject, &load, &evidence, pushes);
+        let driven = drive(site, subject, &load, &evidence, pushes);
         load.over.store(true, Ordering::Relaxed);
         let asked: Vec<Result<()>> = clients
             .into_iter()
@@ -107,10 +109,11 @@ fn pushes(program: &Path, subject: &Subject, workers: usize, pushes: u64) -> Res
     let grown = driven?;
     read?;
     let seconds = begun.elapsed().as_secs_f64();
-    agree(&site, subject, &load, &evidence)?;
+    agree(site, subject, &load, &evidence)?;
     println!(
-        "{} with {workers} workers: {pushes} pushes and {} bad ones in {seconds:.0} s, {} requests; {grown}",
+        "{} with {} workers: {pushes} pushes and {} bad ones in {seconds:.0} s, {} requests; {grown}",
         subject.name,
+        site.workers,
         pushes / BAD_EVERY,
         load.sent().all()
     );

@@ -44,7 +44,7 @@ type Answer = (u16, bool);
 /// What is lost is not what was open in the VM, it comes back otherwise than it is documented, or somebody counts otherwise.
 pub fn run(program: &Path, module: &Path, workers: usize) -> Result<()> {
     let [subject, ..] = &SUBJECTS;
-    let site = Site::start(program, subject, module, workers)?;
+    let site = Site::start(program, subject, module, workers, None)?;
     let trapping = Trapping { site, subject, workers, asked: Cell::default(), decided: Cell::default() };
     trapping.loses_what_is_open()?;
     let pause = trapping.is_loaded_again()?;
