@@ -77,7 +77,7 @@ pub struct Args {
         group = "instead"
     )]
     ui: Option<ui::What>,
-    /// Pushes of configurations instead, good and bad, under load; `--pushes=full` is 200 of each filter with 1, 2, 3 and 4 workers.
+    /// Pushes of configurations instead, good and bad, under load; `--pushes=full` is 200 of each filter with 1, 2, 3 and 4 workers, `--pushes=traps` the traps alone.
     #[arg(
         long, value_name = "SCALE", num_args = 0..=1, require_equals = true, default_missing_value = "brief",
         group = "instead"

@@ -32,10 +32,12 @@ const GROWTH: u64 = 4 << 20;
 /// How much is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scale {
-    /// 48 pushes of each filter, each with another number of workers.
+    /// 48 pushes of each filter, each with another number of workers; traps of two filters.
     Brief,
-    /// 200 pushes of each filter with 1, 2, 3 and 4 workers.
+    /// 200 pushes of each filter with 1, 2, 3 and 4 workers; traps of all filters.
     Full,
+    /// The traps of all filters alone.
+    Traps,
 }
 
 /// Runs all of it.
@@ -45,11 +47,11 @@ pub enum Scale {
 pub fn run(scale: Scale) -> Result<Count> {
     let program = setup::envoy(None)?;
     build::modules()?;
-    let (count, is_full) = if scale == Scale::Full { (200, true) } else { (48, false) };
+    let (count, is_full) = if scale == Scale::Brief { (48, false) } else { (200, true) };
     let mut tried = Vec::new();
     for (number, subject) in SUBJECTS.iter().enumerate() {
         for workers in 1..=4 {
-            if is_full || workers == number % 4 + 1 {
+            if scale == Scale::Full || scale == Scale::Brief && workers == number % 4 + 1 {
                 tried.push((subject, workers));
             }
         }
@@ -60,13 +62,21 @@ pub fn run(scale: Scale) -> Result<Count> {
     let mut total = try_all(&tried, |(subject, workers)| {
         pushes(&Site::start(&program, subject, &build::module(subject.name), *workers, None)?, subject, count)
     });
-    let trapping = build::trapping("ab-routing")?;
-    let names: Vec<(String, usize)> = (1..=4)
-        .filter(|workers| is_full || *workers == 2)
-        .map(|workers| (format!("a trap, {workers} workers"), workers))
+    let mut tried = Vec::new();
+    for subject in &SUBJECTS {
+        for workers in 1..=4 {
+            let is_brief = workers == 2 && ["ab-routing", "policy"].contains(&subject.name);
+            if is_brief || is_full && (workers == 2 || subject.name == "ab-routing") {
+                tried.push((subject, workers));
+            }
+        }
+    }
+    let names: Vec<String> = tried
+        .iter()
+        .map(|(subject, workers)| format!("a trap of {}, {workers} workers", subject.name))
         .collect();
-    let tried: Vec<_> = names.iter().map(|(name, workers)| (name.as_str(), *workers)).collect();
-    let traps = try_all(&tried, |workers| trap::run(&program, &trapping, *workers));
+    let tried: Vec<_> = names.iter().map(String::as_str).zip(tried).collect();
+    let traps = try_all(&tried, |(subject, workers)| trap::run(&program, subject, *workers));
     total.passed += traps.passed;
     total.failed += traps.failed;
     Ok(total)
