@@ -50,7 +50,13 @@ pub fn missed(program: &Path, filter: &str, capability: &str) -> Result<Option<S
             "proxy_get_shared_data" | "proxy_set_shared_data",
             "metrics" | "policy" | "access-log" | "all-in-one",
         ) => shared,
-        ("proxy_get_shared_data" | "proxy_set_shared_data", "ab-routing") => closed,
+        (
+            "proxy_on_tick"
+            | "proxy_set_tick_period_milliseconds"
+            | "proxy_get_shared_data"
+            | "proxy_set_shared_data",
+            "ab-routing",
+        ) => closed,
         ("proxy_get_current_time_nanoseconds", "metrics") => timed,
         ("proxy_record_metric", "policy") => gauged,
         ("random_get", "access-log") => sampled,
