@@ -50,6 +50,9 @@ pub struct Args {
     /// With which functions of the host each scenario's module was called and called itself: what an allow-list of capabilities has to have.
     #[arg(long, requires = "json", requires = "wasm")]
     calls: bool,
+    /// Without this callback or function of the host: what a module misses that a proxy does not let call it.
+    #[arg(long, value_name = "CAPABILITY", requires = "wasm", conflicts_with = "explore")]
+    without: Option<String>,
 }
 
 /// What became of a scenario.
@@ -142,9 +145,12 @@ enum Runner {
 }
 
 impl Runner {
-    fn run(&self, scenario: &Scenario) -> Result<Outcome, RunError> {
+    fn run(&self, scenario: &Scenario, without: Option<&str>) -> Result<Outcome, RunError> {
         match self {
-            Self::One(module) => harness::run(scenario, module),
+            Self::One(module) => without.map_or_else(
+                || harness::run(scenario, module),
+                |capability| harness::run_without(scenario, module, capability),
+            ),
             Self::Chain(chain) => harness::run_chain(scenario, chain),
         }
     }
@@ -158,7 +164,7 @@ impl Runner {
 }
 
 fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s> {
-    let (mut failures, outcome) = match runner.run(scenario) {
+    let (mut failures, outcome) = match runner.run(scenario, args.without.as_deref()) {
         Ok(outcome) => (
             harness::outcome::check(scenario, &outcome).iter().map(ToString::to_string).collect(),
             Some(outcome),
@@ -174,8 +180,8 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s>
         failures.extend(checked.err());
     }
     let calls = match runner {
-        Runner::One(module) if args.calls => match harness::trace(scenario, module) {
-            Ok(trace) => Some(calls(&trace)),
+        Runner::One(module) if args.calls => match harness::calls(scenario, module) {
+            Ok(calls) => Some(calls),
             Err(error) => {
                 failures.push(error.to_string());
                 None
@@ -202,12 +208,4 @@ fn check<'s>(scenario: &'s Scenario, runner: &Runner, args: &Args) -> Report<'s>
     }
     let (file, line) = (scenario.file.display().to_string(), scenario.line);
     Report { file, line, name: &scenario.name, failures, outcome, calls, explored }
-}
-
-/// The functions of the ABI and of WASI that a trace names.
-fn calls(trace: &str) -> BTreeSet<String> {
-    const WASI: [&str; 6] =
-        ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get", "clock_time_get"];
-    let words = trace.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
-    words.filter(|word| word.starts_with("proxy_") || WASI.contains(word)).map(str::to_owned).collect()
 }

@@ -32,7 +32,7 @@ pub use exploration::Exploration;
 #[cfg(feature = "host")]
 pub use host::{
     CACHE, Case, ConfigureError, ExploreError, Explored, Failure, FailurePolicy, LoadError, Module, Options,
-    Place, Plugin, Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, cache_folder, explore,
-    explore_chain, run, run_chain, trace,
+    Place, Plugin, Proxy, RunError, Seen, Settings, StartError, Step, Trap, Vm, cache_folder, calls, explore,
+    explore_chain, run, run_chain, run_without, trace,
 };
 pub use lint::{Finding, Lint};

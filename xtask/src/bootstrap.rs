@@ -66,6 +66,11 @@ impl Bootstrap {
         }
     }
 
+    /// Runs another form of the plugins' modules, which may call what they may.
+    pub fn set_variant(&mut self, path: &Path) {
+        each(&mut self.0, "local", &mut |local| local["filename"] = json!(path));
+    }
+
     /// Runs another module, which may call what the bootstrap of its filter lets it; one that has none may call all.
     pub fn set_module(&mut self, path: &Path) {
         each(&mut self.0, "local", &mut |local| local["filename"] = json!(path));

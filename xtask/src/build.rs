@@ -160,6 +160,15 @@ pub fn example(package: &str, name: &str) -> Result<PathBuf> {
     cargo_rustc(&Site::own()?, &arguments, &format!("examples/{name}"))
 }
 
+/// Builds the form of a filter's module that traps on a request with the header `x-trap`.
+///
+/// # Errors
+/// It does not build.
+pub fn trapping(filter: &str) -> Result<PathBuf> {
+    // Modules of examples have no hash in their names: each has one of its own.
+    example(filter, &format!("trapping_{}", filter.replace('-', "_")))
+}
+
 /// Builds the probes of the conformance suite, one for each version of the ABI. Says in which folder they are.
 ///
 /// # Errors

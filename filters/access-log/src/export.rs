@@ -1,6 +1,6 @@
 //! The exporter in the filter: batches as callouts, and its counts as metrics.
 
-use crate::otlp::{Counts, Exporter};
+use crate::otlp::{ANSWER_LIMIT, Counts, Exporter};
 use filter_kit::{
     Bounded, Effects, Environment, MetricChange, View,
     metrics::{Kind, Metrics, SeriesId},
@@ -74,12 +74,13 @@ impl Export {
         effects
     }
 
-    /// A batch was answered: the next one that is due need not wait for the timer.
+    /// A batch was answered: the next one that is due need not wait for the timer. An answer of more than [`ANSWER_LIMIT`] bytes stays with the host.
     pub fn answered<'a>(&'a self, view: &View<'_>) -> Effects<'a> {
         let mut effects = Effects::default();
         let status = view.callout_status();
         let retry_after = view.response_header("retry-after");
-        self.exporter.answered(status, retry_after, view.body(), view.now());
+        let body = if view.body_size() > ANSWER_LIMIT { &[] } else { view.body() };
+        self.exporter.answered(status, retry_after, body, view.now());
         if status.is_some() {
             self.send(view, &mut effects);
         }

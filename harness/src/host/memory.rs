@@ -79,7 +79,9 @@ pub(crate) fn unrestricted(
     *state.host_calls.entry(name).or_default() += 1;
     state.charge(0).map_err(wasmtime::Error::new)?;
     state.world.trace(|trace| trace.begin(name));
-    let status = match call(guest) {
+    let is_left_out = guest.data().options.leaves_out(name);
+    let done = if is_left_out { Err(Refusal::Status(Status::InternalFailure)) } else { call(guest) };
+    let status = match done {
         Ok(()) => Status::Ok as u32,
         Err(Refusal::Status(status)) => status as u32,
         Err(Refusal::Other(status)) => status,

@@ -37,7 +37,7 @@ pub use module::{LoadError, Module};
 pub use options::{FailurePolicy, Options, Place, Settings};
 pub use plugin::Plugin;
 pub use proxy::{Proxy, StartError};
-pub use run::{RunError, run, run_chain, trace};
+pub use run::{RunError, calls, run, run_chain, run_without, trace};
 pub use schedule::Failure;
 pub use seen::Seen;
 pub use trace::Step;

@@ -85,6 +85,16 @@ pub struct Options {
     pub fuel: u64,
     /// The most memory, in bytes. What asks for more does not get it.
     pub memory: usize,
+    /// A callback or a function of the host that `capability_restriction_config` leaves out: the callback does not come, and the function does nothing and
+    /// answers 10, or 76 if it is WASI's.
+    pub without: Option<String>,
+}
+
+impl Options {
+    /// Whether the module may not be called by this name, or call it.
+    pub(super) fn leaves_out(&self, name: &str) -> bool {
+        self.without.as_deref() == Some(name)
+    }
 }
 
 impl Default for Options {
@@ -103,6 +113,7 @@ impl Default for Options {
             allow_on_headers_stop_iteration: false,
             fuel: FUEL,
             memory: MEMORY,
+            without: None,
         }
     }
 }

@@ -14,7 +14,10 @@ use crate::{
     outcome::Outcome,
     scenario::{CookieJar, Scenario},
 };
-use std::fmt::{self, Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 
 /// Why a scenario could not be run.
 #[derive(Debug)]
@@ -61,8 +64,30 @@ pub fn run_chain(scenario: &Scenario, modules: &[(String, Module)]) -> Result<Ou
 /// As [`run`].
 pub fn trace(scenario: &Scenario, module: &Module) -> Result<String, RunError> {
     let mut text = String::new();
-    play(scenario, &[("", module, scenario.config.clone())], None, Some(&mut text))?;
+    play(scenario, &[("", module, scenario.config.clone())], None, None, Some(&mut text))?;
     Ok(text)
+}
+
+/// As [`run`], with a module that may not make this call, or not be called so: [`Options::without`].
+///
+/// # Errors
+/// As [`run`].
+pub fn run_without(scenario: &Scenario, module: &Module, capability: &str) -> Result<Outcome, RunError> {
+    play(scenario, &[("", module, scenario.config.clone())], Some(capability), None, None)
+        .map(|(outcome, _)| outcome)
+}
+
+/// Runs a scenario and says which callbacks of the module the host called, and which functions of the host, WASI's too, the module: what a list of
+/// capabilities has to have for it.
+///
+/// # Errors
+/// As [`run`].
+pub fn calls(scenario: &Scenario, module: &Module) -> Result<BTreeSet<String>, RunError> {
+    let mut text = String::new();
+    let (_, proxy) = play(scenario, &[("", module, scenario.config.clone())], None, None, Some(&mut text))?;
+    let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
+    let of_wasi = proxy.world.0.borrow().wasi_calls.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    Ok(words.filter(|word| word.starts_with("proxy_")).map(str::to_owned).chain(of_wasi).collect())
 }
 
 /// The plugins of a chain, each with its part of the configuration.
@@ -72,7 +97,7 @@ pub(super) fn chain<'m>(scenario: &Scenario, modules: &'m [(String, Module)]) ->
 }
 
 fn run_all(scenario: &Scenario, plugins: &[Plugin<'_>]) -> Result<Outcome, RunError> {
-    let (mut outcome, mut proxy) = play(scenario, plugins, None, None)?;
+    let (mut outcome, mut proxy) = play(scenario, plugins, None, None, None)?;
     if outcome.config_error.is_none() && !scenario.allow.contains_key(&Lint::StreamMemory) {
         outcome.findings.extend(growth::watch(&mut proxy, &scenario.exchanges));
     }
@@ -93,6 +118,7 @@ fn last_start(steps: &[Step]) -> &[Step] {
 pub(super) fn play(
     scenario: &Scenario,
     plugins: &[Plugin<'_>],
+    without: Option<&str>,
     schedule: Option<Schedule>,
     mut trace: Option<&mut String>,
 ) -> Result<(Outcome, Proxy), RunError> {
@@ -120,6 +146,7 @@ pub(super) fn play(
             vm_id: (*id).to_owned(),
             root_id: scenario.root_id.clone(),
             vm_config: scenario.vm_config.clone().unwrap_or_default().into_bytes(),
+            without: without.map(str::to_owned),
             ..Options::default()
         };
         let added = proxy.add(module, &options, config.as_deref());

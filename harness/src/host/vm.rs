@@ -288,8 +288,13 @@ impl Vm {
         self.last_context
     }
 
+    fn export(&mut self, name: &str) -> Option<wasmtime::Func> {
+        let function = self.instance.get_func(&mut self.store, name);
+        function.filter(|_| !self.store.data().options.leaves_out(name))
+    }
+
     pub(super) fn has(&mut self, export: &str) -> bool {
-        self.instance.get_func(&mut self.store, export).is_some()
+        self.export(export).is_some()
     }
 
     /// Calls an export with as many of the arguments as it takes; none where the module has no such callback, or one without a result.
@@ -313,7 +318,7 @@ impl Vm {
         if let Some(trap) = &self.dead {
             return Err(trap.clone());
         }
-        let Some(function) = self.instance.get_func(&mut self.store, export) else { return Ok(None) };
+        let Some(function) = self.export(export) else { return Ok(None) };
         let ty = function.ty(&self.store);
         let arguments: Vec<Val> = arguments
             .iter()

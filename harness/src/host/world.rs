@@ -10,7 +10,7 @@ use super::{
 use crate::{lint::Finding, outcome::LogLine, scenario::Cluster};
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     rc::Rc,
 };
@@ -76,6 +76,11 @@ impl World {
         }
     }
 
+    /// Notes that a module has called a function of WASI.
+    pub(crate) fn calls_wasi(&self, name: &'static str) {
+        self.0.borrow_mut().wasi_calls.insert(name);
+    }
+
     /// The time, in nanoseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
         self.0.borrow().clock
@@ -123,6 +128,8 @@ pub(crate) struct Shared {
     pub(super) log: Vec<(String, LogLine)>,
     /// What modules do, where it is taken down.
     pub(super) trace: Option<Trace>,
+    /// The functions of WASI that modules have called. No trace has them.
+    pub(super) wasi_calls: BTreeSet<&'static str>,
     /// What an exploration decides of callouts.
     pub(super) schedule: Option<Schedule>,
     /// What lints have found.

@@ -77,15 +77,18 @@ pub struct Args {
         group = "instead"
     )]
     ui: Option<ui::What>,
-    /// Pushes of configurations instead, good and bad, under load; `--pushes=full` is 200 of each filter with 1, 2, 3 and 4 workers.
+    /// Pushes of configurations instead, good and bad, under load; `--pushes=full` is 200 of each filter with 1, 2, 3 and 4 workers, `--pushes=traps` the traps alone.
     #[arg(
         long, value_name = "SCALE", num_args = 0..=1, require_equals = true, default_missing_value = "brief",
         group = "instead"
     )]
     pushes: Option<pushes::Scale>,
-    /// What modules may call instead: each capability of each filter is taken away, and must be missed.
-    #[arg(long, group = "instead")]
-    capabilities: bool,
+    /// What modules may call instead: each capability of each filter, or of those of which the name has the text, is taken away, and must be missed.
+    #[arg(
+        long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        group = "instead"
+    )]
+    capabilities: Option<String>,
     /// A module of others instead, or a folder of them: the scenarios (a file, or a folder) stand behind it.
     #[arg(long, value_names = ["MODULE", "SCENARIOS"], num_args = 2, group = "instead")]
     wasm: Option<Vec<PathBuf>>,
@@ -127,8 +130,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         publish::run()?
     } else if let Some(what) = args.ui {
         ui::run(what)?
-    } else if args.capabilities {
-        capabilities::run()?
+    } else if let Some(only) = &args.capabilities {
+        capabilities::run(only)?
     } else if let Some(scale) = args.pushes {
         pushes::run(scale)?
     } else {

@@ -34,7 +34,7 @@ pub fn run() -> Result<Count> {
     let work = progress::begin("an arm that fails");
     closes(&Site::start("guardrail", &module, &errors)?)?;
     drop(work);
-    let trapping = build::example("ab-routing", "trapping")?;
+    let trapping = build::trapping("ab-routing")?;
     let work = progress::begin("an arm that is closed, and VMs that trap");
     outlives_traps(Site::start("reload", &trapping, &errors)?)?;
     drop(work);

@@ -2,8 +2,8 @@
 
 use filter_kit::settings::Node;
 
-/// The longest answer that is read, in bytes: it is a number and a sentence.
-const LIMIT: usize = 65_536;
+/// The longest answer that is read, in bytes: it is a number and a sentence. A longer one stays with the host.
+pub const LIMIT: usize = 65_536;
 
 /// What an answer says about the batch.
 #[derive(Debug, PartialEq, Eq)]

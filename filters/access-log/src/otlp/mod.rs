@@ -50,6 +50,7 @@ mod delay;
 #[cfg(test)]
 mod tests;
 
+pub use answer::LIMIT as ANSWER_LIMIT;
 pub use counts::Counts;
 
 use answer::Answer;

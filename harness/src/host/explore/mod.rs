@@ -183,7 +183,7 @@ impl<'s> Explorer<'s> {
         if self.scenario.allow.contains_key(&Lint::StreamMemory) {
             return Ok(());
         }
-        let (_, mut proxy) = play(&self.scenario, &self.plugins, None, None)?;
+        let (_, mut proxy) = play(&self.scenario, &self.plugins, None, None, None)?;
         if let Some(found) = growth::watch(&mut proxy, &self.scenario.exchanges) {
             let (what, wrong) = ("many streams".to_owned(), vec![format!("lint {found}")]);
             self.explored.cases.push(Case { what, how: Vec::new(), wrong });
@@ -388,7 +388,7 @@ fn run(
     schedule: Schedule,
     exploration: &Exploration,
 ) -> Result<Run, RunError> {
-    let (mut outcome, proxy) = play(scenario, plugins, Some(schedule), None)?;
+    let (mut outcome, proxy) = play(scenario, plugins, None, Some(schedule), None)?;
     for exchange in &mut outcome.exchanges {
         if exploration.ignores_log {
             exchange.log.clear();

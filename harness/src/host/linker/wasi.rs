@@ -16,6 +16,7 @@ const BADF: u32 = 8;
 const FAULT: u32 = 21;
 const INVAL: u32 = 28;
 const NOTSUP: u32 = 58;
+const NOT_CAPABLE: u32 = 76;
 
 /// The most bytes that `random_get` gives at once.
 const RANDOM_LIMIT: u32 = 64 << 10;
@@ -142,10 +143,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// Makes a call within the callback's budget and turns its answer into the number that the module gets.
 fn errno(
     guest: &mut Guest<'_>,
-    name: &str,
+    name: &'static str,
     call: impl FnOnce(&mut Guest<'_>) -> Answer,
 ) -> wasmtime::Result<u32> {
+    guest.data().world.calls_wasi(name);
     check(guest.data(), name).and_then(|()| guest.data_mut().charge(0)).map_err(wasmtime::Error::new)?;
+    if guest.data().options.leaves_out(name) {
+        return Ok(NOT_CAPABLE);
+    }
     match call(guest) {
         Ok(()) => Ok(SUCCESS),
         Err(Refusal::Status(_) | Refusal::Other(_)) => Ok(FAULT),

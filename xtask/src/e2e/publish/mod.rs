@@ -191,7 +191,7 @@ fn on_envoy(suite: &Suite, modules: &[PathBuf; 2], program: &Path) -> Result<()>
         let pulled = Suite { name, plan: Plan::One(module.clone()), folder, bootstrap, without: None };
         match judge(scenario, report, &pulled, program, None)? {
             Verdict::Passed => {}
-            Verdict::Skipped(why) | Verdict::Failed(why) => {
+            Verdict::Skipped(why) | Verdict::Failed(why) | Verdict::Refused(why) => {
                 bail!("{} as {form}: {}: {why}", suite.name, scenario.name)
             }
         }

@@ -93,7 +93,8 @@ impl Evidence {
             if let Some(problem) = problem {
                 let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
                 found.problems.push(format!("{problem}: {}", line.trim()));
-                load.over.store(found.problems.len() > 20, Ordering::Relaxed);
+                // Who has ended it meanwhile is not to be told that it goes on.
+                load.over.fetch_or(found.problems.len() > 20, Ordering::Relaxed);
             }
             line.clear();
         }

@@ -83,7 +83,7 @@ impl Load {
 }
 
 /// The headers of a request: who asks, and which revision the worker has at least.
-fn headers(client: usize, low: u64, has_body: bool) -> Headers {
+pub fn headers(client: usize, low: u64, has_body: bool) -> Headers {
     let mut headers = vec![
         ("host".to_owned(), "shop.example".to_owned()),
         ("x-user".to_owned(), format!("user-{client}")),

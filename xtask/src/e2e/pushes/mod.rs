@@ -3,6 +3,7 @@
 
 mod evidence;
 mod load;
+mod open;
 mod site;
 mod subjects;
 mod trap;
@@ -12,9 +13,9 @@ use crate::{build, setup};
 use anyhow::{Context as _, Result, bail, ensure};
 use evidence::Evidence;
 use load::{CLIENTS, Load};
+pub use open::Open;
 use site::{Site, wait};
 use std::{
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Instant,
@@ -31,10 +32,12 @@ const GROWTH: u64 = 4 << 20;
 /// How much is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scale {
-    /// 48 pushes of each filter, each with another number of workers.
+    /// 48 pushes of each filter, each with another number of workers; traps of two filters.
     Brief,
-    /// 200 pushes of each filter with 1, 2, 3 and 4 workers.
+    /// 200 pushes of each filter with 1, 2, 3 and 4 workers; traps of all filters.
     Full,
+    /// The traps of all filters alone.
+    Traps,
 }
 
 /// Runs all of it.
@@ -44,11 +47,11 @@ pub enum Scale {
 pub fn run(scale: Scale) -> Result<Count> {
     let program = setup::envoy(None)?;
     build::modules()?;
-    let (count, is_full) = if scale == Scale::Full { (200, true) } else { (48, false) };
+    let (count, is_full) = if scale == Scale::Brief { (48, false) } else { (200, true) };
     let mut tried = Vec::new();
     for (number, subject) in SUBJECTS.iter().enumerate() {
         for workers in 1..=4 {
-            if is_full || workers == number % 4 + 1 {
+            if scale == Scale::Full || scale == Scale::Brief && workers == number % 4 + 1 {
                 tried.push((subject, workers));
             }
         }
@@ -56,28 +59,37 @@ pub fn run(scale: Scale) -> Result<Count> {
     let names: Vec<String> =
         tried.iter().map(|(subject, workers)| format!("{}, {workers} workers", subject.name)).collect();
     let tried: Vec<_> = names.iter().map(String::as_str).zip(tried).collect();
-    let mut total = try_all(&tried, |(subject, workers)| pushes(&program, subject, *workers, count));
-    let trapping = build::example("ab-routing", "trapping")?;
-    let names: Vec<(String, usize)> = (1..=4)
-        .filter(|workers| is_full || *workers == 2)
-        .map(|workers| (format!("a trap, {workers} workers"), workers))
+    let mut total = try_all(&tried, |(subject, workers)| {
+        pushes(&Site::start(&program, subject, &build::module(subject.name), *workers, None)?, subject, count)
+    });
+    let mut tried = Vec::new();
+    for subject in &SUBJECTS {
+        for workers in 1..=4 {
+            let is_brief = workers == 2 && ["ab-routing", "policy"].contains(&subject.name);
+            if is_brief || is_full && (workers == 2 || subject.name == "ab-routing") {
+                tried.push((subject, workers));
+            }
+        }
+    }
+    let names: Vec<String> = tried
+        .iter()
+        .map(|(subject, workers)| format!("a trap of {}, {workers} workers", subject.name))
         .collect();
-    let tried: Vec<_> = names.iter().map(|(name, workers)| (name.as_str(), *workers)).collect();
-    let traps = try_all(&tried, |workers| trap::run(&program, &trapping, *workers));
+    let tried: Vec<_> = names.iter().map(String::as_str).zip(tried).collect();
+    let traps = try_all(&tried, |(subject, workers)| trap::run(&program, subject, *workers));
     total.passed += traps.passed;
     total.failed += traps.failed;
     Ok(total)
 }
 
 /// Pushes so many good configurations, and bad ones between them.
-fn pushes(program: &Path, subject: &Subject, workers: usize, pushes: u64) -> Result<()> {
-    let site = Site::start(program, subject, &build::module(subject.name), workers)?;
+fn pushes(site: &Site, subject: &Subject, pushes: u64) -> Result<()> {
     let (load, evidence, is_read) = (Load::default(), Evidence::default(), AtomicBool::new(false));
     let begun = Instant::now();
     let (driven, asked, read) = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let (load, site) = (&load, &site);
+                let load = &load;
                 scope.spawn(move || {
                     let asked = load.ask(client, site.listener, subject);
                     if asked.is_err() {
@@ -89,7 +101,7 @@ fn pushes(program: &Path, subject: &Subject, workers: usize, pushes: u64) -> Res
             .collect();
         let reader =
             scope.spawn(|| evidence.read(&site.log, &load, subject, &|| is_read.load(Ordering::Relaxed)));
-        let driven = drive(&site, subject, &load, &evidence, pushes);
+        let driven = drive(site, subject, &load, &evidence, pushes);
         load.over.store(true, Ordering::Relaxed);
         let asked: Vec<Result<()>> = clients
             .into_iter()
@@ -107,10 +119,11 @@ fn pushes(program: &Path, subject: &Subject, workers: usize, pushes: u64) -> Res
     let grown = driven?;
     read?;
     let seconds = begun.elapsed().as_secs_f64();
-    agree(&site, subject, &load, &evidence)?;
+    agree(site, subject, &load, &evidence)?;
     println!(
-        "{} with {workers} workers: {pushes} pushes and {} bad ones in {seconds:.0} s, {} requests; {grown}",
+        "{} with {} workers: {pushes} pushes and {} bad ones in {seconds:.0} s, {} requests; {grown}",
         subject.name,
+        site.workers,
         pushes / BAD_EVERY,
         load.sent().all()
     );

@@ -48,11 +48,18 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts it with so many workers, among which connections are shared evenly, and the filter's first revision.
+    /// Starts it with so many workers, among which connections are shared evenly, and the filter's first revision. The module, a form of the filter's, may
+    /// call what the filter may, but for one capability.
     ///
     /// # Errors
     /// Envoy does not start.
-    pub fn start(program: &Path, subject: &Subject, module: &Path, workers: usize) -> Result<Self> {
+    pub fn start(
+        program: &Path,
+        subject: &Subject,
+        module: &Path,
+        workers: usize,
+        without: Option<&str>,
+    ) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = project::scratch("pushes")?.join(format!("{}-{number}", std::process::id()));
@@ -63,7 +70,10 @@ impl Site {
         shop.set_answer(answer(SERVICE_MS));
         let mut bootstrap = Bootstrap::load(subject.name)?;
         bootstrap.with_free_ports();
-        bootstrap.set_module(module);
+        bootstrap.set_variant(module);
+        if let Some(capability) = without {
+            bootstrap.forbid(capability);
+        }
         bootstrap.set_plugin_configuration(Some(subject.config(0).to_string().as_bytes()));
         for (name, upstream) in [("v1", &shop), ("v2", &shop), ("collector", &collector)] {
             bootstrap.set_cluster(name, Some(upstream.address()));
