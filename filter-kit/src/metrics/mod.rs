@@ -6,6 +6,7 @@
 
 mod agreed;
 mod label;
+mod places;
 mod series;
 #[cfg(any(target_arch = "wasm32", test))]
 mod table;

@@ -3,14 +3,14 @@
 use super::{
     Group, Label,
     agreed::{Agreed, Wanted},
+    places::Places,
 };
 use crate::Source;
 
 /// The series that this VM has seen of the label sets that were admitted, and one overflow set for each metric.
 #[derive(Debug, Default)]
 pub struct Series {
-    /// Places of sets, by their hash; 0 is none, and others one more than the place. The count is a power of two, and a quarter of them is free.
-    places: Vec<u32>,
+    places: Places,
     sets: Vec<Set>,
     /// By the metrics' place.
     of_groups: Vec<OfGroup>,
@@ -129,43 +129,17 @@ impl Series {
         }
         let group = u32::try_from(number).unwrap_or(u32::MAX);
         self.next += weight;
-        let is_found_by_hash = values.is_some();
         self.sets.push(Set { hash, group, first, values });
-        if (self.sets.len() + 1) * 4 > self.places.len() * 3 {
-            self.places = vec![0; (self.places.len() * 2).max(64)];
-            for place in 0..self.sets.len() {
-                self.put(place);
-            }
-        } else if is_found_by_hash {
-            self.put(self.sets.len() - 1);
-        }
+        let sets = &self.sets;
+        let hash = |place: usize| sets.get(place).filter(|set| set.values.is_some()).map(|set| set.hash);
+        self.places.add_last(sets.len(), hash);
         first
     }
 
-    fn put(&mut self, place: usize) {
-        let Some(set) = self.sets.get(place).filter(|set| set.values.is_some()) else { return };
-        let mask = self.places.len() - 1;
-        let mut at = slot(set.hash) & mask;
-        while let Some(entry) = self.places.get_mut(at) {
-            if *entry == 0 {
-                *entry = u32::try_from(place + 1).unwrap_or(0);
-                return;
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
     fn look_up(&self, hash: u64, group: usize, values: &[Label<'_>]) -> Option<u32> {
-        let mask = self.places.len().wrapping_sub(1);
-        let mut at = slot(hash) & mask;
-        loop {
-            let place = (*self.places.get(at)? as usize).checked_sub(1)?;
-            let set = self.sets.get(place)?;
-            if set.hash == hash && set.group as usize == group && set.holds(values) {
-                return Some(set.first);
-            }
-            at = (at + 1) & mask;
-        }
+        let mut sets = self.places.of(hash).filter_map(|place| self.sets.get(place));
+        sets.find(|set| set.hash == hash && set.group as usize == group && set.holds(values))
+            .map(|set| set.first)
     }
 
     /// A hash of label values, 8 bytes at a time: products of halves that a secret has changed, as in the family NH (Black and others, UMAC, 1999).
@@ -201,9 +175,4 @@ impl Set {
         }
         rest.is_empty()
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the low bits are as good as the others")]
-fn slot(hash: u64) -> usize {
-    (hash >> 32 ^ hash) as usize
 }

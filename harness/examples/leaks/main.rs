@@ -125,7 +125,9 @@ fn run(
         let forms: Vec<_> = batch.cases.iter().map(|case| (case, Forms::of(&case.value))).collect();
         for outputs in site.exchange(&batch.exchange(number, &mut random)) {
             if let Some(missing) = outputs.missing() {
-                leaks.entry(format!("no {missing} from {}", outputs.of)).or_insert((0, String::new())).0 += 1;
+                let first = || format!("request {number} | {}", site.traps());
+                let kind = format!("no {missing} from {}", outputs.of);
+                leaks.entry(kind).or_insert_with(|| (0, first())).0 += 1;
             }
             for (case, place, form) in outputs.leaks(&forms) {
                 let kind = format!(

@@ -43,6 +43,12 @@ impl Site {
         Ok(Self { proxies: [("the chain", one), ("all-in-one", other)], is_traced })
     }
 
+    /// The traps that have killed VMs.
+    pub fn traps(&self) -> String {
+        let traps = self.proxies.iter().flat_map(|(_, proxy)| proxy.traps());
+        traps.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// Takes an exchange through both, signed for a trace.
     pub fn exchange(&mut self, exchange: &Exchange) -> Vec<Outputs> {
         let is_traced = self.is_traced;
