@@ -26,7 +26,7 @@ enum Elsewhere {
 use Elsewhere::{Nowhere, Root, Step};
 
 /// What commands begin with, and where they are run. The first that fits counts.
-const ELSEWHERE: [(&str, Elsewhere); 35] = [
+const ELSEWHERE: [(&str, Elsewhere); 36] = [
     (
         "cargo build -p outrigger",
         Nowhere("alone it has other features than in the workspace, and wasmtime would be compiled twice"),
@@ -46,6 +46,7 @@ const ELSEWHERE: [(&str, Elsewhere); 35] = [
         "cargo xtask e2e --rbac --envoy-version",
         Nowhere("it is the step of the same name, with another Envoy"),
     ),
+    ("cargo xtask e2e --capabilities", Nowhere("it takes a minute a filter")),
     ("cargo xtask e2e --faults=", Nowhere("it takes minutes; the step \"faults on Envoy\" has less of it")),
     ("cargo xtask e2e --faults", Step("faults on Envoy")),
     ("valgrind ", Nowhere("it needs valgrind; what it runs is a unit test")),
