@@ -267,7 +267,7 @@ mod tests {
         );
     }
 
-    /// The least time of five in which a VM that comes late reads a list of so many entries.
+    /// The least time of three in which a VM that comes late reads a list of so many entries.
     #[expect(clippy::disallowed_methods, reason = "what is measured is time")]
     fn reading(entries: usize) -> Duration {
         let shared = Shared::default();
@@ -285,14 +285,14 @@ mod tests {
             assert_eq!((late.series, late.count(7)), (2 * entries, entries));
             begun.elapsed()
         };
-        (0..5).map(|_| read()).min().unwrap()
+        (0..3).map(|_| read()).min().unwrap()
     }
 
     #[test]
-    fn a_list_is_read_in_time_that_grows_as_its_length() {
-        // Where each entry moves those behind it, ten times as many take a hundred times as long, and a module more than a second for 25,000.
-        let (short, long) = (reading(10_000), reading(100_000));
-        assert!(long < short * 40, "{short:?} and {long:?}");
+    fn a_long_list_is_read_at_once() {
+        // 30 ms, and beside much other work a few times that. Where each entry moves those behind it, they move a terabyte.
+        let read = reading(400_000);
+        assert!(read < Duration::from_secs(2), "{read:?}");
     }
 
     #[test]
