@@ -31,6 +31,9 @@ pub struct Stream {
     /// What random bytes are before they come from the seed.
     drawn: RefCell<VecDeque<u8>>,
     shared: Shared,
+    /// What the host holds of a body, or of an answer, and how many bytes of it were asked for.
+    body: Vec<u8>,
+    read: Cell<usize>,
 }
 
 /// What became of an exchange.
@@ -72,6 +75,8 @@ impl Stream {
             response,
             properties: BTreeMap::new(),
             now: 0,
+            body: Vec::new(),
+            read: Cell::new(0),
             random: Cell::new(Some(0)),
             drawn: RefCell::default(),
             shared: Shared::default(),
@@ -165,6 +170,16 @@ impl Stream {
         self
     }
 
+    /// The host holds these bytes of a body, or of an answer to a callout, behind those that it has.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        self.body.extend(bytes);
+    }
+
+    /// How many bytes of what the host holds were asked for, each as often as it was.
+    pub fn bytes_read(&self) -> usize {
+        self.read.get()
+    }
+
     /// The request's headers; `is_last` where nothing follows them.
     pub fn request_view(&self, is_last: bool) -> View<'_> {
         View::new(self, Phase::RequestHeaders, self.request.len(), is_last)
@@ -217,8 +232,10 @@ impl Source for Stream {
         self.pairs(map).first(name).map(|value| value.to_vec().into())
     }
 
-    fn buffer(&self, _: Buffer, _: usize) -> HostBytes {
-        HostBytes::default()
+    fn buffer(&self, _: Buffer, from: usize) -> HostBytes {
+        let bytes = self.body.get(from..).unwrap_or_default().to_vec();
+        self.read.set(self.read.get() + bytes.len());
+        bytes.into()
     }
 
     fn property(&self, path: &[&str]) -> Option<HostBytes> {
