@@ -8,6 +8,7 @@ mod bounded;
 #[cfg(any(target_arch = "wasm32", test))]
 mod by_id;
 mod callbacks;
+mod concat;
 mod effects;
 mod environment;
 mod error;
@@ -43,6 +44,7 @@ mod view;
 
 pub use bounded::Bounded;
 pub use callbacks::Callbacks;
+pub use concat::concat;
 pub use effects::{Callout, Effects, Flow, HeaderMap, Level, MetricChange, Reply};
 pub use environment::Environment;
 pub use error::ConfigError;

@@ -1,6 +1,7 @@
 //! The metrics that a configuration makes, and what their names must be. Whatever is generated from a configuration is generated from this.
 
 use filter_kit::{
+    concat,
     metrics::{Encoding, Kind, OVERFLOW},
     settings::Field,
 };
@@ -83,7 +84,7 @@ impl Catalogue {
             field.refuse_text("must not end like a response code (`_rq_503`), which Envoy takes away", name);
         } else if let Some(other) = self.0.iter().find(|other| clash(other, &metric)) {
             let rule =
-                ["must be another name than `", &other.name, "` and what Prometheus makes of it"].concat();
+                concat(&["must be another name than `", &other.name, "` and what Prometheus makes of it"]);
             field.refuse_text(&rule, name);
         }
         self.0.push(metric);
@@ -106,7 +107,7 @@ impl Catalogue {
                 other,
                 "`), with Istio's encoding",
             ];
-            field.refuse_text(&rule.concat(), label);
+            field.refuse_text(&concat(&rule), label);
         }
     }
 }

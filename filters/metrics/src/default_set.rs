@@ -11,6 +11,7 @@ use crate::{
 use filter_kit::{
     Effects,
     MetricChange::Known,
+    concat,
     metrics::{FamilyId, Found, Kind, Label, Metrics, SeriesId},
     settings::Field,
 };
@@ -65,7 +66,7 @@ impl DefaultSet {
         let budget = budget.unwrap_or(DEFAULT_BUDGET);
         let names = convention.names();
         let mut add = |name: &str, kind, labels: &[&str], role, buckets| {
-            let name = [prefix, name].concat();
+            let name = concat(&[prefix, name]);
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
             catalogue.add(field, Described { name: name.clone(), kind, labels, buckets, role });
             (kind, name)
@@ -75,7 +76,7 @@ impl DefaultSet {
             [names.route, names.method, names.arm],
             [names.route, names.method, names.status_class, names.arm],
         );
-        let duration = [names.duration, "_", unit.word()].concat();
+        let duration = concat(&[names.duration, "_", unit.word()]);
         let of_over = [
             add(names.requests, counter, &over, Role::Requests, Vec::new()),
             add(names.errors, counter, &over, Role::Errors, Vec::new()),

@@ -1,6 +1,6 @@
 //! Keeps personal data and secrets out of labels.
 
-use filter_kit::{metrics::Label, settings::Field};
+use filter_kit::{concat, metrics::Label, settings::Field};
 use pii::{Engine, Entity, Place, Set};
 
 /// Finds what must not stand in a label.
@@ -56,5 +56,5 @@ fn label(text: &[u8]) -> Label<'static> {
 }
 
 fn name(entity: Entity) -> String {
-    ["[", &entity.id().to_ascii_uppercase(), "]"].concat()
+    concat(&["[", &entity.id().to_ascii_uppercase(), "]"])
 }
