@@ -1,6 +1,12 @@
 //! What each byte of a text is, for 64 bytes at a time: a bit for each byte and class.
 
-use wide::u8x16;
+use std::ops::BitOr;
+use wide::{bytemuck, i8x16};
+
+/// How many bytes are looked at together.
+const HALF: usize = 2 * STEP;
+/// How many one operation takes.
+const STEP: usize = 16;
 
 /// The classes of at most [`Block::LENGTH`] bytes from a place on. A bit beyond the end of the text is in no class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,86 +27,89 @@ pub struct Block {
 
 impl Block {
     /// How many bytes a block has.
-    pub const LENGTH: usize = 64;
+    pub const LENGTH: usize = 2 * HALF;
 
     /// The block that begins at a place.
-    #[inline(never)]
+    #[expect(clippy::inline_always, reason = "its classes stay in registers")]
+    #[inline(always)]
     pub fn of(text: &[u8], place: usize) -> Self {
-        let rest = text.get(place..).unwrap_or_default();
-        let rest = rest.get(..Self::LENGTH).unwrap_or(rest);
-        // Whole steps of 16 bytes that end with the last one; what is before the place in them is shifted out.
-        let steps = rest.len().div_ceil(16);
-        let end = place + rest.len();
-        let mut padded = [0; Self::LENGTH];
-        let (bytes, back) = if let Some(begin) = end.checked_sub(steps * 16) {
-            (text.get(begin..end).unwrap_or_default(), place - begin)
-        } else {
-            padded.split_at_mut(rest.len()).0.copy_from_slice(rest);
-            (padded.split_at(steps * 16).0, 0)
-        };
-        let mut block = Self::default();
-        let mut rare = u8x16::ZERO;
-        let steps = bytes.as_chunks().0;
-        let put = |bits: &mut u64, bytes: u8x16| *bits = *bits << 16 | u64::from(bytes.to_bitmask());
-        for bytes in steps.iter().rev() {
-            let bytes = u8x16::new(*bytes);
-            let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-            let letters = is_within(bytes | u8x16::splat(0x20), b'a', 26);
-            let digits = is_within(bytes, b'0', 10);
-            put(&mut block.tokens, letters | digits | is(b'-') | is(b'_') | bytes);
-            put(&mut block.letters, letters);
-            put(&mut block.digits, digits);
-            put(&mut block.colons, is(b':'));
-            rare |= bytes | is(b'@');
+        let [tokens, letters, digits, high, ats, colons] = classes(text, place, Self::half);
+        Self { tokens, letters, digits, high, ats, colons }
+    }
+
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
+    fn half(bytes: Half) -> [u64; 6] {
+        let (letters, digits) = (bytes.map(letters), bytes.map(digits));
+        let tokens = bytes.map(|bytes| bytes | is(bytes, b'-') | is(bytes, b'_')) | letters | digits;
+        let (tokens, letters, digits) = (tokens.bits(), letters.bits(), digits.bits());
+        let rare = bytes.map(|bytes| bytes | is(bytes, b'@') | is(bytes, b':'));
+        if (rare.0 | rare.1).to_bitmask() == 0 {
+            return [tokens, letters, digits, 0, 0, 0];
         }
-        block.tokens >>= back;
-        block.letters >>= back;
-        block.digits >>= back;
-        block.colons >>= back;
-        if rare.to_bitmask() != 0 {
-            for bytes in steps.iter().rev() {
-                let bytes = u8x16::new(*bytes);
-                put(&mut block.high, bytes);
-                put(&mut block.ats, bytes.simd_eq(u8x16::splat(b'@')));
-            }
-            block.high >>= back;
-            block.ats >>= back;
-        }
-        block
+        let is = |byte| bytes.map(|bytes| is(bytes, byte)).bits();
+        [tokens, letters, digits, bytes.bits(), is(b'@'), is(b':')]
     }
 }
 
-/// Which bytes are letters, and which belong to words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Words {
-    /// ASCII letters.
-    pub letters: u64,
-    /// Letters, digits and bytes outside ASCII.
+/// The tokens of a block. Where nothing else is said, a bit stands for the token before it.
+///
+/// It is made apart from the loop over the tokens: there V8 would work out each of its parts again where one is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens {
+    pub block: Block,
+    /// How many bytes of the block are gone through.
+    pub length: u32,
+    /// The first bytes of tokens.
+    pub starts: u64,
+    /// The bytes behind tokens.
+    pub ends: u64,
+    /// The bytes behind what is no token and may be of interest all the same.
+    pub marks: u64,
+    /// Tokens of nothing but digits.
+    pub rows: u64,
+    /// Tokens of 4 to 15 bytes without a digit, that begin with a letter.
     pub words: u64,
+    /// Tokens of 1 to 3 letters and digits.
+    pub shorts: u64,
+    /// Tokens of 6 bytes or more.
+    pub sixes: u64,
 }
 
-/// What there is of words in a text from a place on, up to an end and for [`Block::LENGTH`] bytes.
-#[inline]
-pub fn words(text: &[u8], start: usize, end: usize) -> Words {
-    let text = text.get(start..end).unwrap_or_default();
-    let mut found = Words::default();
-    let mut look = |bytes: [u8; 16], step: usize| {
-        let bytes = u8x16::new(bytes);
-        let letters = is_within(bytes | u8x16::splat(0x20), b'a', 26);
-        let words = letters | is_within(bytes, b'0', 10) | bytes;
-        found.letters |= u64::from(letters.to_bitmask()) << (step * 16);
-        found.words |= u64::from(words.to_bitmask()) << (step * 16);
-    };
-    let (steps, rest) = text.as_chunks();
-    for (step, bytes) in steps.iter().take(4).enumerate() {
-        look(*bytes, step);
+impl Tokens {
+    /// The tokens of the block that begins at a place.
+    #[inline(never)]
+    pub fn of(text: &[u8], base: usize) -> Self {
+        let block = Block::of(text, base);
+        // What goes beyond the block is left to the next one; so is a mark at its end, which may be one with the byte behind it.
+        let mut length = u64::BITS - (!block.tokens).leading_zeros();
+        if (block.ats | block.colons) >> (Block::LENGTH - 1) != 0 {
+            length = u64::BITS - 1;
+        }
+        let whole = !u64::MAX.checked_shl(length).unwrap_or(0);
+        // Two colons in a row may begin an address.
+        let marks = (block.ats | block.colons & block.colons >> 1) & whole;
+        let tokens = block.tokens & whole;
+        let (starts, ends) = (tokens & !(tokens << 1), !tokens & tokens << 1);
+        // Where so many parts of a token end.
+        let two = tokens & tokens << 1;
+        let four = two & two << 2;
+        let eight = four & four << 4;
+        let sixteen = eight & eight << 8;
+        // A carry goes from any of these through the rest of the token, and stands behind it.
+        let with = |these: u64| tokens + (tokens & these);
+        Self {
+            block,
+            length,
+            starts,
+            ends,
+            marks: marks << 1,
+            rows: !with(!block.digits),
+            words: !(with(block.digits | starts & !block.letters) | !(four << 1) | sixteen << 1),
+            shorts: ends & !(with(!(block.letters | block.digits)) | four << 1),
+            sixes: (four & two << 4) << 1,
+        }
     }
-    if !rest.is_empty() && steps.len() < 4 {
-        let mut bytes = [0; 16];
-        bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
-        look(bytes, steps.len());
-    }
-    found
 }
 
 /// What may belong to numbers in groups, in the [`Block::LENGTH`] bytes from a place on.
@@ -131,31 +140,19 @@ impl Chains {
 
     #[inline(never)]
     fn of(text: &[u8], base: usize) -> Self {
-        let rest = text.get(base..).unwrap_or_default();
-        let mut found = Self { base, ..Self::NONE };
-        let mut look = |bytes: [u8; 16], step: usize| {
-            let bytes = u8x16::new(bytes);
-            let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-            let digits = is_within(bytes, b'0', 10);
-            let words = digits | is_within(bytes | u8x16::splat(0x20), b'a', 26);
+        let [words, digits, gaps, brackets] = classes(text, base, |bytes| {
+            let digits = bytes.map(digits);
             // `+`, `-`, `.` and `/` are a row with the comma among them.
-            let gaps = is_within(bytes, b'+', 5) & !is(b',') | is(b' ') | is(b'_') | is(b'~');
-            let put = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (step * 16);
-            found.words |= put(words);
-            found.digits |= put(digits);
-            found.gaps |= put(gaps);
-            found.brackets |= put(is_within(bytes, b'(', 2));
-        };
-        let (steps, rest) = rest.as_chunks();
-        for (step, bytes) in steps.iter().take(4).enumerate() {
-            look(*bytes, step);
-        }
-        if !rest.is_empty() && steps.len() < 4 {
-            let mut bytes = [0; 16];
-            bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
-            look(bytes, steps.len());
-        }
-        found
+            let gaps = bytes.map(|bytes| {
+                is_within(bytes, b'+', 5) & !is(bytes, b',')
+                    | is(bytes, b' ')
+                    | is(bytes, b'_')
+                    | is(bytes, b'~')
+            });
+            let brackets = bytes.map(|bytes| is_within(bytes, b'(', 2));
+            [(digits | bytes.map(letters)).bits(), digits.bits(), gaps.bits(), brackets.bits()]
+        });
+        Self { base, words, digits, gaps, brackets }
     }
 
     /// How far a number may reach that begins at a place. It is no more than that, but for what is longer than any number.
@@ -190,11 +187,10 @@ pub const UUID: usize = 36;
 /// The form of RFC 9562: 8-4-4-4-12 hex digits.
 pub fn is_uuid(text: &[u8]) -> bool {
     const HYPHENS: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
-    let look = |bytes: &[u8; 16]| {
-        let bytes = u8x16::new(*bytes);
-        let hex = is_within(bytes, b'0', 10) | is_within(bytes | u8x16::splat(0x20), b'a', 6);
-        let hyphens = bytes.simd_eq(u8x16::splat(b'-'));
-        [hex, hyphens].map(|bits| u64::from(bits.to_bitmask()))
+    let look = |bytes: &[u8; STEP]| {
+        let bytes = load(bytes);
+        let hex = digits(bytes) | is_within(bytes | splat(0x20), b'a', 6);
+        [hex, is(bytes, b'-')].map(|bits| u64::from(bits.to_bitmask()))
     };
     let (Some(first), Some(second), Some(third)) =
         (text.first_chunk(), text.get(16..).and_then(<[u8]>::first_chunk), text.last_chunk())
@@ -208,12 +204,114 @@ pub fn is_uuid(text: &[u8]) -> bool {
     text.len() == UUID && hyphens == HYPHENS && hex == !HYPHENS & ((1 << UUID) - 1)
 }
 
+/// The classes of the bytes from a place on, at most [`Block::LENGTH`] of them.
+#[expect(clippy::inline_always, reason = "there is one of it for each kind of classes")]
+#[inline(always)]
+fn classes<const N: usize>(text: &[u8], place: usize, of: impl Fn(Half) -> [u64; N]) -> [u64; N] {
+    let end = text.len().min(place + Block::LENGTH);
+    let text = text.get(..end).unwrap_or_default();
+    let begin = end.saturating_sub(HALF);
+    let mut last = of(match text.last_chunk() {
+        Some(last) => Half::of(last),
+        None => Half::of(&padded(text)),
+    });
+    if place < begin
+        && let Some(first) = text.get(place..).and_then(<[u8]>::first_chunk)
+    {
+        // The two may have some bytes in common.
+        let first = of(Half::of(first));
+        for (last, first) in last.iter_mut().zip(&first) {
+            *last = *last << (begin - place) | first;
+        }
+    } else {
+        // What is before the place is shifted out.
+        for bits in &mut last {
+            *bits >>= place.saturating_sub(begin) % Block::LENGTH;
+        }
+    }
+    last
+}
+
+/// A text that is shorter than so many bytes, and zeros behind it.
+#[inline(never)]
+fn padded(text: &[u8]) -> [u8; HALF] {
+    let mut padded = [0; HALF];
+    if let Some(first) = text.first_chunk::<STEP>() {
+        // Both steps are copied without a call; they may have some bytes in common.
+        for (from, begin) in [(Some(first), 0), (text.last_chunk(), text.len() - STEP)] {
+            let into = padded.get_mut(begin..).and_then(<[u8]>::first_chunk_mut);
+            if let (Some(into), Some(from)) = (into, from) {
+                *into = *from;
+            }
+        }
+    } else {
+        padded.split_at_mut(text.len()).0.copy_from_slice(text);
+    }
+    padded
+}
+
+/// Bytes of which one operation says something.
+#[derive(Clone, Copy)]
+struct Half(i8x16, i8x16);
+
+impl Half {
+    #[inline]
+    fn of(bytes: &[u8; HALF]) -> Self {
+        let zeros = &[0; STEP];
+        Self(load(bytes.first_chunk().unwrap_or(zeros)), load(bytes.last_chunk().unwrap_or(zeros)))
+    }
+
+    #[inline]
+    fn map(self, of: impl Fn(i8x16) -> i8x16) -> Self {
+        Self(of(self.0), of(self.1))
+    }
+
+    /// A bit for each byte whose highest bit is set.
+    #[inline]
+    fn bits(self) -> u64 {
+        u64::from(self.0.to_bitmask() | self.1.to_bitmask() << 16)
+    }
+}
+
+impl BitOr for Half {
+    type Output = Self;
+
+    #[inline]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0, self.1 | other.1)
+    }
+}
+
+#[inline]
+fn load(bytes: &[u8; STEP]) -> i8x16 {
+    bytemuck::cast(*bytes)
+}
+
+#[inline]
+fn splat(byte: u8) -> i8x16 {
+    i8x16::splat(byte.cast_signed())
+}
+
+#[inline]
+fn is(bytes: i8x16, byte: u8) -> i8x16 {
+    bytes.simd_eq(splat(byte))
+}
+
+#[inline]
+fn digits(bytes: i8x16) -> i8x16 {
+    is_within(bytes, b'0', 10)
+}
+
+#[inline]
+fn letters(bytes: i8x16) -> i8x16 {
+    is_within(bytes | splat(0x20), b'a', 26)
+}
+
 /// Which bytes are among so many from a first one on.
 #[inline]
-fn is_within(bytes: u8x16, first: u8, count: u8) -> u8x16 {
-    // What is not more than a limit is its minimum with it; differences that are negative wrap to large ones.
-    let offset = bytes - u8x16::splat(first);
-    offset.min(u8x16::splat(count - 1)).simd_eq(offset)
+fn is_within(bytes: i8x16, first: u8, count: u8) -> i8x16 {
+    // The first becomes the least of all numbers with a sign.
+    (bytes + splat(0x80_u8.wrapping_sub(first))).simd_lt(splat(0x80 + count))
 }
 
 /// The number of bits from a place on that are all set.
@@ -236,25 +334,23 @@ pub enum Escapes {
 /// Looks for escapes.
 #[inline]
 pub fn escapes(text: &[u8]) -> Escapes {
-    let (mut escapes, mut semicolons) = (u8x16::ZERO, u8x16::ZERO);
-    let mut look = |bytes: [u8; 16]| {
-        let bytes = u8x16::new(bytes);
-        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-        escapes |= is(b'%') | is(b'\\');
-        semicolons |= is(b';');
+    let (mut escapes, mut semicolons) = (i8x16::ZERO, i8x16::ZERO);
+    let mut look = |bytes: &[u8; STEP]| {
+        let bytes = load(bytes);
+        escapes |= is(bytes, b'%') | is(bytes, b'\\');
+        semicolons |= is(bytes, b';');
     };
-    let (steps, rest) = text.as_chunks();
-    for bytes in steps {
-        look(*bytes);
-    }
-    if let Some(bytes) = text.last_chunk() {
-        // Some bytes are looked at twice.
-        look(*bytes);
-    } else {
-        let mut bytes = [0; 16];
-        bytes.split_at_mut(rest.len()).0.copy_from_slice(rest);
+    for bytes in text.as_chunks().0 {
         look(bytes);
     }
+    // Some bytes are looked at twice.
+    let padded;
+    look(if let Some(last) = text.last_chunk() {
+        last
+    } else {
+        padded = self::padded(text);
+        padded.first_chunk().unwrap_or(&[0; STEP])
+    });
     if escapes.to_bitmask() != 0 {
         Escapes::Begun
     } else if semicolons.to_bitmask() != 0 {
@@ -270,9 +366,9 @@ pub fn value_end(text: &[u8]) -> usize {
     let mut place = 0;
     let (steps, rest) = text.as_chunks();
     for bytes in steps {
-        let bytes = u8x16::new(*bytes);
-        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-        let is_end = bytes.min(u8x16::splat(b' ')).simd_eq(bytes)
+        let bytes = load(bytes);
+        let is = |byte| is(bytes, byte);
+        let is_end = is_within(bytes, 0, b' ' + 1)
             | is(b'&')
             | is(b';')
             | is(b'"')
@@ -285,7 +381,7 @@ pub fn value_end(text: &[u8]) -> usize {
         if ends != 0 {
             return place + ends.trailing_zeros() as usize;
         }
-        place += 16;
+        place += STEP;
     }
     place + rest.iter().position(|byte| ends_value(*byte)).unwrap_or(rest.len())
 }
@@ -370,6 +466,9 @@ mod tests {
                     assert_eq!(value_end(&text), end, "{byte} at {place} of {length}");
                 }
             }
+        }
+        for length in 0..80 {
+            assert_eq!(Block::of(&vec![b'x'; length], length), Block::default(), "behind {length}");
         }
         for (text, expected) in [
             ("a&b;", Escapes::MaybeEntities),

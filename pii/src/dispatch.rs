@@ -3,13 +3,12 @@
 
 use crate::{
     Engine, Finding,
-    classify::{self, Block, Chains, Reach, UUID, run},
+    classify::{self, Block, Chains, Reach, Tokens, UUID, run},
     context, decode,
     detect::{contact, network, number, secrets},
     entity::{Entity, Set},
     span::{self, header, json},
 };
-use looks::{Looks, last_before};
 use says::{DOT, GAP, KEY, QUOTE, RUN, SPACE, says};
 
 mod looks;
@@ -191,47 +190,41 @@ impl<'a> Pass<'a> {
     /// Goes through the block that begins at a place. Says where the next begins: at the token that goes beyond this one, if one does.
     #[inline]
     fn block<const ALL: bool>(&mut self, base: usize) -> usize {
-        let block = Block::of(self.text, base);
-        // What goes beyond the block is left to the next one; so is a mark at its end, which may be one with the byte behind it.
-        let mut length = Block::LENGTH - (!block.tokens).leading_zeros() as usize;
-        if (block.ats | block.colons) >> (Block::LENGTH - 1) != 0 {
-            length = Block::LENGTH - 1;
-        }
-        if length == 0 {
+        let tokens = Tokens::of(self.text, base);
+        if tokens.length == 0 {
             return self.long(base);
         }
-        let whole = u64::MAX >> (Block::LENGTH - length);
-        // Two colons in a row may begin an address.
-        let marks = (block.ats | block.colons & block.colons >> 1) & whole;
         let (text, engine) = (self.text, self.engine);
-        let looks = Looks::of(text, engine.keys(), base, &block, block.tokens & whole);
-        let mut rest = looks.ends | marks << 1;
+        let mut rest = tokens.ends | tokens.marks;
         let mut until = base;
-        while rest != 0 {
-            let end = rest.trailing_zeros();
-            rest &= rest - 1;
-            if !ALL && looks.is_nothing(end) {
-                continue;
+        loop {
+            if !ALL {
+                rest = tokens.next(text, engine.keys(), base, rest);
             }
-            if marks << 1 >> end & 1 != 0 {
+            if rest == 0 {
+                break;
+            }
+            let end = rest.trailing_zeros();
+            if tokens.marks >> end & 1 != 0 {
                 self.mark(base + end as usize - 1);
             } else {
-                let at = last_before(looks.starts, end);
+                let at = tokens.start(end);
                 let start = base + at as usize;
-                if start >= self.until && looks.rows >> end & 1 != 0 {
+                if start >= self.until && tokens.rows >> end & 1 != 0 {
                     self.row(start, base + end as usize);
                 } else if start >= self.until {
-                    self.other(&block, base, at, end);
+                    self.other(&tokens.block, base, at, end);
                 }
             }
+            rest &= rest - 1;
             if self.until > until {
                 // What ends before this place is a part of something that was found.
                 until = self.until;
                 let found = u32::try_from(until.saturating_sub(base)).unwrap_or(u32::MAX);
-                rest &= u64::MAX.checked_shl(found).unwrap_or(0) | marks << 1;
+                rest &= u64::MAX.checked_shl(found).unwrap_or(0) | tokens.marks;
             }
         }
-        base + length
+        base + tokens.length as usize
     }
 
     /// A token of digits: all that [`token`](Self::token) does for one.
@@ -280,7 +273,7 @@ impl<'a> Pass<'a> {
     fn long(&mut self, start: usize) -> usize {
         let mut token = Token { start, end: start, letters: 0, digits: 0, high: 0 };
         loop {
-            let block = Block::of(self.text, token.end);
+            let Tokens { block, .. } = Tokens::of(self.text, token.end);
             let length = run(block.tokens, 0);
             let seen = if length < Block::LENGTH { (1 << length) - 1 } else { u64::MAX };
             token.letters |= block.letters & seen;
@@ -408,7 +401,7 @@ impl<'a> Pass<'a> {
     /// Tries the run of base64 that begins with a token: with its `+` and `/`, or else the token alone.
     #[inline(never)]
     fn base64(&mut self, start: usize, end: usize) {
-        // Most words that are no base64 are known by their first six bytes, the others mostly by some more.
+        // Most words that are no base64 are known by their first few bytes, the others mostly by some more.
         let text = self.part(start, end);
         let begins =
             self.layers.is_some() && text.first_chunk().is_some_and(|first| decode::begins_as_text(*first));

@@ -216,7 +216,11 @@ impl Engine {
     }
 
     /// Finds what there is in a text that fits a window.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "most texts have nothing in them, and this is all there is to do"
+    )]
+    #[inline(always)]
     pub(crate) fn window(&self, text: &[u8], given: Set) -> Vec<Finding> {
         let mut hits = Vec::new();
         self.layer(text, given, self.layers, &mut hits, Values::InText);
@@ -442,6 +446,7 @@ impl Eq for InOrder {}
 
 /// Of overlapping matches the longest stands, of equally long ones what a field's name decided, then the entity of the higher priority. It
 /// covers what any of them covered, so that no part of a match is left over.
+#[inline(never)]
 fn resolve(hits: &mut Vec<Finding>) {
     if !hits.is_sorted_by_key(|hit| (hit.start, Reverse(hit.end))) {
         // A heap, in the place that they have: the standard library's sorts are up to 5 KB of a module.

@@ -1,7 +1,7 @@
 //! The names of fields, and the words around a value, that say what the value is.
 
 use crate::{
-    classify::{self, Block, run},
+    classify::{Block, Tokens, run},
     entity::{Entity, Set},
     span,
 };
@@ -158,6 +158,13 @@ impl Keys {
         u32::from_le_bytes(four) & 0xe0e0_e0e0 != 0x6060_6060 || self.names.has(four)
     }
 
+    /// Whether a word of one to three letters and digits may be a name, by four bytes that begin with it.
+    #[expect(clippy::inline_always, reason = "a part of the loop over tokens")]
+    #[inline(always)]
+    pub fn may_be_short(&self, four: [u8; 4], length: usize) -> bool {
+        self.names.may_be_short(four, length)
+    }
+
     /// All names and words.
     #[cfg(test)]
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -240,16 +247,17 @@ impl Keys {
         let mut before = (start, start);
         let mut place = start;
         while place < text.len() {
-            let block = classify::words(text, place, text.len());
+            let block = Tokens::of(text, place).block;
+            let words = block.letters | block.digits | block.high;
             // Where four letters end.
             let pairs = block.letters & block.letters << 1;
             let fours = pairs & pairs << 2;
-            let mut begins = block.words & !(block.words << 1);
+            let mut begins = words & !(words << 1);
             let mut next = place + Block::LENGTH;
             while begins != 0 {
                 let at = begins.trailing_zeros() as usize;
                 begins &= begins - 1;
-                let length = run(block.words, at);
+                let length = run(words, at);
                 let mut word = (place + at, place + at + length);
                 let mut has_four = fours >> (at + length - 1) & 1 == 1 && length >= 4;
                 if at + length == Block::LENGTH && next < text.len() {

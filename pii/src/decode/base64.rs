@@ -55,17 +55,23 @@ pub const fn may_begin_text(first: u8) -> bool {
 
 /// Whether the first three characters of a run of base64 may be those of text. They say all but the last six bits of three bytes; most words fail
 /// here.
-#[inline(never)]
+#[expect(clippy::inline_always, reason = "a part of the loop over tokens")]
+#[inline(always)]
 pub fn may_begin_as_text(run: &[u8]) -> bool {
-    let Some(characters) = run.first_chunk::<3>() else { return false };
-    let [a, b, c] =
-        characters.map(|byte| usize::from(SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX)));
+    let Some([a, b, c]) = run.first_chunk::<3>() else { return false };
+    let (a, b, c) = (sextet(*a), sextet(*b), sextet(*c));
     let has = |table: &[u64; 64], row: usize, column: usize| {
         table.get(row).is_some_and(|row| row >> (column % 64) & 1 == 1)
     };
     // Of three bytes in a row from 0xe0 on the last goes on with the character; of two it begins one.
     let goes_on = a < 48 || (a >= 56) == (c & 3 == 2);
     b < 64 && c < 64 && goes_on && has(&FIRST, a, b) && has(&SECOND, b, c)
+}
+
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn sextet(character: u8) -> usize {
+    usize::from(SEXTETS.get(usize::from(character)).copied().unwrap_or(u8::MAX))
 }
 
 /// The pairs of sextets that a text may begin with: the first byte, and the upper half of the second.

@@ -5,96 +5,57 @@ use super::{
     says::{COLON, DOT, FIRST, GAP, KEY, QUOTE, RUN, SPACE, says},
 };
 use crate::{
-    classify::Block,
+    classify::Tokens,
     decode,
     detect::number,
     key::Keys,
     span::{header, json},
 };
 
-/// The tokens of a block. Where nothing else is said, a bit stands for the token before it.
-pub struct Looks<'a> {
-    text: &'a [u8],
-    keys: &'a Keys,
-    /// Where the block begins.
-    base: usize,
-    /// The first bytes of tokens.
-    pub starts: u64,
-    pub ends: u64,
-    /// Tokens of nothing but digits.
-    pub rows: u64,
-    /// Tokens of 4 to 15 bytes without a digit, that begin with a letter.
-    words: u64,
-    /// Tokens of 1 to 3 letters and digits.
-    shorts: u64,
-    /// Tokens of 6 bytes or more.
-    sixes: u64,
-}
-
-impl<'a> Looks<'a> {
-    #[inline]
-    pub fn of(text: &'a [u8], keys: &'a Keys, base: usize, block: &Block, tokens: u64) -> Self {
-        const { assert!(SHORTEST_BASE64 == 6, "those of the shortest base64 have a mask") };
-        let (starts, ends) = (tokens & !(tokens << 1), !tokens & tokens << 1);
-        // Where so many parts of a token end.
-        let two = tokens & tokens << 1;
-        let four = two & two << 2;
-        let eight = four & four << 4;
-        let sixteen = eight & eight << 8;
-        // A carry goes from any of these through the rest of the token, and stands behind it.
-        let with = |these: u64| tokens + (tokens & these);
-        Self {
-            text,
-            keys,
-            base,
-            starts,
-            ends,
-            rows: !with(!block.digits),
-            words: !(with(block.digits | starts & !block.letters) | !(four << 1) | sixteen << 1),
-            shorts: ends & !(with(!(block.letters | block.digits)) | four << 1),
-            sixes: (four & two << 4) << 1,
+impl Tokens {
+    /// Passes over the tokens in which no detector can find anything, and for which [`row`](super::Pass::row) and [`token`](super::Pass::token) would
+    /// do nothing: most are known by their length, their first letters and their last, and the byte behind them. Takes and says what is left.
+    ///
+    /// No other function is called on the way, for which V8 would empty its registers; so this is a function of its own there.
+    #[cfg_attr(target_family = "wasm", inline(never))]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
+    pub fn next(&self, text: &[u8], keys: &Keys, base: usize, mut rest: u64) -> u64 {
+        let mut starts = from_before(self.starts, rest.trailing_zeros());
+        while rest != 0 {
+            let bit = rest & rest.wrapping_neg();
+            let start = base + starts.trailing_zeros() as usize;
+            let end = base + bit.trailing_zeros() as usize;
+            let is_nothing = if self.words & bit != 0 {
+                self.is_mere_word(text, keys, bit, start, end)
+            } else {
+                self.shorts & bit != 0 && self.is_mere_short(text, keys, bit, start, end)
+            };
+            if !is_nothing {
+                break;
+            }
+            rest ^= bit;
+            starts &= starts.wrapping_sub(1);
         }
+        rest
     }
 
-    /// Whether no detector can find anything in a token: [`row`](super::Pass::row) and [`token`](super::Pass::token) would do nothing. Most tokens
-    /// are known by their length, their first letters and their last, and the byte behind them.
-    #[expect(
-        clippy::inline_always,
-        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
-    )]
-    #[inline(always)]
-    pub fn is_nothing(&self, end: u32) -> bool {
-        if self.words >> end & 1 != 0 {
-            self.is_mere_word(end)
-        } else {
-            self.shorts >> end & 1 != 0 && self.is_mere_short(end)
-        }
-    }
-
-    #[inline]
-    fn at(&self, place: usize) -> u8 {
-        self.text.get(place).copied().unwrap_or(0)
-    }
-
-    /// Where a token begins.
-    #[inline]
-    fn start(&self, end: u32) -> usize {
-        self.base + last_before(self.starts, end) as usize
+    /// Where the token begins that ends at a place.
+    pub fn start(&self, end: u32) -> u32 {
+        from_before(self.starts, end).trailing_zeros()
     }
 
     #[expect(clippy::inline_always, reason = "as above")]
     #[inline(always)]
-    fn is_mere_word(&self, end: u32) -> bool {
-        let stop = self.base + end as usize;
-        let next = self.at(stop);
+    fn is_mere_word(&self, text: &[u8], keys: &Keys, bit: u64, start: usize, end: usize) -> bool {
+        const { assert!(SHORTEST_BASE64 == 6, "those of the shortest base64 have a mask") };
+        let next = at(text, end);
         let says = says(next);
-        if self.sixes >> end & 1 != 0 || says & RUN != 0 {
-            let start = self.start(end);
-            if may_be_base64(self.text, start) {
+        if self.sixes & bit != 0 || says & RUN != 0 {
+            if is_maybe_base64(text, start) {
                 return false;
             }
             // What a segment of a path may be the name of, begins with a slash too.
-            if says & (RUN | SPACE) == RUN && self.at(start.wrapping_sub(1)) != b'/' {
+            if says & (RUN | SPACE) == RUN && at(text, start.wrapping_sub(1)) != b'/' {
                 return true;
             }
         }
@@ -105,48 +66,57 @@ impl<'a> Looks<'a> {
         } else if says & (DOT | COLON) != 0 {
             return false;
         } else if says & SPACE != 0 {
-            let start = self.start(end);
-            return !header::may_be_scheme(stop - start, self.at(start));
-        } else if !json::may_follow(self.at(stop + 1)) {
+            return !header::may_be_scheme(end - start, at(text, start));
+        } else if !json::may_follow(at(text, end + 1)) {
             return true;
         }
-        let four = self.text.get(stop.wrapping_sub(4)..stop).and_then(<[u8]>::first_chunk);
-        four.is_some_and(|four| !self.keys.may_end(*four))
+        let four = text.get(end.wrapping_sub(4)..end).and_then(<[u8]>::first_chunk);
+        four.is_some_and(|four| !keys.may_end(*four))
     }
 
     #[expect(clippy::inline_always, reason = "as above")]
     #[inline(always)]
-    fn is_mere_short(&self, end: u32) -> bool {
-        let stop = self.base + end as usize;
-        let next = self.at(stop);
+    fn is_mere_short(&self, text: &[u8], keys: &Keys, bit: u64, start: usize, end: usize) -> bool {
+        let next = at(text, end);
         let says = says(next);
-        let is_row = self.rows >> end & 1 != 0;
+        let is_row = self.rows & bit != 0;
         if says & COLON != 0
-            || !is_row && (says & DOT != 0 || says & QUOTE != 0 && json::may_follow(self.at(stop + 1)))
-            || says & GAP != 0 && number::begins(0, next, self.at(stop + 1))
+            || !is_row && (says & DOT != 0 || says & QUOTE != 0 && json::may_follow(at(text, end + 1)))
+            || says & GAP != 0 && number::begins(0, next, at(text, end + 1))
         {
             return false;
         }
         if is_row || says & KEY == 0 {
             return true;
         }
-        let start = self.start(end);
-        next == b'/' && self.at(start.wrapping_sub(1)) != b'/'
-            || !self.keys.may_know(self.text.get(start..stop).unwrap_or_default())
+        let four = text.get(start..).and_then(<[u8]>::first_chunk);
+        next == b'/' && at(text, start.wrapping_sub(1)) != b'/'
+            || four.is_some_and(|four| !keys.may_be_short(*four, end - start))
     }
 }
 
-/// The last of some places before another one that is not the first; there is one.
 #[inline]
-pub fn last_before(places: u64, place: u32) -> u32 {
-    place.wrapping_sub(1 + (places << ((64 - place) & 63)).leading_zeros())
+fn at(text: &[u8], place: usize) -> u8 {
+    text.get(place).copied().unwrap_or(0)
+}
+
+/// Some places from the last one before another on.
+#[inline]
+fn from_before(places: u64, place: u32) -> u64 {
+    let before = places & !(u64::MAX << (place % u64::BITS));
+    places & u64::MAX << (before | 1).ilog2()
 }
 
 /// Whether a token may be base64, by its first bytes; most words are none.
-#[inline]
+#[inline(never)]
 pub fn may_be_base64(text: &[u8], start: usize) -> bool {
-    text.get(start).is_some_and(|first| says(*first) & FIRST != 0)
-        && text.get(start..).is_some_and(decode::may_begin_as_text)
+    is_maybe_base64(text, start)
+}
+
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn is_maybe_base64(text: &[u8], start: usize) -> bool {
+    says(at(text, start)) & FIRST != 0 && decode::may_begin_as_text(text.get(start..).unwrap_or_default())
 }
 
 #[cfg(test)]

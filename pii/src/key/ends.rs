@@ -81,6 +81,22 @@ impl Ends {
         }
     }
 
+    /// The same for a word of one to three letters in lower case, of which the last may be a digit, by four bytes that begin with it. Says yes to any
+    /// other word.
+    #[expect(clippy::inline_always, reason = "a part of the loop over tokens")]
+    #[inline(always)]
+    pub fn may_be_short(&self, four: [u8; 4], length: usize) -> bool {
+        let four = u32::from_le_bytes(four);
+        // So many bytes, moved to the end of four.
+        let at_end = |bytes: u32, length: usize| bytes << (32_usize.wrapping_sub(8 * length) % 32);
+        let is_digit = at_end(four, length) >> 24 <= u32::from(b'9');
+        let length = if is_digit && length > 1 { length - 1 } else { length };
+        let word = at_end(four, length);
+        let is_lower = word & 0xe0e0_e0e0 == at_end(0x6060_6060, length);
+        let whole = word | u32::from(WHOLE) << (24_usize.wrapping_sub(8 * length) % 32);
+        !is_lower || self.has(whole.to_le_bytes())
+    }
+
     /// The same for a name with separators, digits, letters of other scripts or beginnings of words among its last four bytes.
     #[inline(never)]
     fn may_end_by_words(&self, name: &[u8]) -> bool {
