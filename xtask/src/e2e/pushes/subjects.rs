@@ -8,6 +8,8 @@ pub const REVISIONS: u64 = 8;
 /// The paths that are asked for, over and over. Where policy is there it denies the third, and the fourth when its response comes.
 pub const PATHS: [&str; 4] = ["/shop", "/shop", "/denied", "/late"];
 
+/// How long records wait for the collector, in milliseconds.
+pub const INTERVAL_MS: u64 = 200;
 /// The records that wait for the collector, in bytes of a worker's VM.
 pub const QUEUE: u64 = 4 << 20;
 
@@ -42,6 +44,15 @@ pub struct Subject {
     /// What it has counted when so much was sent.
     pub counts: fn(Sent) -> Vec<Expected>,
 }
+
+/// What is counted when a request comes, by metric and label; the others are counted when the exchange is over.
+const BEGUN: [(&str, Option<(&str, &str)>); 5] = [
+    ("begun_total", None),
+    ("http_server_requests_started_total", None),
+    ("ab_exposures_total", Some(("experiment", "one"))),
+    ("ab_exposures_total", Some(("experiment", "two"))),
+    ("policy_decisions_total", Some(("result", "audited"))),
+];
 
 impl Sent {
     /// Counts a request.
@@ -137,6 +148,14 @@ impl Subject {
         (self.config)(&revision(number))
     }
 
+    /// What it has counted when so much was sent, and of so much the filter has seen the end.
+    pub fn counts_of(&self, sent: Sent, over: Sent) -> Vec<Expected> {
+        let choose = |(begun, over): (Expected, Expected)| {
+            if BEGUN.contains(&(begun.0, begun.1)) { begun } else { over }
+        };
+        (self.counts)(sent).into_iter().zip((self.counts)(over)).map(choose).collect()
+    }
+
     /// Configurations that the filter refuses, each with what the log says of it.
     ///
     /// # Errors
@@ -180,7 +199,7 @@ fn access_log(revision: &str) -> Value {
     let header = format!("x-{revision}");
     json!({
         "names": "istio",
-        "outputs": {"filter_state": {}, "otlp": {"cluster": "collector", "batch": {"interval_ms": 200}, "queue_bytes": QUEUE}},
+        "outputs": {"filter_state": {}, "otlp": {"cluster": "collector", "batch": {"interval_ms": INTERVAL_MS}, "queue_bytes": QUEUE}},
         "headers": {"request": [header], "response": [header]},
         "arms": [{"experiment": revision, "header": "x-arm"}],
         "body": {"fields": [revision]}

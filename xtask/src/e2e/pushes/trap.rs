@@ -2,7 +2,7 @@
 
 use super::{
     site::{Site, answer, wait},
-    subjects::Subject,
+    subjects::{INTERVAL_MS, Sent, Subject},
 };
 use crate::{
     build,
@@ -36,9 +36,11 @@ struct Trapping<'s> {
     /// What is asked for: it goes to the shop, and is answered so where the filter is at work.
     path: &'static str,
     whole: Answer,
-    /// All requests, and those that the filter decided.
+    /// All requests.
     asked: Cell<u64>,
-    decided: Cell<u64>,
+    /// Those that the filter decided, and those whose end it saw.
+    decided: Cell<Sent>,
+    over: Cell<Sent>,
 }
 
 /// An answer: its status, and whether the filter has marked it.
@@ -56,8 +58,16 @@ pub fn run(program: &Path, subject: &Subject, workers: usize) -> Result<()> {
         "ab-routing" => ("/shop", (200, true)),
         _ => ("/shop", (200, false)),
     };
-    let (asked, decided) = (Cell::default(), Cell::default());
-    let trapping = Trapping { site, subject, workers, path, whole, asked, decided };
+    let trapping = Trapping {
+        site,
+        subject,
+        workers,
+        path,
+        whole,
+        asked: Cell::default(),
+        decided: Cell::default(),
+        over: Cell::default(),
+    };
     trapping.loses_what_is_open()?;
     let pause = trapping.is_loaded_again()?;
     trapping.agrees("FAIL_RELOAD")?;
@@ -93,7 +103,7 @@ impl Trapping<'_> {
             "{lost} of {all} were lost: {answers:?}"
         );
         // All of them were decided for before it.
-        self.decided.set(self.decided.get() + all as u64);
+        self.note(all, all - lost);
         drop((open, trapper));
         self.site.shop.set_answer(answer(0));
         let mut again = self.connect(all)?;
@@ -101,7 +111,7 @@ impl Trapping<'_> {
             let answer = self.ask(connection, &[])?;
             ensure!(answer == self.whole, "after the trap a request was answered {answer:?}");
         }
-        self.decided.set(self.decided.get() + all as u64);
+        self.note(all, all);
         let loaded = self.site.stat("vm_reload_success$")?;
         ensure!(loaded == 1, "{loaded} VMs were loaded again");
         Ok(())
@@ -116,6 +126,8 @@ impl Trapping<'_> {
         ensure!(self.ask(&mut connection, &[("x-trap", "1")])?.0 == 503, "nothing trapped");
         let begun = Instant::now();
         ensure!(self.ask(&mut connection, &[])? == self.whole, "the VM was not loaded at once");
+        // Records that wait for a collector are lost with the VM too.
+        thread::sleep(Duration::from_millis(2 * INTERVAL_MS));
         ensure!(self.ask(&mut connection, &[("x-trap", "1")])?.0 == 503, "nothing trapped again");
         let mut failed = 0;
         loop {
@@ -128,7 +140,7 @@ impl Trapping<'_> {
             thread::sleep(Duration::from_millis(20));
         }
         let pause = begun.elapsed();
-        self.decided.set(self.decided.get() + 2);
+        self.note(2, 2);
         let (loads, refusals) =
             (self.site.stat("vm_reload_success$")? - loads, self.site.stat("vm_reload_backoff$")? - refusals);
         ensure!(
@@ -143,6 +155,7 @@ impl Trapping<'_> {
         self.push(policy, number)?;
         let mut connection = self.connection()?;
         ensure!(self.ask(&mut connection, &[])? == self.whole, "{policy}: not all is well at first");
+        thread::sleep(Duration::from_millis(2 * INTERVAL_MS));
         ensure!(self.ask(&mut connection, &[("x-trap", "1")])?.0 == 503, "{policy}: nothing trapped");
         thread::sleep(OLD);
         for _ in 0..3 {
@@ -151,24 +164,38 @@ impl Trapping<'_> {
         }
         self.push(policy, number + 1)?;
         ensure!(self.ask(&mut connection, &[])? == self.whole, "{policy}: a push did not bring it back");
-        self.decided.set(self.decided.get() + 2);
+        self.note(2, 2);
         self.agrees(policy)
     }
 
-    /// Clients and Envoy have counted the same, and ab-routing too.
+    /// Notes requests that the filter decided, and those of them whose end it saw.
+    fn note(&self, decided: usize, over: usize) {
+        for (noted, more) in [(&self.decided, decided), (&self.over, over)] {
+            let mut sent = noted.get();
+            for _ in 0..more {
+                sent.add(self.path);
+            }
+            noted.set(sent);
+        }
+    }
+
+    /// Clients, Envoy and the filter have counted the same; what is counted at the end of an exchange is not of those that were lost.
     fn agrees(&self, when: &str) -> Result<()> {
-        let (asked, decided) = (self.asked.get(), self.decided.get());
+        let asked = self.asked.get();
         let counted = self.site.stat("^http.main.downstream_rq_total$")?;
         ensure!(counted == asked, "{when}: Envoy has counted {counted} of {asked} requests");
-        // What the others count when a stream is over, the lost ones never told them.
-        if self.subject.name != "ab-routing" {
-            return Ok(());
-        }
-        for (name, label, must) in
-            (self.subject.counts)(super::subjects::Sent { shop: decided, ..Default::default() })
-        {
-            let got = self.site.sum(name, label)?;
-            ensure!(got == must, "{when}: {name}{label:?} is {got}, and must be {must}");
+        for (name, label, must) in self.subject.counts_of(self.decided.get(), self.over.get()) {
+            // A record is counted when the collector has answered, and Envoy shows a histogram a while after.
+            let got = Cell::default();
+            let waited = wait("a sum", || {
+                got.set(self.site.sum(name, label)?);
+                Ok(got.get() >= must)
+            });
+            ensure!(
+                waited.is_ok() && got.get() == must,
+                "{when}: {name}{label:?} is {}, and must be {must}",
+                got.get()
+            );
         }
         Ok(())
     }
