@@ -14,9 +14,10 @@ use crate::{
 
 impl Tokens {
     /// Passes over the tokens in which no detector can find anything, and for which [`row`](super::Pass::row) and [`token`](super::Pass::token) would
-    /// do nothing: most are known by their length, their first letters and their last, and the byte behind them. Takes and says what is left.
+    /// do nothing: most are known by their length, their first letters and their last, and the byte behind them. Of the ends and marks that are
+    /// left, says those from the first on that may be more.
     ///
-    /// No other function is called on the way, for which V8 would empty its registers; so this is a function of its own there.
+    /// In V8 a call empties the registers. So this is a function of its own there, and calls none.
     #[cfg_attr(target_family = "wasm", inline(never))]
     #[cfg_attr(not(target_family = "wasm"), inline)]
     pub fn next(&self, text: &[u8], keys: &Keys, base: usize, mut rest: u64) -> u64 {
@@ -44,7 +45,10 @@ impl Tokens {
         from_before(self.starts, end).trailing_zeros()
     }
 
-    #[expect(clippy::inline_always, reason = "as above")]
+    #[expect(
+        clippy::inline_always,
+        reason = "the body of the loop, which modules' low threshold of inlining would leave out of it"
+    )]
     #[inline(always)]
     fn is_mere_word(&self, text: &[u8], keys: &Keys, bit: u64, start: usize, end: usize) -> bool {
         const { assert!(SHORTEST_BASE64 == 6, "those of the shortest base64 have a mask") };
