@@ -102,7 +102,7 @@ fn with_way(way: &str) -> Result<PathBuf> {
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
-    copy_folder(&folder(), &copy)?;
+    project::copy_folder(&folder(), &copy, &[])?;
     for place in PLACES {
         let file = copy.join(place).join("kustomization.yaml");
         let text = fs::read_to_string(&file)?;
@@ -111,19 +111,6 @@ fn with_way(way: &str) -> Result<PathBuf> {
         fs::write(file, text.replace(&own, &format!("- {way}\n")))?;
     }
     Ok(copy)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &to.join(entry.file_name()))?;
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 /// A plugin and the name of its file.

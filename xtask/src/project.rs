@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use cargo_metadata::{Metadata, MetadataCommand};
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -74,4 +75,48 @@ pub fn scratch(name: &str) -> Result<PathBuf> {
     let folder = target()?.join(name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
+}
+
+/// Copies a folder, without what has one of some names. A symbolic link is copied as one.
+pub fn copy_folder(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if without.iter().any(|other| name == *other) {
+            continue;
+        }
+        let (kind, to) = (entry.file_type()?, to.join(name));
+        if kind.is_dir() {
+            copy_folder(&path, &to, without)?;
+            continue;
+        }
+        let copied = if kind.is_symlink() {
+            fs::read_link(&path).and_then(|target| symlink(target, &to))
+        } else {
+            fs::copy(&path, &to).map(drop)
+        };
+        copied.with_context(|| format!("cannot copy {} to {}", path.display(), to.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{copy_folder, scratch};
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    #[test]
+    fn a_folder_is_copied_with_its_links_and_without_what_is_left_out() {
+        let folder = scratch("copy-folder").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("from"), folder.join("to"));
+        fs::create_dir_all(from.join("one/target")).unwrap();
+        fs::write(from.join("one/text"), "text").unwrap();
+        symlink("one", from.join("two")).unwrap();
+        copy_folder(&from, &to, &["target"]).unwrap();
+        assert_eq!(fs::read_link(to.join("two")).unwrap(), Path::new("one"));
+        assert_eq!(fs::read_to_string(to.join("two/text")).unwrap(), "text");
+        assert!(!to.join("one/target").exists());
+    }
 }

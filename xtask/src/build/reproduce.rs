@@ -3,14 +3,9 @@
 
 use super::{Site, digest, module, one};
 use crate::{parallel, progress, project};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use comfy_table::Table;
-use std::{
-    fs, io,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, os::unix::fs::symlink, path::Path, process::ExitCode};
 
 /// What is no source: what was built, and history.
 const NOT_SOURCES: [&str; 3] = ["target", "dist", ".git"];
@@ -70,7 +65,7 @@ fn difference(one: &[u8], other: &[u8]) -> Option<usize> {
 /// The sources in another folder, and beside them another name for cargo's folder.
 fn copy(folder: &Path) -> Result<Site> {
     let root = folder.join("sources");
-    copy_folder(project::root(), &root).with_context(|| format!("cannot copy to {}", root.display()))?;
+    project::copy_folder(project::root(), &root, &NOT_SOURCES)?;
     let home = folder.join("cargo");
     fs::create_dir_all(&home)?;
     for entry in fs::read_dir(super::cargo_home()?)? {
@@ -78,23 +73,6 @@ fn copy(folder: &Path) -> Result<Site> {
         symlink(entry.path(), home.join(entry.file_name()))?;
     }
     Ok(Site { target: root.join("target"), root, cargo_home: home })
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (name, path): (_, PathBuf) = (entry.file_name(), entry.path());
-        if NOT_SOURCES.iter().any(|other| name == *other) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            copy_folder(&path, &to.join(name))?;
-        } else {
-            fs::copy(&path, to.join(name))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
