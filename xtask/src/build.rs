@@ -1,6 +1,6 @@
 //! `cargo xtask build`: all modules, optimised, into dist/, each with a bill of materials.
 
-mod reproduce;
+pub mod reproduce;
 mod sbom;
 
 use crate::{command, progress, project, setup};
@@ -66,7 +66,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "there is no filter of this name: they are {}",
             project::filters()?.join(", ")
         );
-        return reproduce::check(&filters);
+        let differ = reproduce::check(&filters)?;
+        return Ok(if differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let mut table = Table::new();
     table.set_header(["module", "bytes", "sha256"]);

@@ -57,6 +57,7 @@ const STEPS: &[Step] = &[
     ("licences, bans and sources", licences),
     ("unit tests", unit_tests),
     ("modules", modules),
+    ("a module built elsewhere", built_elsewhere),
     ("scenarios on the harness", scenarios_on_harness),
     ("leaks of all filters", soak::leaks::briefly),
     ("fuzzing, briefly", fuzz::briefly),
@@ -214,6 +215,13 @@ fn modules() -> Result<Count> {
         count.passed += 1;
     }
     Ok(count)
+}
+
+/// Of one module: `cargo xtask build --check-reproducible` takes all of them.
+fn built_elsewhere() -> Result<Count> {
+    let differ = build::reproduce::check(&["ab-routing".to_owned()])?;
+    ensure!(differ == 0, "it came out otherwise in another folder");
+    Ok(Count { passed: 1, ..Count::default() })
 }
 
 fn scenarios_on_harness() -> Result<Count> {
