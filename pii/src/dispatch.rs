@@ -27,6 +27,12 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte >= 0x80
 }
 
+/// The byte of a text at a place; 0 beyond its end.
+#[inline]
+fn at(text: &[u8], place: usize) -> u8 {
+    text.get(place).copied().unwrap_or(0)
+}
+
 /// A token, and which of its bytes are what: a bit for each of the first 64.
 #[derive(Clone, Copy)]
 struct Token {
@@ -96,7 +102,7 @@ impl<'a> Pass<'a> {
     /// The byte at a place; 0 beyond the ends.
     #[inline]
     pub fn at(&self, place: usize) -> u8 {
-        self.text.get(place).copied().unwrap_or(0)
+        at(self.text, place)
     }
 
     /// The byte before a place; 0 at the beginning.

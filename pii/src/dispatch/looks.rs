@@ -1,7 +1,7 @@
 //! How the tokens of a block look, and which of them are known by that to be nothing.
 
 use super::{
-    SHORTEST_BASE64,
+    SHORTEST_BASE64, at,
     says::{COLON, DOT, FIRST, GAP, KEY, QUOTE, RUN, SPACE, says},
 };
 use crate::{
@@ -97,11 +97,6 @@ impl Tokens {
         next == b'/' && at(text, start.wrapping_sub(1)) != b'/'
             || four.is_some_and(|four| !keys.may_be_short(*four, end - start))
     }
-}
-
-#[inline]
-fn at(text: &[u8], place: usize) -> u8 {
-    text.get(place).copied().unwrap_or(0)
 }
 
 /// Some places from the last one before another on.

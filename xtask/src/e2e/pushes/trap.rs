@@ -27,6 +27,8 @@ const SLOW_MS: u64 = 1000;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When a VM is old enough to be loaded again at once: after `base_interval`, 1 s, and up to half of it more by chance.
 const OLD: Duration = Duration::from_millis(1700);
+/// When records have left a VM, with which those that still wait are lost.
+const FLUSHED: Duration = Duration::from_millis(2 * INTERVAL_MS);
 
 /// A site whose module traps on a header, and what was asked of it.
 struct Trapping<'s> {
@@ -126,8 +128,7 @@ impl Trapping<'_> {
         ensure!(self.ask(&mut connection, &[("x-trap", "1")])?.0 == 503, "nothing trapped");
         let begun = Instant::now();
         ensure!(self.ask(&mut connection, &[])? == self.whole, "the VM was not loaded at once");
-        // Records that wait for a collector are lost with the VM too.
-        thread::sleep(Duration::from_millis(2 * INTERVAL_MS));
+        thread::sleep(FLUSHED);
         ensure!(self.ask(&mut connection, &[("x-trap", "1")])?.0 == 503, "nothing trapped again");
         let mut failed = 0;
         loop {
@@ -155,7 +156,7 @@ impl Trapping<'_> {
         self.push(policy, number)?;
         let mut connection = self.connection()?;
         ensure!(self.ask(&mut connection, &[])? == self.whole, "{policy}: not all is well at first");
-        thread::sleep(Duration::from_millis(2 * INTERVAL_MS));
+        thread::sleep(FLUSHED);
         ensure!(self.ask(&mut connection, &[("x-trap", "1")])?.0 == 503, "{policy}: nothing trapped");
         thread::sleep(OLD);
         for _ in 0..3 {
